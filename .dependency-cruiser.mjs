@@ -1,0 +1,104 @@
+// The layers of lib/, checked by `npm run check:imports`. Data flows one way:
+//   module -> decorator -> interceptor -> service -> lease -> backend
+// so that an import against that direction is a mistake, even if only of a type.
+
+const layers = [
+  { name: 'module', path: '^lib/(index|lock\\.module)\\.ts$' },
+  { name: 'decorators', path: '^lib/decorators/' },
+  { name: 'interceptor', path: '^lib/lock\\.interceptor\\.ts$' },
+  { name: 'service', path: '^lib/lock\\.service\\.ts$' },
+  { name: 'lease', path: '^lib/lease/' },
+  { name: 'backends', path: '^lib/backends/' },
+];
+
+const againstTheFlow = layers.slice(1).map(({ name, path }, above) => ({
+  name: `${name}-is-below-${layers[above].name}`,
+  comment: `${name} must not know what uses it.`,
+  severity: 'error',
+  from: { path },
+  to: { path: layers.slice(0, above + 1).map((layer) => layer.path) },
+}));
+
+const npm = (name) => `(^|/)node_modules/${name}/`;
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    ...againstTheFlow,
+    {
+      name: 'no-cycles',
+      comment:
+        'With emitDecoratorMetadata a cycle is a ReferenceError at load. A cycle of `import type` alone is harmless.',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'backends-know-no-nest',
+      comment: 'A store must do what lock-backend.ts says, and nothing that needs Nest.',
+      severity: 'error',
+      from: { path: '^lib/backends/' },
+      to: { path: npm('@nestjs/[^/]+') },
+    },
+    {
+      name: 'only-the-contract',
+      comment:
+        'Whoever is not a store speaks to lock-backend.ts. Memory is the default, so it may be named.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/(backends|testing)/' },
+      to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/memory/' },
+    },
+    {
+      name: 'lease-knows-no-store',
+      comment: 'Not even the default one.',
+      severity: 'error',
+      from: { path: '^lib/lease/' },
+      to: { path: '^lib/backends/[^/]+/', reachable: true },
+    },
+    {
+      name: 'backends-are-strangers',
+      comment: 'What two stores share lies beside them in lib/backends.',
+      severity: 'error',
+      from: { path: '^lib/backends/([^/]+)/' },
+      to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/$1/' },
+    },
+    {
+      name: 'ioredis-only-in-its-backends',
+      comment: 'ioredis is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/backends/(redis|redlock)/' },
+      to: { path: npm('ioredis') },
+    },
+    {
+      name: 'no-optional-peer-behind-the-front-door',
+      comment: "Importing 'nestjs-lock' must never load an optional peer, however indirectly.",
+      severity: 'error',
+      from: { path: '^lib/(testing/)?index\\.ts$' },
+      to: { path: npm('ioredis'), reachable: true },
+    },
+    {
+      name: 'no-undeclared-package',
+      comment: 'What lib/ imports must be a dependency or a peer of the published package.',
+      severity: 'error',
+      from: { path: '^lib/' },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
+        dependencyTypesNot: ['npm', 'npm-peer', 'type-only'],
+      },
+    },
+    {
+      name: 'lib-stands-alone',
+      severity: 'error',
+      from: { path: '^lib/' },
+      to: { path: '^(test|tools|bench|sample-app)/' },
+    },
+    { name: 'not-found', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true, // sees `import type` too
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types'] },
+    skipAnalysisNotInRules: true,
+  },
+};

@@ -1,0 +1,49 @@
+// Nest 12 is ESM only, so jest runs in ESM mode (see the flags in tools/test.mjs). In ESM mode
+// `jest` itself comes from '@jest/globals', and fakes are injected, never jest.mock()ed.
+
+/** @type {import('jest').Config} */
+const base = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    // Specs speak to the source, under the names that users import.
+    '^nestjs-lock$': '<rootDir>/lib/index.ts',
+    '^nestjs-lock/redis$': '<rootDir>/lib/backends/redis/index.ts',
+    '^nestjs-lock/testing$': '<rootDir>/lib/testing/index.ts',
+  },
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/sample-app/dist/'],
+  transform: { '^.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'tsconfig.json' }] },
+};
+
+/** A project is a folder of test/. */
+const project = (displayName, more = {}) => ({
+  ...base,
+  displayName,
+  testMatch: [`<rootDir>/test/${displayName}/**/*.spec.ts`],
+  ...more,
+});
+
+const decorators = { testMatch: ['<rootDir>/test/decorators/**/*.spec.ts'] };
+
+/** @type {import('jest').Config} */
+export default {
+  projects: [
+    project('unit'),
+    project('conformance'),
+    project('decorator', decorators),
+    // The same specs on Nest 11 and ioredis 5, which the workspace test/nest-11 installs.
+    project('nest-11', {
+      ...decorators,
+      moduleNameMapper: {
+        ...base.moduleNameMapper,
+        '^@nestjs/(.*)$': '<rootDir>/test/nest-11/node_modules/@nestjs/$1',
+        '^ioredis$': '<rootDir>/test/nest-11/node_modules/ioredis',
+      },
+    }),
+    project('integration'),
+    project('faults'),
+  ],
+  reporters: ['default', '<rootDir>/tools/jest-reporter.mjs'],
+  collectCoverageFrom: ['lib/**/*.ts'],
+};

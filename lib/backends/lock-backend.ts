@@ -1,0 +1,120 @@
+import type { Instant } from '../lease/clock.js';
+
+/**
+ * THE contract: what a store must do so that the promises of this package hold on it.
+ *
+ * A backend is a recipe; {@link LockBackend.connect} makes the live thing. Every rule about
+ * deadlines, renewal, loss, local queueing and shutdown is kept above this line, in `lease/`.
+ * {@link MemoryBackend} is the reference, and the suite in `nestjs-lock/testing` the judge.
+ */
+export interface LockBackend {
+  /** For messages: `redis`, `memory`. */
+  readonly name: string;
+
+  /** The shortest ttl in milliseconds that the store can keep; anything below is refused. */
+  readonly minTtl: number;
+
+  /** Opens one process's view of the store. Returns at once; what must be awaited is awaited by the calls. */
+  connect(process: LockProcess): BackendConnection;
+}
+
+/** Who connects: one per LockService. */
+export interface LockProcess {
+  /** Random and unique; the part before the colon in every request id of this process. */
+  readonly id: string;
+  /** Tells the operator of something that endangers a promise, with its mend. */
+  warn(message: string): void;
+}
+
+export interface BackendConnection {
+  /** Why the store cannot be reached now, as far as this process knows; undefined after any good reply. */
+  readonly trouble: Error | undefined;
+
+  /**
+   * Asks once for the lock. Idempotent by `request.id`: asked again, it answers the same grant.
+   *
+   * While the store cannot be reached it keeps trying until it has an answer or
+   * {@link cancel} is called; it rejects only with what trying again cannot mend.
+   */
+  acquire(request: LockRequest): Promise<Answer>;
+
+  /**
+   * Withdraws a request, whatever has become of it, in one atomic step at the store: if it owns
+   * the lock, releases it and hands over; else leaves the queue. Also ends an `acquire` under
+   * way, which then settles as it likes; a grant that comes late is given back, never leaked.
+   */
+  cancel(request: LockRequest): Promise<void>;
+
+  /**
+   * Sets the remaining life of each lease to its ttl, if it is still this owner's. Answers in the
+   * same order: true for renewed, false for not (or no longer) the owner. Never creates a lease.
+   * Rejects when the store did not answer; no later than a few seconds.
+   */
+  renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]>;
+
+  /**
+   * Ends the lease and hands the lock to the next waiter in the same step. False when it was not
+   * the owner's any more; nobody else's lease is touched. Rejects when the store did not answer.
+   */
+  release(lease: LeaseIdentity): Promise<boolean>;
+
+  /** Who holds the key and how many wait for it. */
+  inspect(key: string): Promise<KeyState>;
+
+  /** Closes what `connect` opened and nothing else; ends every timer. No call follows. */
+  close(): Promise<void>;
+}
+
+/** One lease at the store. */
+export interface LeaseIdentity {
+  /** `process id:counter`, unique per acquisition. */
+  readonly id: string;
+  readonly key: string;
+}
+
+export interface LockRequest extends LeaseIdentity {
+  /** Milliseconds. */
+  readonly ttl: number;
+  /** Whether to stand in the queue when the lock is not free. */
+  readonly queue: boolean;
+}
+
+export interface LeaseRenewal extends LeaseIdentity {
+  /** Milliseconds. */
+  readonly ttl: number;
+}
+
+export type Answer = Grant | Busy | Waiting;
+
+export interface Grant {
+  readonly state: 'granted';
+  /** The fencing token: minted with the grant, greater than every earlier one of the key. */
+  readonly token: number;
+  /** A local instant that is surely not later than the start of the lease at the store. */
+  readonly since: Instant;
+  /** Milliseconds of life from `since`; a hand-off may grant less than was asked until the first renewal. */
+  readonly ttl: number;
+}
+
+/** Held by another, and the request did not want to queue. */
+export interface Busy {
+  readonly state: 'busy';
+}
+
+export interface Waiting {
+  readonly state: 'waiting';
+  /** Resolves when it is the request's turn; rejects only with what waiting on cannot mend. */
+  readonly granted: Promise<Grant>;
+}
+
+export interface KeyState {
+  readonly holders: readonly HolderState[];
+  /** Requests in the store's queue; callers that wait in a process's own line are not seen here. */
+  readonly waiters: number;
+}
+
+export interface HolderState {
+  readonly token: number;
+  /** Milliseconds until the lease ends if nobody renews it. */
+  readonly remaining: number;
+}

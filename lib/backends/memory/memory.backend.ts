@@ -1,0 +1,25 @@
+import type { BackendConnection, LockBackend } from '../lock-backend.js';
+import { MemoryStore } from './memory-store.js';
+
+/**
+ * Locks within one process: the embedded default, and the reference of what a backend must do.
+ * Services that are given the same instance see the same locks.
+ */
+export class MemoryBackend implements LockBackend {
+  readonly name = 'memory';
+  readonly minTtl = 10;
+  readonly #store = new MemoryStore();
+
+  connect(): BackendConnection {
+    const store = this.#store;
+    return {
+      trouble: undefined,
+      acquire: (request) => Promise.resolve(store.acquire(request)),
+      cancel: (request) => Promise.resolve(store.cancel(request)),
+      renew: (leases) => Promise.resolve(leases.map((lease) => store.renew(lease))),
+      release: (lease) => Promise.resolve(store.release(lease)),
+      inspect: (key) => Promise.resolve(store.inspect(key)),
+      close: () => Promise.resolve(),
+    };
+  }
+}

@@ -1,0 +1,61 @@
+import { Redis, type RedisOptions } from 'ioredis';
+
+/**
+ * What we need of an ioredis client, by structure: versions 5 and 6 fit, and so does a copy of
+ * ioredis other than ours.
+ */
+export interface RedisClient {
+  readonly status: string;
+  connect(): Promise<void>;
+  disconnect(reconnect?: boolean): void;
+  evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+  info(): Promise<string>;
+  ping(): Promise<unknown>;
+  subscribe(channel: string): Promise<unknown>;
+  on(event: string, listener: (...args: never[]) => void): unknown;
+  once(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+/** A client of the user's: we only make copies of it. */
+export interface DuplicableRedisClient {
+  readonly isCluster?: boolean;
+  readonly options: { readonly keyPrefix?: string | undefined };
+  duplicate(override?: object): unknown;
+}
+
+/** Where to connect to. */
+export type RedisTarget =
+  | { readonly url: string }
+  | { readonly options: RedisOptions }
+  | { readonly client: DuplicableRedisClient };
+
+/** The user's key prefix: we put it before our names ourselves, for channels have it too. */
+export function keyPrefixOf(target: RedisTarget): string {
+  if ('client' in target) return target.client.options.keyPrefix ?? '';
+  return 'options' in target ? (target.options.keyPrefix ?? '') : '';
+}
+
+/**
+ * A connection of our own, not yet connected.
+ * @param silence after how many milliseconds without an answer it is given up and made anew
+ */
+export function openClient(target: RedisTarget, silence: number): RedisClient {
+  const own: RedisOptions = {
+    lazyConnect: true,
+    keyPrefix: '',
+    // A command that waits somewhere runs at a time when nobody wants it any more: each is sent
+    // now or fails now, and whether to send it again is for those to decide who know what it means.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    enableAutoPipelining: false,
+    socketTimeout: silence,
+    connectTimeout: silence,
+    retryStrategy: (times) => Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
+  };
+  if ('client' in target) return target.client.duplicate(own) as RedisClient;
+  if ('url' in target) return new Redis(target.url, own) as RedisClient;
+  return new Redis({ ...target.options, ...own }) as RedisClient;
+}

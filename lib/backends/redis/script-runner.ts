@@ -1,0 +1,105 @@
+import { Deadline, pause, within } from '../../lease/clock.js';
+import { isPassing, isReply, toBackendError } from './redis-errors.js';
+import type { RedisClient } from './redis-client.js';
+import { scripts, type ScriptName } from './scripts.js';
+
+/** The longest pause before a failed request is sent again, in milliseconds. */
+const LONGEST_PAUSE = 250;
+
+/** The one place where requests are sent to Redis. */
+export class ScriptRunner {
+  #trouble: Error | undefined;
+  #ready: Promise<true>;
+
+  constructor(
+    private readonly client: RedisClient,
+    /** How long to wait for a reply, in milliseconds. */
+    readonly patience: number,
+  ) {
+    this.#ready = this.#nextReady();
+    client.on('close', () => {
+      this.#ready = this.#nextReady();
+    });
+    client.on('error', (error: Error) => {
+      this.#trouble = error;
+    });
+  }
+
+  /** Why there were no replies lately; undefined after any reply. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
+  }
+
+  /**
+   * Sends a script once. Rejects when there is no connection, or no reply, within the patience: it
+   * may have run all the same, and may still run.
+   */
+  async run(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const patience = Deadline.in(this.patience);
+    try {
+      await this.#connected(patience);
+      const reply = await this.#answered(patience, this.#send(name, keys, args));
+      this.#trouble = undefined;
+      return reply;
+    } catch (error) {
+      this.#trouble = isReply(error) ? undefined : (error as Error);
+      if (/\bREADONLY\b/.test(String(error))) this.client.disconnect(true);
+      throw error;
+    }
+  }
+
+  /** Calls `attempt` until it succeeds, fails for good, or `pointless` says that nobody cares any more. */
+  async insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
+    for (let longest = 20; ; longest = Math.min(2 * longest, LONGEST_PAUSE)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!isPassing(error) || pointless()) throw toBackendError(error);
+      }
+      await pause(longest * Math.random());
+      if (pointless()) throw toBackendError(this.#trouble ?? new Error('given up'));
+    }
+  }
+
+  async #send(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const { sha, source } = scripts[name];
+    try {
+      return await this.client.evalsha(sha, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+      return await this.client.eval(source, keys.length, ...keys, ...args);
+    }
+  }
+
+  #nextReady(): Promise<true> {
+    return new Promise((resolve) => {
+      this.client.once('ready', () => {
+        this.#trouble = undefined;
+        resolve(true);
+      });
+    });
+  }
+
+  async #connected(patience: Deadline): Promise<void> {
+    if (this.client.status === 'ready') return;
+    if (await within(patience.remaining, this.#ready)) return;
+    throw this.#trouble ?? new Error(`no connection within ${this.patience} ms`);
+  }
+
+  async #answered<T>(patience: Deadline, reply: Promise<T>): Promise<T> {
+    const answer = await within(
+      patience.remaining,
+      reply.then((value) => ({ value })),
+    );
+    if (answer === undefined) throw new Error(`no reply within ${this.patience} ms`);
+    return answer.value;
+  }
+}

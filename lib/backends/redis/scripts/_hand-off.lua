@@ -1,0 +1,58 @@
+-- The queue of a lock is two sorted sets with the same members, '<id> <ttl>': `queue` by ticket
+-- (order of arrival), `deadlines` by the server time at which a waiter that gave no sign counts as
+-- dead. An id is '<process>:<number>'.
+
+-- How long a lease granted by hand-off lives until its holder renews it, in milliseconds: what a
+-- waiter that died unseen costs the next one.
+local CLAIM = 2000
+
+-- However many there are, they go together: dead waiters cost one deadline, not a sum.
+local function drop_dead(queue, deadlines)
+  for _ = 1, 10 do
+    local dead = redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 1000)
+    if #dead > 0 then
+      redis.call('ZREM', queue, unpack(dead))
+      redis.call('ZREM', deadlines, unpack(dead))
+    end
+    if #dead < 1000 then return end
+  end
+end
+
+-- Grants a free lock to the first waiter that can be told of it: `present`, on whose behalf this
+-- script runs, by the script's own reply; any other by a message to its process. A process that
+-- nobody hears for is passed over but keeps its place, as it may only be reconnecting.
+-- Returns the waiter and its token, or nil when there is none.
+local function hand_off(lock, queue, deadlines, sequence, channel, present)
+  drop_dead(queue, deadlines)
+  local token = nil
+  local deaf = {}
+
+  local function tell(process, id, life)
+    local message = 'granted ' .. id .. ' ' .. string.format('%.0f', token) .. ' '
+      .. string.format('%.0f', now) .. ' ' .. life .. ' ' .. lock
+    -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
+    local heard = redis.pcall('PUBLISH', channel .. process, message)
+    return type(heard) == 'number' and heard > 0
+  end
+
+  local first = 0
+  while true do
+    local waiters = redis.call('ZRANGE', queue, first, first + 99)
+    for _, waiter in ipairs(waiters) do
+      local id, process, ttl = string.match(waiter, '^(([^:]*):%d+) (%d+)$')
+      if waiter == present or not deaf[process] then
+        token = token or mint(sequence)
+        local life = waiter == present and ttl or math.min(tonumber(ttl), CLAIM)
+        if waiter == present or tell(process, id, life) then
+          redis.call('SET', lock, id .. ' ' .. string.format('%.0f', token), 'PX', life)
+          redis.call('ZREM', queue, waiter)
+          redis.call('ZREM', deadlines, waiter)
+          return waiter, token
+        end
+        deaf[process] = true
+      end
+    end
+    if #waiters < 100 then return nil end
+    first = first + 100
+  end
+end

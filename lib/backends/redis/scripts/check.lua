@@ -1,0 +1,28 @@
+-- Tries every command that the other scripts use, on keys of its own that are gone at the end.
+--
+-- KEYS  1 a string  2 a sorted set
+-- ARGV  1 a channel
+-- Reply the error of each command that failed
+local errors = {}
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then errors[#errors + 1] = reply.err end
+end
+local string_key, set_key, channel = KEYS[1], KEYS[2], ARGV[1]
+try('TIME')
+try('SET', string_key, '1', 'PX', 1000)
+try('SET', string_key, '1', 'GET')
+try('EXISTS', string_key)
+try('GET', string_key)
+try('PEXPIRE', string_key, 1000)
+try('PTTL', string_key)
+try('ZADD', set_key, 1, 'member')
+try('ZSCORE', set_key, 'member')
+try('ZRANK', set_key, 'member')
+try('ZCOUNT', set_key, 0, 1)
+try('ZRANGE', set_key, 0, 0)
+try('ZRANGEBYSCORE', set_key, 0, 1)
+try('ZREM', set_key, 'member')
+try('DEL', string_key)
+try('PUBLISH', channel, 'check')
+return errors

@@ -1,0 +1,59 @@
+import type { Keyspace } from './keyspace.js';
+import type { RedisClient } from './redis-client.js';
+import { isReply } from './redis-errors.js';
+import type { ScriptRunner } from './script-runner.js';
+
+/** The first version with SET … GET, in which the scripts take their tokens. */
+const OLDEST = [6, 2] as const;
+
+/** What at this server would break our promises, each with its mend. Never rejects. */
+export async function checkServer(
+  client: RedisClient,
+  runner: ScriptRunner,
+  keyspace: Keyspace,
+): Promise<string[]> {
+  const [settings, rights] = await Promise.all([
+    checkSettings(client).catch((error: unknown) => unchecked('INFO', error)),
+    checkRights(runner, keyspace).catch((error: unknown) => unchecked('EVALSHA or EVAL', error)),
+  ]);
+  return [...settings, ...rights];
+}
+
+async function checkSettings(client: RedisClient): Promise<string[]> {
+  const warnings = [];
+  const info = await client.info();
+  const read = (field: string) => new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+
+  const version = read('redis_version') ?? '';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+    warnings.push(
+      `Redis ${version} is older than ${OLDEST.join('.')} and cannot run the lock scripts: update it.`,
+    );
+  }
+  const policy = read('maxmemory_policy');
+  if (policy !== undefined && policy !== 'noeviction') {
+    warnings.push(
+      `Redis has the maxmemory-policy ${policy}, which may evict a lock while it is held: ` +
+        'use CONFIG SET maxmemory-policy noeviction, or a Redis of its own for locks.',
+    );
+  }
+  return warnings;
+}
+
+async function checkRights(runner: ScriptRunner, keyspace: Keyspace): Promise<string[]> {
+  const errors = (await runner.run('check', keyspace.check, [
+    `${keyspace.channel}check`,
+  ])) as string[];
+  return errors.map(
+    (error) =>
+      `The Redis user lacks a right that locks need: ${error}. See the minimal ACL in the README.`,
+  );
+}
+
+function unchecked(what: string, error: unknown): string[] {
+  if (!isReply(error)) return [];
+  return [
+    `Redis refuses ${what}, so not everything could be checked: ${String(error)}. See the minimal ACL in the README.`,
+  ];
+}

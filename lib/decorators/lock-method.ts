@@ -1,0 +1,100 @@
+import { LockConfigurationError } from '../errors/index.js';
+import type { LockedOptions } from '../interfaces/index.js';
+import { readOptions } from '../lock-options.js';
+import { shown } from '../lock-key.js';
+import type { LockInterceptor } from '../lock.interceptor.js';
+import { MethodContext } from '../method-context.js';
+import { impersonate, methodOf, type Method } from './decorate.js';
+import { parseKeyTemplate } from './key-template.js';
+import { setLockPlan, type LockPlan } from './lock-plan.js';
+import { injectInterceptor, interceptorOf } from './wiring.js';
+
+/** A key template, or a function of the method's own arguments. */
+export type KeySource<Args extends unknown[]> = string | ((...args: Args) => string);
+
+/** Makes the compiler refuse a key function whose parameters do not fit the method's. */
+export type Fits<Parameters extends unknown[], Args extends unknown[]> = Parameters extends [
+  ...Args,
+  ...unknown[],
+]
+  ? unknown
+  : { keyFunctionDoesNotFitMethod: Args };
+
+/** One call of a locked method. */
+export interface LockedCall {
+  readonly where: string;
+  readonly context: MethodContext;
+  /** @throws LockNotWiredError */
+  interceptor(): LockInterceptor;
+  /** Runs the original. */
+  invoke(): unknown;
+}
+
+interface Decoration {
+  readonly decorator: '@Locked' | '@LockedStream';
+  readonly key: unknown;
+  readonly options: object;
+  /** What is put in the place of the original; given it, so that it can refuse it. */
+  advice(original: Method, where: string): (call: LockedCall) => unknown;
+}
+
+/** Puts a locking method in the place of the decorated one. */
+export function lockMethod(decoration: Decoration, parameters: readonly unknown[]): void {
+  const original = methodOf(decoration.decorator, parameters);
+  const [target, property, descriptor] = parameters as [
+    object,
+    string | symbol,
+    PropertyDescriptor,
+  ];
+  const where = `${target.constructor.name}.${String(property)}`;
+  const plan = readPlan(decoration, where);
+  const advice = decoration.advice(original, where);
+  const wrapper: Method = function (this: object, ...args: unknown[]) {
+    return advice({
+      where,
+      context: new MethodContext(this, wrapper, args),
+      interceptor: () => interceptorOf(this, plan.name, where),
+      invoke: () => original.apply(this, args) as unknown,
+    });
+  };
+  impersonate(wrapper, original);
+  setLockPlan(wrapper, plan);
+  injectInterceptor(target, plan.name);
+  descriptor.value = wrapper;
+}
+
+function readPlan({ decorator, key, options }: Decoration, where: string): LockPlan {
+  const { name, onBusy = 'throw', ...rest } = options as LockedOptions;
+  if (name !== undefined && (typeof name !== 'string' || name === '')) {
+    throw new LockConfigurationError(
+      `${where}: name must be a non-empty string, got ${shown(name)}`,
+    );
+  }
+  if (onBusy !== 'throw' && onBusy !== 'skip' && typeof onBusy !== 'function') {
+    throw new LockConfigurationError(
+      `${where}: onBusy must be 'throw', 'skip' or a function, got ${shown(onBusy)}`,
+    );
+  }
+  readOptions(rest);
+  return {
+    where,
+    name,
+    keyOf: readKey(key, where),
+    options: rest,
+    onBusy: onBusy as LockPlan['onBusy'],
+    stream: decorator === '@LockedStream',
+  };
+}
+
+function readKey(key: unknown, where: string): LockPlan['keyOf'] {
+  if (typeof key === 'function') {
+    return (instance, args) => (key as (...args: unknown[]) => string).apply(instance, [...args]);
+  }
+  if (typeof key !== 'string') {
+    throw new LockConfigurationError(
+      `${where}: key must be a template or a function, got ${shown(key)}`,
+    );
+  }
+  const keyOf = parseKeyTemplate(key);
+  return (_instance, args) => keyOf(args);
+}

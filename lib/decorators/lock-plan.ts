@@ -1,0 +1,27 @@
+import type { LockedOptions } from '../interfaces/index.js';
+
+/** What a decorator leaves on a method: how each call of it is to be locked. */
+export interface LockPlan {
+  /** `Class.method`, for messages. */
+  readonly where: string;
+  /** The named LockModule instance. */
+  readonly name: string | undefined;
+  /** @throws LockKeyError when the arguments do not give a key */
+  keyOf(instance: unknown, args: readonly unknown[]): string;
+  /** Everything else that was given, as it was given. */
+  readonly options: Omit<LockedOptions, 'name' | 'onBusy'>;
+  readonly onBusy: LockedOptions<unknown[]>['onBusy'];
+  /** Whether the method answers with an Observable or an async iterable instead of a promise. */
+  readonly stream: boolean;
+}
+
+const PLAN = Symbol.for('nestjs-lock:plan');
+
+export function setLockPlan(method: object, plan: LockPlan): void {
+  Reflect.defineMetadata(PLAN, plan, method);
+}
+
+export function getLockPlan(method: unknown): LockPlan | undefined {
+  if (typeof method !== 'function') return undefined;
+  return Reflect.getOwnMetadata(PLAN, method) as LockPlan | undefined;
+}

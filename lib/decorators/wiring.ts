@@ -1,0 +1,51 @@
+import 'reflect-metadata';
+import { Inject } from '@nestjs/common';
+import { LockNotWiredError } from '../errors/index.js';
+import { getLockInterceptorToken } from '../lock.constants.js';
+import type { LockInterceptor } from '../lock.interceptor.js';
+
+/** Where Nest keeps a class's property dependencies; read so that we add each of ours once (Nest 11 would repeat it). */
+const PROPERTY_DEPENDENCIES = 'self:properties_metadata';
+
+/** The property of decorated instances that holds their interceptor: the token itself, which no field can clash with. */
+const propertyOf = getLockInterceptorToken;
+
+/** Has Nest inject the interceptor into every instance of the class, whatever their scope. */
+export function injectInterceptor(prototype: object, name: string | undefined): void {
+  const token = getLockInterceptorToken(name);
+  const known = Reflect.getMetadata(PROPERTY_DEPENDENCIES, prototype.constructor) as
+    readonly { key: unknown }[] | undefined;
+  if (known?.some(({ key }) => key === propertyOf(name))) return;
+  Inject(token)(prototype, propertyOf(name));
+}
+
+/** Gives an instance that Nest did not make its interceptor. */
+export function wire(
+  instance: object,
+  name: string | undefined,
+  interceptor: LockInterceptor,
+): void {
+  Object.defineProperty(instance, propertyOf(name), {
+    value: interceptor,
+    configurable: true,
+    writable: true,
+  });
+}
+
+export function isWired(instance: object, name: string | undefined): boolean {
+  return Reflect.get(instance, propertyOf(name)) !== undefined;
+}
+
+/** @throws LockNotWiredError when the instance has none: the method must not run */
+export function interceptorOf(
+  instance: unknown,
+  name: string | undefined,
+  where: string,
+): LockInterceptor {
+  const interceptor =
+    typeof instance === 'object' && instance !== null
+      ? (Reflect.get(instance, propertyOf(name)) as LockInterceptor | undefined)
+      : undefined;
+  if (interceptor === undefined) throw new LockNotWiredError(where);
+  return interceptor;
+}

@@ -1,0 +1,30 @@
+import 'reflect-metadata';
+
+export { attach } from './attach.js';
+export type {
+  Answer,
+  BackendConnection,
+  Busy,
+  Grant,
+  HolderState,
+  KeyState,
+  LeaseIdentity,
+  LeaseRenewal,
+  LockBackend,
+  LockProcess,
+  LockRequest,
+  Waiting,
+} from './backends/lock-backend.js';
+export { MemoryBackend } from './backends/memory/memory.backend.js';
+export * from './decorators/index.js';
+export * from './errors/index.js';
+export * from './interfaces/index.js';
+export { Instant } from './lease/clock.js';
+export {
+  getLockBackendToken,
+  getLockInterceptorToken,
+  getLockServiceToken,
+} from './lock.constants.js';
+export { LockInterceptor } from './lock.interceptor.js';
+export { LockModule, type LockModuleExtras } from './lock.module.js';
+export { LockService, type LockedBody } from './lock.service.js';

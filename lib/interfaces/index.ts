@@ -1,0 +1,9 @@
+export type { LockModuleOptions, LockOptionsFactory } from './lock-module-options.interface.js';
+export type {
+  Duration,
+  LockedOptions,
+  LockedStreamOptions,
+  LockHoldOptions,
+  LockOptions,
+} from './lock-options.interface.js';
+export type { Lock, LockHolder, LockMode, LockState, ReleaseOutcome } from './lock.interface.js';

@@ -1,0 +1,22 @@
+import type { LockBackend } from '../backends/lock-backend.js';
+import type { Duration, LockHoldOptions } from './lock-options.interface.js';
+
+/** Options of `LockModule.forRoot()`; what is not said here and not at the call has the documented default. */
+export interface LockModuleOptions extends LockHoldOptions {
+  /**
+   * Where the locks live.
+   * @default new MemoryBackend(), which locks within this one process
+   */
+  backend?: LockBackend;
+
+  /**
+   * How long bodies that hold a lock may go on when the application closes.
+   * @default '10s'
+   */
+  shutdownGrace?: Duration;
+}
+
+/** For `forRootAsync({ useClass })` and `{ useExisting }`. */
+export interface LockOptionsFactory {
+  createLockOptions(): LockModuleOptions | Promise<LockModuleOptions>;
+}

@@ -1,0 +1,57 @@
+import type { ReleaseOutcome } from '../lease/lease.js';
+
+export type { ReleaseOutcome };
+
+/** How a key is held. Readers (`shared`) are not offered yet. */
+export type LockMode = 'exclusive';
+
+/**
+ * The handle of a held lock.
+ *
+ * `held` and `remaining` are computed from the clock at each look, so that the first look after a
+ * pause already tells the truth.
+ *
+ * @example
+ * await using lock = await locks.acquire('report');
+ */
+export interface Lock extends AsyncDisposable {
+  readonly key: string;
+  readonly mode: LockMode;
+  /**
+   * Strictly greater than that of every earlier grant of this key. Hand it to the resource and let
+   * it refuse smaller ones: `UPDATE … WHERE fence < $token`.
+   */
+  readonly fencingToken: number;
+  /** Aborted with a {@link LockLostError} when the lock is lost, or when the application shuts down. */
+  readonly signal: AbortSignal;
+  /** Whether the lock is surely still this holder's. */
+  readonly held: boolean;
+  /** Milliseconds for which it surely stays so without renewal; 0 when it is over. */
+  readonly remaining: number;
+
+  /** Throws a {@link LockLostError} unless {@link held}. Call it right before what must not happen twice. */
+  assertHeld(): void;
+
+  /**
+   * Renews the lease now, for `ttl` (default: the lock's own, which a given one replaces).
+   * @throws LockLostError when the lock is gone; LockBackendError when the backend did not answer
+   */
+  renew(ttl?: number | string): Promise<void>;
+
+  /** Gives the lock back. Idempotent; never rejects: the outcome says what happened. */
+  release(): Promise<ReleaseOutcome>;
+}
+
+/** What an operator sees of a key. */
+export interface LockState {
+  readonly key: string;
+  readonly holders: readonly LockHolder[];
+  /** Waiting processes; callers of one process wait in one line, of which the backend sees the first. */
+  readonly waiters: number;
+}
+
+export interface LockHolder {
+  readonly fencingToken: number;
+  /** Milliseconds until the lease ends if it is not renewed. */
+  readonly remaining: number;
+}

@@ -1,0 +1,77 @@
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import { getLockPlan, type LockPlan } from './decorators/lock-plan.js';
+import { wire } from './decorators/wiring.js';
+import type { LockInterceptor } from './lock.interceptor.js';
+
+interface LockedMethod {
+  readonly plan: LockPlan;
+  /** The class that overrides it without a decorator of its own. */
+  readonly overriddenIn: string | undefined;
+}
+
+/**
+ * Looks through the application once at its start: wires the decorated instances that factories
+ * and values brought in, and warns of methods that lost their lock by being overridden.
+ */
+@Injectable()
+export class LockExplorer implements OnModuleInit {
+  readonly #logger = new Logger('LockModule');
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly interceptor: LockInterceptor,
+    private readonly name: string | undefined,
+  ) {}
+
+  onModuleInit(): void {
+    const overridden = new Map<string, LockedMethod>();
+    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const { metatype, isNotMetatype } = wrapper;
+      const instance: unknown = wrapper.instance;
+      // A request-scoped class has only its prototype here; Nest itself injects what it makes of it.
+      const prototype: unknown = isObject(instance)
+        ? Object.getPrototypeOf(instance)
+        : metatype?.prototype;
+      const methods = lockedMethods(prototype).filter(({ plan }) => plan.name === this.name);
+      if (methods.length > 0 && isNotMetatype && isObject(instance)) {
+        wire(instance, this.name, this.interceptor);
+      }
+      for (const method of methods) {
+        if (method.overriddenIn)
+          overridden.set(`${method.overriddenIn} ${method.plan.where}`, method);
+      }
+    }
+    for (const { plan, overriddenIn } of overridden.values()) {
+      this.#logger.warn(
+        `${overriddenIn ?? ''} overrides ${plan.where} without a decorator: calls of it are not locked. ` +
+          'Decorate the override too, unless it calls the original.',
+      );
+    }
+  }
+}
+
+/** The decorated methods of a class and its ancestors, the most derived first. */
+function lockedMethods(prototype: unknown): LockedMethod[] {
+  const found: LockedMethod[] = [];
+  const nearest = new Map<PropertyKey, { locked: boolean; in: string }>();
+  for (let level = prototype; isObject(level); level = Object.getPrototypeOf(level)) {
+    for (const property of Reflect.ownKeys(level)) {
+      const method: unknown = Object.getOwnPropertyDescriptor(level, property)?.value;
+      if (typeof method !== 'function') continue;
+      const plan = getLockPlan(method);
+      const override = nearest.get(property);
+      if (plan !== undefined) {
+        found.push({ plan, overriddenIn: override?.locked === false ? override.in : undefined });
+      }
+      if (override === undefined) {
+        nearest.set(property, { locked: plan !== undefined, in: level.constructor.name });
+      }
+    }
+  }
+  return found;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,70 @@
+import {
+  type CallHandler,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { defer, lastValueFrom, type Observable } from 'rxjs';
+import { getLockPlan, type LockPlan } from './decorators/lock-plan.js';
+import { LockTimeoutError } from './errors/index.js';
+import { holdWhileIterating, holdWhileSubscribed, type Hold } from './hold-streams.js';
+import { getLockServiceToken } from './lock.constants.js';
+import type { LockService } from './lock.service.js';
+import { MethodContext } from './method-context.js';
+
+/**
+ * The advice around a decorated method: takes the lock, runs the method, gives it back.
+ *
+ * The decorators call it on every instance that Nest makes. Given to `@UseInterceptors` or
+ * `APP_INTERCEPTOR` as well it passes everything on, as a decorated handler locks by itself, after
+ * guards and pipes.
+ */
+@Injectable()
+export class LockInterceptor implements NestInterceptor {
+  constructor(@Inject(getLockServiceToken()) private readonly locks: LockService) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const plan = getLockPlan(context.getHandler());
+    if (plan === undefined || !MethodContext.is(context)) return next.handle();
+    return plan.stream
+      ? holdWhileSubscribed(this.#holder(plan, context), () => next.handle())
+      : defer(() => this.#run(plan, context, () => lastValueFrom(next.handle())));
+  }
+
+  /** The same for a method that answers with an async iterable, which is opened under the lock. */
+  iterate(context: MethodContext, open: () => AsyncIterable<unknown>): AsyncGenerator<unknown> {
+    const plan = getLockPlan(context.getHandler()) as LockPlan;
+    return holdWhileIterating(this.#holder(plan, context), open);
+  }
+
+  async #run(
+    plan: LockPlan,
+    context: MethodContext,
+    body: () => Promise<unknown>,
+  ): Promise<unknown> {
+    const args = context.getArgs();
+    const key = plan.keyOf(context.instance, args);
+    let entered = false;
+    try {
+      return await this.locks.withLock(key, plan.options, () => {
+        entered = true;
+        return body();
+      });
+    } catch (error) {
+      // A busy lock inside of the body is the body's own affair.
+      if (entered || !(error instanceof LockTimeoutError)) throw error;
+      if (plan.onBusy === 'skip') return undefined;
+      if (typeof plan.onBusy === 'function')
+        return await plan.onBusy.call(context.instance, error, ...args);
+      throw error;
+    }
+  }
+
+  #holder(plan: LockPlan, context: MethodContext): Hold {
+    return async (signal, body) => {
+      const key = plan.keyOf(context.instance, context.getArgs());
+      await this.locks.withLock(key, { ...plan.options, signal }, body);
+    };
+  }
+}

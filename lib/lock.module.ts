@@ -1,0 +1,104 @@
+import {
+  ConfigurableModuleBuilder,
+  type DynamicModule,
+  Module,
+  type Provider,
+} from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
+import type { LockBackend } from './backends/lock-backend.js';
+import { MemoryBackend } from './backends/memory/memory.backend.js';
+import type { LockModuleOptions, LockOptionsFactory } from './interfaces/index.js';
+import {
+  getLockBackendToken,
+  getLockInterceptorToken,
+  getLockServiceToken,
+} from './lock.constants.js';
+import { LockExplorer } from './lock.explorer.js';
+import { LockInterceptor } from './lock.interceptor.js';
+import { LockService } from './lock.service.js';
+
+/** What is said about the module itself, beside its options. */
+export interface LockModuleExtras {
+  /** For an instance beside the unnamed one: `@Locked(key, { name })`, `@InjectLockService(name)`. */
+  name?: string;
+  /**
+   * Whether every module of the application can inject it.
+   * @default true
+   */
+  isGlobal?: boolean;
+}
+
+const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
+  new ConfigurableModuleBuilder<LockModuleOptions>({
+    optionsInjectionToken: Symbol.for('nestjs-lock:options'),
+  })
+    .setClassMethodName('forRoot')
+    .setFactoryMethodName('createLockOptions' satisfies keyof LockOptionsFactory)
+    .setExtras<LockModuleExtras>({ name: undefined, isGlobal: true }, provide)
+    .build();
+
+/**
+ * Registers a backend and the LockService on it, for the whole application unless `isGlobal` is
+ * false. Give every further instance a `name`.
+ *
+ * `forRoot` and `forRootAsync` are made by Nest's ConfigurableModuleBuilder; bad options stop the
+ * application at its start with a LockConfigurationError.
+ */
+@Module({ imports: [DiscoveryModule] })
+export class LockModule extends ConfigurableModuleClass {
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return super.forRoot(options);
+  }
+
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+}
+
+function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras): DynamicModule {
+  const backend = getLockBackendToken(name);
+  const service = getLockServiceToken(name);
+  const interceptor = getLockInterceptorToken(name);
+  const providers: Provider[] = [
+    {
+      provide: backend,
+      useFactory: (options: LockModuleOptions) => options.backend ?? new MemoryBackend(),
+      inject: [MODULE_OPTIONS_TOKEN],
+    },
+    {
+      provide: service,
+      useFactory: (options: LockModuleOptions, given: LockBackend) =>
+        new LockService({ ...options, backend: given }),
+      inject: [MODULE_OPTIONS_TOKEN, backend],
+    },
+    {
+      provide: interceptor,
+      useFactory: (locks: LockService) => new LockInterceptor(locks),
+      inject: [service],
+    },
+    {
+      provide: LockExplorer,
+      useFactory: (discovery: DiscoveryService, advice: LockInterceptor) =>
+        new LockExplorer(discovery, advice, name),
+      inject: [DiscoveryService, interceptor],
+    },
+  ];
+  if (name === undefined) {
+    // The classes are tokens too, of the instance without a name.
+    providers.push(
+      { provide: LockService, useExisting: service },
+      { provide: LockInterceptor, useExisting: interceptor },
+    );
+  }
+  return {
+    ...definition,
+    global: isGlobal ?? true,
+    providers: [...(definition.providers ?? []), ...providers],
+    exports: [
+      backend,
+      service,
+      interceptor,
+      ...(name === undefined ? [LockService, LockInterceptor] : []),
+    ],
+  };
+}

@@ -1,0 +1,182 @@
+import { randomBytes } from 'node:crypto';
+import {
+  Injectable,
+  Logger,
+  type BeforeApplicationShutdown,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { BackendConnection, LockBackend } from './backends/lock-backend.js';
+import { MemoryBackend } from './backends/memory/memory.backend.js';
+import { LockConfigurationError, LockReentrancyError, LockTimeoutError } from './errors/index.js';
+import type { Lock, LockModuleOptions, LockOptions, LockState } from './interfaces/index.js';
+import { Leases } from './lease/leases.js';
+import type { Lease } from './lease/lease.js';
+import { currentLock, runUnder } from './lock-context.js';
+import { LockHandle } from './lock-handle.js';
+import { checkKey, shown } from './lock-key.js';
+import { checkTtl, readDuration, readOptions, type LockSettings } from './lock-options.js';
+
+/** What `withLock` runs, with the lock at hand. */
+export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
+
+interface Session {
+  readonly connection: BackendConnection;
+  readonly leases: Leases;
+}
+
+/**
+ * Takes and gives back locks. Inject it where a decorator is not enough.
+ *
+ * Also works without Nest: `new LockService({ backend })`, then `close()` at the end.
+ */
+@Injectable()
+export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
+  readonly #backend: LockBackend;
+  readonly #defaults: LockSettings;
+  readonly #shutdownGrace: number;
+  readonly #logger = new Logger(LockService.name);
+  #session: Session | undefined;
+  #shutdown: Promise<void> | undefined;
+
+  /** @throws LockConfigurationError for bad options */
+  constructor(options: LockModuleOptions = {}) {
+    const { backend = new MemoryBackend(), shutdownGrace = '10s', ...defaults } = options;
+    this.#backend = backend;
+    this.#defaults = readOptions(defaults);
+    this.#shutdownGrace = readDuration('shutdownGrace', shutdownGrace, 0);
+    checkTtl(this.#defaults.ttl, backend);
+  }
+
+  /**
+   * Resolves with the lock, queueing for up to `wait`.
+   * @throws LockTimeoutError when others held it all that time; LockBackendError when the backend
+   * did not answer; LockReentrancyError when the caller holds it; the reason of `signal` when that aborts
+   */
+  async acquire(key: string, options?: LockOptions): Promise<Lock> {
+    return this.#acquire(key, this.#read(key, options));
+  }
+
+  /** Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}. */
+  async tryAcquire(key: string, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
+    try {
+      return await this.#acquire(key, { ...this.#read(key, options), wait: 0 });
+    } catch (error) {
+      if (error instanceof LockTimeoutError) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * Runs `body` under the lock, and gives the lock back whatever becomes of it. Resolves to what
+   * `body` resolves to. An error of the body always wins over one of the lock.
+   * @throws what {@link acquire} throws, before `body` is called; LockLostError when the lock was
+   * lost before the body had settled
+   */
+  withLock<T>(key: string, body: LockedBody<T>): Promise<T>;
+  withLock<T>(key: string, options: LockOptions, body: LockedBody<T>): Promise<T>;
+  async withLock<T>(
+    key: string,
+    ...rest: [LockedBody<T>] | [LockOptions | undefined, LockedBody<T>]
+  ): Promise<T> {
+    const [options, body] = rest.length === 1 ? [undefined, rest[0]] : rest;
+    if (typeof body !== 'function') {
+      throw new LockConfigurationError(`withLock needs a function to run, got ${shown(body)}`, key);
+    }
+    const lock = await this.#acquire(key, this.#read(key, options));
+    let result: T;
+    try {
+      result = await runUnder(this, lock, () => body(lock));
+    } finally {
+      await lock.release();
+    }
+    if (lock.lost !== undefined) throw lock.lost;
+    return result;
+  }
+
+  /** The innermost lock that this async context runs under, or the one for `key`. */
+  current(key?: string): Lock | undefined {
+    return currentLock(this, key);
+  }
+
+  /** Who holds the key, and how many processes wait for it. */
+  async inspect(key: string): Promise<LockState> {
+    checkKey(key);
+    const { holders, waiters } = await this.#open().connection.inspect(key);
+    return {
+      key,
+      holders: holders.map(({ token, remaining }) => ({ fencingToken: token, remaining })),
+      waiters,
+    };
+  }
+
+  /** Connects early, so that the first lock finds the connection ready and the log warns at start. */
+  onModuleInit(): void {
+    this.#open();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.#drain();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * Refuses new requests, ends waiting ones, lets holders finish for `shutdownGrace`, releases the
+   * rest, and closes the connections that were opened here. Nest calls it at `app.close()`.
+   */
+  async close(): Promise<void> {
+    await this.#drain();
+    await this.#session?.connection.close();
+  }
+
+  async #acquire(key: string, settings: LockSettings): Promise<LockHandle> {
+    const outer = currentLock(this, key);
+    if (outer !== undefined) {
+      if (!settings.reentrant) throw new LockReentrancyError(key);
+      outer.assertHeld();
+      outer.lease.share();
+      return this.#hold(outer.lease);
+    }
+    return this.#hold(await this.#open().leases.acquire({ key, ...settings }));
+  }
+
+  #read(key: string, options: LockOptions | undefined): LockSettings {
+    checkKey(key);
+    const settings = readOptions(options, this.#defaults);
+    checkTtl(settings.ttl, this.#backend);
+    return settings;
+  }
+
+  #hold(lease: Lease): LockHandle {
+    return new LockHandle(
+      lease,
+      () => this.#open().leases.release(lease),
+      (given) => {
+        const ttl = readDuration('ttl', given);
+        checkTtl(ttl, this.#backend);
+        return ttl;
+      },
+    );
+  }
+
+  #open(): Session {
+    return (this.#session ??= this.#connect());
+  }
+
+  #connect(): Session {
+    const processId = randomBytes(12).toString('base64url');
+    const warn = (message: string) => {
+      this.#logger.warn(message);
+    };
+    const connection = this.#backend.connect({ id: processId, warn });
+    const leases = new Leases({ processId, backendName: this.#backend.name, connection, warn });
+    return { connection, leases };
+  }
+
+  #drain(): Promise<void> {
+    return (this.#shutdown ??= this.#open().leases.shutdown(this.#shutdownGrace));
+  }
+}

@@ -1,0 +1,16 @@
+// `npm run build`: lib/ -> dist/esm and dist/cjs.
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const run = (...command) =>
+  execFileSync(process.execPath, command, { cwd: root, stdio: 'inherit' });
+const nest = join(root, 'node_modules/@nestjs/cli/bin/nest.js');
+
+run('tools/embed-lua.mjs');
+run(nest, 'build', 'lib');
+run(nest, 'build', 'lib-cjs');
+
+// The package says "type": "module"; this folder says otherwise for what is below it.
+writeFileSync(join(root, 'dist/cjs/package.json'), '{ "type": "commonjs" }\n');

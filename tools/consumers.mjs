@@ -1,0 +1,189 @@
+// `npm run check:consumers`: installs the packed package as its users would, and uses it.
+//
+//   esm    Nest 12, an ES module application, ioredis 6, today's TypeScript
+//   cjs    Nest 11, a CommonJS application, ioredis 5, TypeScript 5.9, old and new module resolution
+//   jest   Nest 11, jest in its default CommonJS mode, and no ioredis at all
+//
+// TypeScript reads our declarations with skipLibCheck off: an optional peer that leaks into those of
+// the root would not compile in `jest`.
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const work = await mkdtemp(join(tmpdir(), 'nestjs-lock-consumers-'));
+
+/** Runs a command in a folder; its output is shown only if it fails. */
+function run(cwd, line) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(line, { cwd, shell: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (data) => (output += data));
+    child.stderr.on('data', (data) => (output += data));
+    child.on('close', (code) => {
+      if (code === 0) resolve(output);
+      else reject(new Error(`${line}\n${output}\n(in ${cwd})`));
+    });
+  });
+}
+
+const application = `
+import 'reflect-metadata';
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import {
+  InjectLockService, Locked, LockedStream, LockModule, LockService, MemoryBackend,
+} from 'nestjs-lock';
+
+@Injectable()
+export class Orders {
+  constructor(@InjectLockService() readonly locks: LockService) {}
+
+  @Locked('order:{0}')
+  async ship(id: number): Promise<string> {
+    return this.locks.withLock('depot', async () => 'shipped ' + id);
+  }
+
+  @LockedStream('orders')
+  async *all(): AsyncGenerator<number> {
+    yield 1;
+    yield 2;
+  }
+}
+
+@Module({ imports: [LockModule.forRoot({ backend: new MemoryBackend() })], providers: [Orders] })
+class Application {}
+
+export async function main(): Promise<void> {
+  const app = await NestFactory.createApplicationContext(Application, { logger: ['error', 'warn'] });
+  const orders = app.get(Orders);
+  const seen: unknown[] = [await orders.ship(7), orders.locks instanceof LockService];
+  for await (const order of orders.all()) seen.push(order);
+  await app.close();
+  if (String(seen) !== 'shipped 7,true,1,2') throw new Error('unexpected: ' + String(seen));
+}
+`;
+
+// Types only, and that the door opens: no server runs here.
+const redis = `
+import { LockModule } from 'nestjs-lock';
+import { RedisBackend } from 'nestjs-lock/redis';
+
+export const lockModule = () => LockModule.forRoot({ backend: new RedisBackend({ url: 'redis://localhost' }) });
+if (typeof RedisBackend !== 'function') throw new Error('no RedisBackend');
+`;
+
+const start = (extension) => `
+import { main } from './application${extension}';
+import './redis${extension}';
+
+main().then(() => process.exit(0), (error: unknown) => { console.error(error); process.exit(1); });
+`;
+
+// One process that loads the package both ways must still have one LockService.
+const oneCopy = `
+const same = require('nestjs-lock').LockService;
+import('nestjs-lock').then(({ LockService }) => process.exit(LockService === same ? 0 : 1));
+`;
+
+const spec = `
+import { main } from './application';
+
+it('runs', main);
+`;
+
+const tsconfig = (options) =>
+  JSON.stringify({
+    compilerOptions: {
+      strict: true,
+      skipLibCheck: false,
+      experimentalDecorators: true,
+      emitDecoratorMetadata: true,
+      target: 'ES2022',
+      types: ['node'],
+      ...options,
+    },
+    include: ['*.ts'],
+  });
+
+const nest = (major) => ({
+  '@nestjs/common': major,
+  '@nestjs/core': major,
+  '@types/node': '^20',
+  'reflect-metadata': '^0.2.2',
+  rxjs: '^7.8.2',
+});
+
+const consumers = {
+  esm: {
+    type: 'module',
+    dependencies: { ...nest('^12'), ioredis: '^6', typescript: '~6.0' },
+    files: {
+      'tsconfig.json': tsconfig({ module: 'nodenext' }),
+      'application.ts': application,
+      'redis.ts': redis,
+      'start.ts': start('.js'),
+      'one-copy.cjs': oneCopy,
+    },
+    commands: ['npx tsc', 'node start.js', 'node one-copy.cjs'],
+  },
+  cjs: {
+    type: 'commonjs',
+    dependencies: { ...nest('^11'), ioredis: '^5', typescript: '~5.9' },
+    files: {
+      'tsconfig.json': tsconfig({ module: 'nodenext' }),
+      'tsconfig.node10.json': tsconfig({ module: 'commonjs', moduleResolution: 'node10' }),
+      'application.ts': application,
+      'redis.ts': redis,
+      'start.ts': start(''),
+      'one-copy.cjs': oneCopy,
+    },
+    commands: ['npx tsc -p tsconfig.node10.json', 'npx tsc', 'node start.js', 'node one-copy.cjs'],
+  },
+  jest: {
+    type: 'commonjs',
+    dependencies: {
+      ...nest('^11'),
+      '@types/jest': '^30',
+      jest: '^30',
+      'ts-jest': '^29',
+      typescript: '~5.9',
+    },
+    files: {
+      'tsconfig.json': tsconfig({ module: 'commonjs', types: ['node', 'jest'] }),
+      'jest.config.js': `module.exports = { preset: 'ts-jest' };`,
+      'application.ts': application,
+      'application.spec.ts': spec,
+      'one-copy.cjs': oneCopy,
+    },
+    commands: ['npx tsc --noEmit', 'npx jest', 'node one-copy.cjs'],
+  },
+};
+
+async function check(name, { type, dependencies, files, commands }, tarball) {
+  const folder = join(work, name);
+  await mkdir(folder);
+  const manifest = {
+    private: true,
+    type,
+    dependencies: { ...dependencies, 'nestjs-lock': tarball },
+  };
+  const all = { 'package.json': JSON.stringify(manifest), ...files };
+  for (const [file, text] of Object.entries(all)) await writeFile(join(folder, file), text);
+  await run(folder, 'npm install --no-audit --no-fund --no-package-lock --prefer-offline');
+  for (const command of commands) await run(folder, command);
+}
+
+const packed = await run(root, `npm pack --silent --pack-destination ${work}`);
+const tarball = `file:${join(work, packed.trim().split('\n').at(-1))}`;
+
+const checks = Object.entries(consumers).map(([name, consumer]) => check(name, consumer, tarball));
+const results = await Promise.allSettled(checks);
+Object.keys(consumers).forEach((name, i) => {
+  const { status, reason } = results[i];
+  console.log(status === 'fulfilled' ? `${name}: ok` : `${name}: FAILED: ${reason.message}`);
+});
+const ok = results.every(({ status }) => status === 'fulfilled');
+if (ok) await rm(work, { recursive: true });
+process.exit(ok ? 0 : 1);

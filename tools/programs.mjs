@@ -1,0 +1,79 @@
+// The programs that the tests start themselves: a real redis-server, and openssl for its TLS.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+const packages = { 'redis-server': 'redis-server', openssl: 'openssl' }; // program: Debian package
+
+/**
+ * Makes sure that the programs are there. On Debian and its children they are installed, if that
+ * needs no password; anywhere else this ends the run and says what to type.
+ */
+export function ensurePrograms() {
+  const missing = Object.keys(packages).filter(isMissing);
+  if (missing.length === 0) return;
+
+  const { family, root } = system();
+  if (family === 'debian' && root) {
+    console.log(`installing ${missing.join(' and ')}, which the tests need`);
+    const names = missing.map((program) => packages[program]);
+    const { status } = spawnSync(
+      root[0],
+      [...root.slice(1), 'sh', '-ec', aptInstall, 'sh', ...names],
+      {
+        stdio: 'inherit',
+      },
+    );
+    if (status === 0 && !missing.some(isMissing)) return;
+    console.error('the installation failed');
+  } else if (process.env.TEST_REDIS_URL && !missing.includes('openssl')) {
+    // Somebody else runs the server. Tests that must stop and start their own will say so.
+    console.log(`no redis-server here: the tests use ${process.env.TEST_REDIS_URL}`);
+    return;
+  }
+  console.error(`The tests need ${missing.join(' and ')}. To install:\n\n  ${advice[family]}\n`);
+  process.exit(1);
+}
+
+const advice = {
+  debian: 'sudo apt-get update && sudo apt-get install redis-server openssl',
+  alpine: 'apk add redis openssl',
+  fedora: 'sudo dnf install redis openssl',
+  arch: 'sudo pacman -S redis openssl',
+  darwin: 'brew install redis openssl',
+  win32: 'wsl --install     (Redis does not run on Windows itself: run the tests inside WSL)',
+  other: 'redis (7 or newer) and openssl, by your package manager',
+};
+
+// Debian starts a service as soon as it is installed. We want the program only, so we answer
+// "no" (101) when the package asks for that, and do not let it start at the next boot either.
+const aptInstall = `
+  export DEBIAN_FRONTEND=noninteractive
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    trap "rm -f $policy" EXIT
+    printf '#!/bin/sh\\nexit 101\\n' > $policy
+    chmod +x $policy
+  fi
+  apt-get update
+  apt-get install -y --no-install-recommends "$@"
+  if command -v systemctl > /dev/null; then systemctl disable redis-server || true; fi
+`;
+
+function isMissing(program) {
+  return spawnSync(program, ['--version']).error !== undefined;
+}
+
+/** What kind of system this is, and the command that makes us root there, if one does. */
+function system() {
+  if (process.platform !== 'linux') {
+    return { family: process.platform in advice ? process.platform : 'other' };
+  }
+  const release = readFileSync('/etc/os-release', 'utf8');
+  const ids = [...release.matchAll(/^ID(?:_LIKE)?="?([^"\n]*)/gm)].flatMap(([, id]) =>
+    id.split(' '),
+  );
+  const family = ids.find((id) => id in advice) ?? 'other';
+  if (process.getuid() === 0) return { family, root: ['env'] };
+  if (spawnSync('sudo', ['-n', 'true']).status === 0) return { family, root: ['sudo', '-n'] };
+  return { family };
+}
