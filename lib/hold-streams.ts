@@ -57,7 +57,7 @@ export function holdWhileSubscribed(
 export async function* holdWhileIterating(
   hold: Hold,
   open: () => AsyncIterable<unknown>,
-): AsyncGenerator<unknown> {
+): AsyncGenerator {
   const abandoned = new AbortController();
   let finish!: () => void;
   const finished = new Promise<void>((resolve) => {
@@ -72,16 +72,18 @@ export async function* holdWhileIterating(
     });
     holding.catch(reject);
   });
+  let failed = false;
   try {
     yield* insideOf(scope, open);
   } catch (error) {
-    finish();
-    // The source's own error wins over one of the lock.
-    await holding.catch(() => undefined);
+    failed = true;
     throw error;
   } finally {
     finish();
-    await holding;
+    // The source's own error wins over one of the lock.
+    await holding.catch((error: unknown) => {
+      if (!failed) throw error;
+    });
   }
 }
 
@@ -96,15 +98,20 @@ function insideOf(
   open: () => AsyncIterable<unknown>,
 ): AsyncIterable<unknown> {
   const source = inside.runInAsyncScope(() => open()[Symbol.asyncIterator]());
+  const end = source.return?.bind(source);
+  const fail = source.throw?.bind(source);
   const step = async (advance: () => Promise<IteratorResult<unknown>>) => {
     const result = await inside.runInAsyncScope(advance);
-    if (!result.done) lock.signal.throwIfAborted();
+    if (!result.done && lock.signal.aborted) {
+      if (end) await inside.runInAsyncScope(end);
+      throw lock.signal.reason;
+    }
     return result;
   };
   const iterator: AsyncIterator<unknown, unknown, unknown> = {
     next: (value) => step(() => source.next(value)),
   };
-  if (source.return) iterator.return = (value) => step(() => source.return!(value));
-  if (source.throw) iterator.throw = (error) => step(() => source.throw!(error));
+  if (end) iterator.return = (value) => step(() => end(value));
+  if (fail) iterator.throw = (error) => step(() => fail(error));
   return { [Symbol.asyncIterator]: () => iterator };
 }

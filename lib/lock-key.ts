@@ -1,18 +1,8 @@
-import { inspect } from 'node:util';
 import { LockConfigurationError, LockKeyError } from './errors/index.js';
+import { shown } from './errors/shown.js';
 
 /** Longer ones are mistakes (a whole payload as key), and every backend has some limit. */
 const MAX_KEY_BYTES = 1024;
-
-/** What somebody gave, short enough for an error message. */
-export function shown(value: unknown): string {
-  return inspect(value, {
-    depth: 0,
-    breakLength: Infinity,
-    maxStringLength: 60,
-    maxArrayLength: 5,
-  });
-}
 
 /**
  * @throws LockKeyError unless it is a well-formed, non-empty string of at most 1024 bytes of UTF-8;

@@ -1,7 +1,7 @@
-import ms from 'ms';
 import { LockConfigurationError } from './errors/index.js';
 import type { LockOptions } from './interfaces/index.js';
-import { shown } from './lock-key.js';
+import { readDuration } from './duration.js';
+import { shown } from './errors/shown.js';
 
 /** Options as they are used: read, checked, durations in milliseconds. */
 export interface LockSettings {
@@ -12,9 +12,6 @@ export interface LockSettings {
   readonly reentrant: boolean;
   readonly signal: AbortSignal | undefined;
 }
-
-/** What timers can count. */
-const MAX_DURATION = 2 ** 31 - 1;
 
 const DEFAULTS: LockSettings = {
   ttl: 30_000,
@@ -64,33 +61,6 @@ export function checkTtl(ttl: number, backend: { name: string; minTtl: number })
       `ttl must be at least ${backend.minTtl} ms on the ${backend.name} backend, got ${ttl}`,
     );
   }
-}
-
-/** Milliseconds from a number or from a string that `ms` reads. */
-export function readDuration(option: string, value: unknown, least = 1): number {
-  const duration = typeof value === 'string' ? parse(value) : value;
-  const wanted = least === 0 ? 'a duration of 0 or more' : 'a positive duration';
-  if (typeof duration !== 'number' || Number.isNaN(duration) || duration < 0) {
-    throw new LockConfigurationError(`${option} must be ${wanted}, got ${shown(value)}`);
-  }
-  if (duration < least) {
-    throw new LockConfigurationError(
-      `${option} must be ${wanted} of at least ${least} ms, got ${shown(value)}`,
-    );
-  }
-  if (duration > MAX_DURATION) {
-    const orInfinity = least === 0 ? ' or Infinity' : '';
-    throw new LockConfigurationError(
-      `${option} must be at most ${MAX_DURATION} ms (24.8 days)${orInfinity}, got ${shown(value)}`,
-    );
-  }
-  return Math.ceil(duration);
-}
-
-function parse(value: string): number | undefined {
-  // `ms` throws on the empty string and on very long ones, and answers undefined to nonsense.
-  if (value === '' || value.length > 100) return undefined;
-  return ms(value as ms.StringValue) as number | undefined;
 }
 
 function readBoolean(option: keyof LockOptions, value: unknown): boolean {

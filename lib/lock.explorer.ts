@@ -1,6 +1,6 @@
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
-import { getLockPlan, type LockPlan } from './decorators/lock-plan.js';
+import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { wire } from './decorators/wiring.js';
 import type { LockInterceptor } from './lock.interceptor.js';
 

@@ -6,7 +6,7 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { defer, lastValueFrom, type Observable } from 'rxjs';
-import { getLockPlan, type LockPlan } from './decorators/lock-plan.js';
+import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { LockTimeoutError } from './errors/index.js';
 import { holdWhileIterating, holdWhileSubscribed, type Hold } from './hold-streams.js';
 import { getLockServiceToken } from './lock.constants.js';
@@ -33,7 +33,7 @@ export class LockInterceptor implements NestInterceptor {
   }
 
   /** The same for a method that answers with an async iterable, which is opened under the lock. */
-  iterate(context: MethodContext, open: () => AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  iterate(context: MethodContext, open: () => AsyncIterable<unknown>): AsyncGenerator {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
     return holdWhileIterating(this.#holder(plan, context), open);
   }
@@ -45,7 +45,7 @@ export class LockInterceptor implements NestInterceptor {
   ): Promise<unknown> {
     const args = context.getArgs();
     const key = plan.keyOf(context.instance, args);
-    let entered = false;
+    let entered = false as boolean;
     try {
       return await this.locks.withLock(key, plan.options, () => {
         entered = true;
@@ -53,11 +53,10 @@ export class LockInterceptor implements NestInterceptor {
       });
     } catch (error) {
       // A busy lock inside of the body is the body's own affair.
-      if (entered || !(error instanceof LockTimeoutError)) throw error;
+      const busy = !entered && error instanceof LockTimeoutError;
+      if (!busy || plan.onBusy === 'throw') throw error;
       if (plan.onBusy === 'skip') return undefined;
-      if (typeof plan.onBusy === 'function')
-        return await plan.onBusy.call(context.instance, error, ...args);
-      throw error;
+      return await plan.onBusy.call(context.instance, error, ...args);
     }
   }
 

@@ -14,8 +14,10 @@ import { Leases } from './lease/leases.js';
 import type { Lease } from './lease/lease.js';
 import { currentLock, runUnder } from './lock-context.js';
 import { LockHandle } from './lock-handle.js';
-import { checkKey, shown } from './lock-key.js';
-import { checkTtl, readDuration, readOptions, type LockSettings } from './lock-options.js';
+import { shown } from './errors/shown.js';
+import { checkKey } from './lock-key.js';
+import { readDuration } from './duration.js';
+import { checkTtl, readOptions, type LockSettings } from './lock-options.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;

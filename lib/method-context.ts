@@ -1,5 +1,7 @@
 import type { ExecutionContext, Type } from '@nestjs/common';
 
+/* eslint-disable @typescript-eslint/no-unnecessary-type-parameters -- Nest's own signatures */
+
 /** The execution context of a decorated method that is called directly: by no transport. */
 export class MethodContext implements ExecutionContext {
   constructor(
@@ -16,7 +18,7 @@ export class MethodContext implements ExecutionContext {
     return this.instance.constructor as Type<T>;
   }
 
-  // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- Nest's own signature
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- likewise
   getHandler(): Function {
     return this.handler;
   }

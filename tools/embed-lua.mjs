@@ -11,9 +11,6 @@ import { join } from 'node:path';
 const folder = join(import.meta.dirname, '../lib/backends/redis/scripts');
 const target = join(folder, 'sources.ts');
 
-// Nothing to embed yet is not an error: `npm ci` runs this first of all.
-if (!existsSync(folder)) process.exit();
-
 const names = readdirSync(folder)
   .filter((file) => file.endsWith('.lua') && !file.startsWith('_'))
   .map((file) => file.slice(0, -'.lua'.length))

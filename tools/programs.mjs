@@ -2,32 +2,26 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-const packages = { 'redis-server': 'redis-server', openssl: 'openssl' }; // program: Debian package
+const programs = ['redis-server', 'openssl']; // Debian's packages have the same names
 
 /**
  * Makes sure that the programs are there. On Debian and its children they are installed, if that
  * needs no password; anywhere else this ends the run and says what to type.
  */
 export function ensurePrograms() {
-  const missing = Object.keys(packages).filter(isMissing);
+  const missing = programs.filter(isMissing);
   if (missing.length === 0) return;
 
   const { family, root } = system();
   if (family === 'debian' && root) {
     console.log(`installing ${missing.join(' and ')}, which the tests need`);
-    const names = missing.map((program) => packages[program]);
-    const { status } = spawnSync(
-      root[0],
-      [...root.slice(1), 'sh', '-ec', aptInstall, 'sh', ...names],
-      {
-        stdio: 'inherit',
-      },
-    );
+    const command = [...root, 'sh', '-ec', aptInstall, 'sh', ...missing];
+    const { status } = spawnSync(command[0], command.slice(1), { stdio: 'inherit' });
     if (status === 0 && !missing.some(isMissing)) return;
     console.error('the installation failed');
   } else if (process.env.TEST_REDIS_URL && !missing.includes('openssl')) {
     // Somebody else runs the server. Tests that must stop and start their own will say so.
-    console.log(`no redis-server here: the tests use ${process.env.TEST_REDIS_URL}`);
+    console.log('no redis-server here: the tests use the one at TEST_REDIS_URL');
     return;
   }
   console.error(`The tests need ${missing.join(' and ')}. To install:\n\n  ${advice[family]}\n`);
@@ -56,7 +50,7 @@ const aptInstall = `
   fi
   apt-get update
   apt-get install -y --no-install-recommends "$@"
-  if command -v systemctl > /dev/null; then systemctl disable redis-server || true; fi
+  case "$*" in *redis-server*) systemctl disable redis-server || true ;; esac
 `;
 
 function isMissing(program) {

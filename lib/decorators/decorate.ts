@@ -9,7 +9,11 @@ export type Method = (this: any, ...args: any[]) => unknown;
  * @throws LockConfigurationError that says what it was put on instead
  */
 export function methodOf(decorator: string, parameters: readonly unknown[]): Method {
-  const [target, property, descriptor] = parameters;
+  const [target, property, descriptor] = parameters as [
+    unknown,
+    string | symbol | object | undefined,
+    unknown,
+  ];
   const refuse = (what: string): never => {
     throw new LockConfigurationError(`${decorator} decorates methods of instances, not ${what}`);
   };
@@ -22,7 +26,7 @@ export function methodOf(decorator: string, parameters: readonly unknown[]): Met
   const name = String(property);
   if (typeof target === 'function') return refuse(`the static member ${target.name}.${name}`);
   if (typeof descriptor !== 'object') return refuse(`the property ${name}`);
-  const { value } = descriptor as PropertyDescriptor;
+  const value: unknown = (descriptor as PropertyDescriptor).value;
   if (typeof value !== 'function') return refuse(`the accessor ${name}`);
   return value as Method;
 }

@@ -1,5 +1,6 @@
 import { LockConfigurationError, LockKeyError } from '../errors/index.js';
-import { checkKey, shown } from '../lock-key.js';
+import { shown } from '../errors/shown.js';
+import { checkKey } from '../lock-key.js';
 
 /** `{0}`, `{1.user.id}`: the index of an argument, and a path into it. */
 const PLACEHOLDER = /\{(\d+)((?:\.[^.{}\s]+)*)\}/g;
@@ -36,7 +37,7 @@ function split(template: string): Part[] {
   for (let at = 0; at < template.length;) {
     const two = template.slice(at, at + 2);
     if (two === '{{' || two === '}}') {
-      literal += two[0];
+      literal += two.charAt(0);
       at += 2;
       continue;
     }

@@ -1,12 +1,12 @@
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
 import { readOptions } from '../lock-options.js';
-import { shown } from '../lock-key.js';
+import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
 import { MethodContext } from '../method-context.js';
 import { impersonate, methodOf, type Method } from './decorate.js';
 import { parseKeyTemplate } from './key-template.js';
-import { setLockPlan, type LockPlan } from './lock-plan.js';
+import { setLockPlan, type LockPlan } from '../lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
 /** A key template, or a function of the method's own arguments. */
@@ -25,9 +25,9 @@ export interface LockedCall {
   readonly where: string;
   readonly context: MethodContext;
   /** @throws LockNotWiredError */
-  interceptor(): LockInterceptor;
+  readonly interceptor: () => LockInterceptor;
   /** Runs the original. */
-  invoke(): unknown;
+  readonly invoke: () => unknown;
 }
 
 interface Decoration {
@@ -54,7 +54,7 @@ export function lockMethod(decoration: Decoration, parameters: readonly unknown[
       where,
       context: new MethodContext(this, wrapper, args),
       interceptor: () => interceptorOf(this, plan.name, where),
-      invoke: () => original.apply(this, args) as unknown,
+      invoke: () => original.apply(this, args),
     });
   };
   impersonate(wrapper, original);

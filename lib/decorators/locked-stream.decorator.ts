@@ -1,7 +1,7 @@
 import { defer, from, isObservable, type Observable } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedStreamOptions } from '../interfaces/index.js';
-import { shown } from '../lock-key.js';
+import { shown } from '../errors/shown.js';
 import { kindOf } from './decorate.js';
 import { lockMethod, type Fits, type KeySource, type LockedCall } from './lock-method.js';
 
@@ -44,7 +44,7 @@ export function LockedStream<Args extends unknown[] = unknown[]>(
   };
 }
 
-function iterate({ where, interceptor, context, invoke }: LockedCall): AsyncGenerator<unknown> {
+function iterate({ where, interceptor, context, invoke }: LockedCall): AsyncGenerator {
   return interceptor().iterate(context, () => iterableOf(invoke(), where));
 }
 

@@ -1,7 +1,7 @@
 import { defer, isObservable, lastValueFrom } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
-import { shown } from '../lock-key.js';
+import { shown } from '../errors/shown.js';
 import { kindOf } from './decorate.js';
 import { lockMethod, type Fits, type KeySource } from './lock-method.js';
 

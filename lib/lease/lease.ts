@@ -1,6 +1,6 @@
 import type { Grant, LeaseRenewal, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
-import { alarm, Deadline, type Instant } from './clock.js';
+import { alarm, Deadline, type Instant } from '../clock.js';
 import type { Renewer } from './renewer.js';
 
 /**
@@ -67,7 +67,7 @@ export class Lease implements LeaseRenewal {
     this.#claimed = grant.ttl < terms.ttl;
     this.#validity = new Deadline(grant.since, grant.ttl - margin(grant.ttl));
     if (this.#validity.passed) return;
-    if (this.#claimed) this.#renewNow();
+    if (this.#claimed) void this.#renewNow();
     else this.#planRenewal();
     this.#arm();
   }

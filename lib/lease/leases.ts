@@ -5,7 +5,7 @@ import {
   LockShutdownError,
   LockTimeoutError,
 } from '../errors/index.js';
-import { Deadline, pause, within } from './clock.js';
+import { Deadline, pause, within } from '../clock.js';
 import { Lease, type ReleaseOutcome } from './lease.js';
 import { Line } from './line.js';
 import { Renewer } from './renewer.js';

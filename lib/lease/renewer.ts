@@ -1,5 +1,5 @@
 import type { BackendConnection } from '../backends/lock-backend.js';
-import { Instant } from './clock.js';
+import { Instant } from '../clock.js';
 import type { Lease } from './lease.js';
 
 /** Few enough that one call does not hold up the others at the backend. */

@@ -1,5 +1,5 @@
 import type { LockRequest } from '../backends/lock-backend.js';
-import { alarm, Deadline } from './clock.js';
+import { alarm, Deadline } from '../clock.js';
 import type { Lease, LeaseTerms } from './lease.js';
 import type { Line } from './line.js';
 

@@ -1,4 +1,4 @@
-import { alarm, Deadline, Instant } from '../../lease/clock.js';
+import { alarm, Deadline, Instant } from '../../clock.js';
 import type {
   Answer,
   Grant,

@@ -15,7 +15,10 @@ export class MemoryBackend implements LockBackend {
     return {
       trouble: undefined,
       acquire: (request) => Promise.resolve(store.acquire(request)),
-      cancel: (request) => Promise.resolve(store.cancel(request)),
+      cancel: (request) => {
+        store.cancel(request);
+        return Promise.resolve();
+      },
       renew: (leases) => Promise.resolve(leases.map((lease) => store.renew(lease))),
       release: (lease) => Promise.resolve(store.release(lease)),
       inspect: (key) => Promise.resolve(store.inspect(key)),

@@ -56,6 +56,6 @@ export function openClient(target: RedisTarget, silence: number): RedisClient {
     retryStrategy: (times) => Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
   };
   if ('client' in target) return target.client.duplicate(own) as RedisClient;
-  if ('url' in target) return new Redis(target.url, own) as RedisClient;
-  return new Redis({ ...target.options, ...own }) as RedisClient;
+  if ('url' in target) return new Redis(target.url, own);
+  return new Redis({ ...target.options, ...own });
 }

@@ -1,4 +1,4 @@
-import { Deadline, Instant, pause } from '../../lease/clock.js';
+import { Deadline, Instant, pause } from '../../clock.js';
 import type {
   Answer,
   BackendConnection,
@@ -75,12 +75,13 @@ export class RedisConnection implements BackendConnection {
     if (waiter !== undefined) {
       waiter.withdrawn = true;
       this.#waiters.remove(waiter);
+      if (!waiter.sent) return;
     }
     await this.#withdraw(request);
-    // What was sent and not answered may reach the server after the withdrawal, until it is void.
+    // What was sent and not answered may still run after this withdrawal, until it is void.
     if (waiter?.unanswered === undefined) return;
     await pause(waiter.unanswered.remaining);
-    if (waiter.unanswered !== undefined) await this.#withdraw(request);
+    await this.#withdraw(request);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]> {
@@ -132,7 +133,9 @@ export class RedisConnection implements BackendConnection {
   async #attempt(waiter: RedisWaiter): Promise<Answer> {
     const { id, key, ttl, queue } = waiter.request;
     const { patience } = this.#runner;
+    await this.#runner.connected();
     const before = Instant.now();
+    waiter.sent = true;
     waiter.unanswered = Deadline.in(patience);
     let reply: AcquireReply;
     try {

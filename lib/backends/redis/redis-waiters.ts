@@ -1,4 +1,4 @@
-import { alarm, Deadline, Instant } from '../../lease/clock.js';
+import { alarm, Deadline, Instant } from '../../clock.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Keyspace } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
@@ -25,6 +25,8 @@ export interface RedisWaiter {
   refuse(error: unknown): void;
   /** Nobody wants it any more. */
   withdrawn: boolean;
+  /** Whether anything of it ever left this process. */
+  sent: boolean;
   /** Until when the server may still run what was sent and not answered. */
   unanswered: Deadline | undefined;
   /** Whether the server said that it stands in the queue: only then it has a heartbeat. */
@@ -92,6 +94,7 @@ export class RedisWaiters {
       grant,
       refuse,
       withdrawn: false,
+      sent: false,
       unanswered: undefined,
       queued: false,
       free: undefined,

@@ -1,7 +1,7 @@
 import type { RedisOptions } from 'ioredis';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../lock-key.js';
-import { readDuration } from '../../lock-options.js';
+import { shown } from '../../errors/shown.js';
+import { readDuration } from '../../duration.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { Keyspace } from './keyspace.js';
 import {

@@ -1,4 +1,4 @@
-import { Deadline, pause, within } from '../../lease/clock.js';
+import { pause, within } from '../../clock.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
 import { scripts, type ScriptName } from './scripts.js';
@@ -9,16 +9,17 @@ const LONGEST_PAUSE = 250;
 /** The one place where requests are sent to Redis. */
 export class ScriptRunner {
   #trouble: Error | undefined;
-  #ready: Promise<true>;
+  /** Who waits for the connection. */
+  readonly #waiting = new Set<(ready: true) => void>();
 
   constructor(
     private readonly client: RedisClient,
     /** How long to wait for a reply, in milliseconds. */
     readonly patience: number,
   ) {
-    this.#ready = this.#nextReady();
-    client.on('close', () => {
-      this.#ready = this.#nextReady();
+    client.on('ready', () => {
+      this.#trouble = undefined;
+      for (const resolve of this.#waiting) resolve(true);
     });
     client.on('error', (error: Error) => {
       this.#trouble = error;
@@ -30,6 +31,19 @@ export class ScriptRunner {
     return this.#trouble;
   }
 
+  /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
+  async connected(): Promise<void> {
+    if (this.client.status === 'ready') return;
+    let resolve!: (ready: true) => void;
+    const ready = new Promise<true>((resolveReady) => {
+      resolve = resolveReady;
+    });
+    this.#waiting.add(resolve);
+    const inTime = await within(this.patience, ready);
+    this.#waiting.delete(resolve);
+    if (!inTime) throw (this.#trouble ??= new Error(`no connection within ${this.patience} ms`));
+  }
+
   /**
    * Sends a script once. Rejects when there is no connection, or no reply, within the patience: it
    * may have run all the same, and may still run.
@@ -39,10 +53,9 @@ export class ScriptRunner {
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
-    const patience = Deadline.in(this.patience);
+    await this.connected();
     try {
-      await this.#connected(patience);
-      const reply = await this.#answered(patience, this.#send(name, keys, args));
+      const reply = await this.#answered(this.#send(name, keys, args));
       this.#trouble = undefined;
       return reply;
     } catch (error) {
@@ -79,24 +92,9 @@ export class ScriptRunner {
     }
   }
 
-  #nextReady(): Promise<true> {
-    return new Promise((resolve) => {
-      this.client.once('ready', () => {
-        this.#trouble = undefined;
-        resolve(true);
-      });
-    });
-  }
-
-  async #connected(patience: Deadline): Promise<void> {
-    if (this.client.status === 'ready') return;
-    if (await within(patience.remaining, this.#ready)) return;
-    throw this.#trouble ?? new Error(`no connection within ${this.patience} ms`);
-  }
-
-  async #answered<T>(patience: Deadline, reply: Promise<T>): Promise<T> {
+  async #answered(reply: Promise<unknown>): Promise<unknown> {
     const answer = await within(
-      patience.remaining,
+      this.patience,
       reply.then((value) => ({ value })),
     );
     if (answer === undefined) throw new Error(`no reply within ${this.patience} ms`);

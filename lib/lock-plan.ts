@@ -1,4 +1,4 @@
-import type { LockedOptions } from '../interfaces/index.js';
+import type { LockedOptions } from './interfaces/index.js';
 
 /** What a decorator leaves on a method: how each call of it is to be locked. */
 export interface LockPlan {
@@ -10,7 +10,7 @@ export interface LockPlan {
   keyOf(instance: unknown, args: readonly unknown[]): string;
   /** Everything else that was given, as it was given. */
   readonly options: Omit<LockedOptions, 'name' | 'onBusy'>;
-  readonly onBusy: LockedOptions<unknown[]>['onBusy'];
+  readonly onBusy: NonNullable<LockedOptions<unknown[]>['onBusy']>;
   /** Whether the method answers with an Observable or an async iterable instead of a promise. */
   readonly stream: boolean;
 }

@@ -1,0 +1,93 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  MemoryBackend,
+  type Answer,
+  type BackendConnection,
+  type LeaseIdentity,
+  type LockBackend,
+  type LockRequest,
+} from 'nestjs-lock';
+
+/** So that a body that runs unlocked meets the others inside. */
+const TURNS_INSIDE = 5;
+
+/**
+ * A memory backend that writes down, for each key, what it did and what the bodies did, in the
+ * order in which it happened. So a body that ran unlocked, under a lock that was released already,
+ * or under two locks, shows.
+ */
+export class Journal implements LockBackend {
+  readonly name = 'memory';
+  readonly minTtl = 10;
+  readonly #memory = new MemoryBackend();
+  readonly #events = new Map<string, string[]>();
+  /** Request ids of holders, by key. */
+  readonly #holders = new Map<string, string>();
+  /** Connections that were closed. */
+  closed = 0;
+
+  /** What happened under the key: `granted`, `enter`, `leave`, `released`, and the test's own notes. */
+  of(key: string): readonly string[] {
+    return this.#events.get(key) ?? [];
+  }
+
+  note(key: string, event: string): void {
+    this.#events.set(key, [...this.of(key), event]);
+  }
+
+  /** What a decorated body does: it enters, lets everything else run, leaves, and answers. */
+  async body<T>(key: string, result: T): Promise<T> {
+    this.note(key, 'enter');
+    for (let turns = 0; turns < TURNS_INSIDE; turns++) await turn();
+    this.note(key, 'leave');
+    return result;
+  }
+
+  connect(): BackendConnection {
+    const memory = this.#memory.connect();
+    return {
+      ...memory,
+      acquire: async (request) => this.#hear(request, await memory.acquire(request)),
+      release: (lease) => {
+        this.#releasing(lease);
+        return memory.release(lease);
+      },
+      cancel: (request) => {
+        this.#releasing(request);
+        return memory.cancel(request);
+      },
+      close: () => {
+        this.closed++;
+        return memory.close();
+      },
+    };
+  }
+
+  #hear(request: LockRequest, answer: Answer): Answer {
+    const granted = () => {
+      this.#holders.set(request.key, request.id);
+      this.note(request.key, 'granted');
+    };
+    if (answer.state === 'granted') granted();
+    if (answer.state !== 'waiting') return answer;
+    return {
+      ...answer,
+      granted: answer.granted.then((grant) => {
+        granted();
+        return grant;
+      }),
+    };
+  }
+
+  /** Written down before the backend does it: the release grants the next waiter in the same step. */
+  #releasing({ key, id }: LeaseIdentity): void {
+    if (this.#holders.get(key) !== id) return;
+    this.#holders.delete(key);
+    this.note(key, 'released');
+  }
+}
+
+/** The journal of so many calls that were each locked exactly once, one after the other. */
+export function lockedOnce(calls = 1): string[] {
+  return Array.from({ length: calls }, () => ['granted', 'enter', 'leave', 'released']).flat();
+}
