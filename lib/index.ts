@@ -25,6 +25,7 @@ export {
   getLockInterceptorToken,
   getLockServiceToken,
 } from './lock.constants.js';
+export { LockBusyFilter } from './lock-busy.filter.js';
 export { LockInterceptor } from './lock.interceptor.js';
 export { LockModule, type LockModuleExtras } from './lock.module.js';
 export { LockService, type LockedBody } from './lock.service.js';

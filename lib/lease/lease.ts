@@ -148,6 +148,8 @@ export class Lease implements LeaseRenewal {
   async renew(ttl = this.#ttl): Promise<void> {
     this.assertHeld();
     this.#ttl = ttl;
+    // A shorter life begins when it is asked for, whether or not its reply arrives.
+    if (ttl < this.#validity.remaining) this.#validity = Deadline.in(ttl - margin(ttl));
     const failure = await this.#renewNow();
     this.assertHeld();
     if (failure !== undefined) {
@@ -195,7 +197,7 @@ export class Lease implements LeaseRenewal {
     this.#trouble = undefined;
     if (since === undefined) {
       this.lose('stolen');
-    } else if (this.#lost === undefined) {
+    } else if (this.#lost === undefined && ttl === this.#ttl) {
       this.#claimed = false;
       this.#validity = new Deadline(since, ttl - margin(ttl));
       this.#planRenewal();

@@ -1,7 +1,8 @@
 import type { Answer, BackendConnection, Grant, LockRequest } from '../backends/lock-backend.js';
+import type {
+  LockError} from '../errors/index.js';
 import {
   LockBackendError,
-  LockError,
   LockShutdownError,
   LockTimeoutError,
 } from '../errors/index.js';
@@ -173,7 +174,7 @@ export class Leases {
   }
 
   #refused(waiter: Waiter, error: unknown): void {
-    this.#giveUp(waiter, error instanceof LockError ? error : this.#unreached(waiter, error));
+    this.#giveUp(waiter, this.#unreached(waiter, error));
   }
 
   #giveUp(waiter: Waiter, reason: unknown): void {
@@ -205,13 +206,11 @@ export class Leases {
 
   #unreached(waiter: Waiter, cause: unknown): LockBackendError {
     const { key, wait } = waiter.wish;
-    const why = cause instanceof Error ? `: ${cause.message}` : '';
-    const within = `within ${wait === 0 ? ATTEMPT_PATIENCE : wait} ms`;
-    return new LockBackendError(
-      `Lock "${key}" was not granted: ${this.context.backendName} ${why === '' ? `did not answer ${within}` : `failed${why}`}`,
-      key,
-      { cause },
-    );
+    const backend = `the ${this.context.backendName} backend`;
+    let why = `${backend} did not answer within ${wait || ATTEMPT_PATIENCE} ms`;
+    if (cause instanceof LockBackendError) why = cause.message;
+    else if (cause instanceof Error) why = `${backend} failed: ${cause.message}`;
+    return new LockBackendError(`Lock "${key}" was not granted: ${why}`, key, { cause });
   }
 
   async #release(lease: Lease): Promise<ReleaseOutcome> {

@@ -11,6 +11,9 @@ export const LIVENESS = 3_500;
 /** Between two signs of life, in milliseconds. */
 const HEARTBEAT = 1_000;
 
+/** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
+const STAGGER = 50;
+
 /** So many heartbeats after each other prove that the channel is alive too. */
 const PING_EVERY = 5;
 
@@ -31,7 +34,7 @@ export interface RedisWaiter {
   unanswered: Deadline | undefined;
   /** Whether the server said that it stands in the queue: only then it has a heartbeat. */
   queued: boolean;
-  /** When the lock is free if its holder died; set for the first in the queue, who looks then. */
+  /** When the lock is free if its holder died, and this waiter looks. */
   free: Deadline | undefined;
 }
 
@@ -155,7 +158,8 @@ export class RedisWaiters {
 
   #place(waiter: RedisWaiter, remaining: number, place: number): void {
     waiter.queued = true;
-    waiter.free = place === 0 && remaining >= 0 ? Deadline.in(remaining + 1) : undefined;
+    // The first looks first; those behind a moment later, in case it died as well.
+    waiter.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
   }
 
   /** One alarm: for the next heartbeat, or for the first lock that may be free before it. */

@@ -34,6 +34,7 @@ export class ScriptRunner {
   /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
   async connected(): Promise<void> {
     if (this.client.status === 'ready') return;
+    if (this.client.status === 'end') throw new Error('the connection is closed');
     let resolve!: (ready: true) => void;
     const ready = new Promise<true>((resolveReady) => {
       resolve = resolveReady;
