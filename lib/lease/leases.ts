@@ -1,11 +1,6 @@
 import type { Answer, BackendConnection, Grant, LockRequest } from '../backends/lock-backend.js';
-import type {
-  LockError} from '../errors/index.js';
-import {
-  LockBackendError,
-  LockShutdownError,
-  LockTimeoutError,
-} from '../errors/index.js';
+import type { LockError } from '../errors/index.js';
+import { LockBackendError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
 import { Deadline, pause, within } from '../clock.js';
 import { Lease, type ReleaseOutcome } from './lease.js';
 import { Line } from './line.js';
@@ -230,10 +225,14 @@ export class Leases {
   /** Tries until it is answered, or until the lease must have ended by itself. */
   async #insistOnRelease(lease: Lease): Promise<ReleaseOutcome> {
     const pointless = Deadline.in(lease.ttl);
+    let unanswered = false;
     while (!pointless.passed && !this.#closed) {
       try {
-        return (await this.#connection.release(lease)) ? 'released' : 'stolen';
+        // After a try whose answer was lost, "not yours" is most likely the work of that try.
+        const released = (await this.#connection.release(lease)) || unanswered;
+        return released ? 'released' : 'stolen';
       } catch {
+        unanswered = true;
         await pause(RELEASE_RETRY);
       }
     }

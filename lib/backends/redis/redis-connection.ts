@@ -26,6 +26,8 @@ export class RedisConnection implements BackendConnection {
   readonly #clock = new ServerClock();
   readonly #runner: ScriptRunner;
   readonly #waiters: RedisWaiters;
+  /** Granted requests of which an earlier try may still run at the server, and until when. */
+  readonly #strays = new Map<string, { request: LockRequest; until: Deadline }>();
   #closed = false;
 
   constructor(
@@ -78,10 +80,7 @@ export class RedisConnection implements BackendConnection {
       if (!waiter.sent) return;
     }
     await this.#withdraw(request);
-    // What was sent and not answered may still run after this withdrawal, until it is void.
-    if (waiter?.unanswered === undefined) return;
-    await pause(waiter.unanswered.remaining);
-    await this.#withdraw(request);
+    if (waiter?.unanswered) await this.#withdrawAgain(request, waiter.unanswered);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]> {
@@ -95,7 +94,13 @@ export class RedisConnection implements BackendConnection {
 
   async release({ id, key }: LeaseIdentity): Promise<boolean> {
     const { channel } = this.keyspace;
-    return (await this.#runner.run('release', this.keyspace.of(key), [id, channel])) === 1;
+    const released = await this.#runner.run('release', this.keyspace.of(key), [id, channel]);
+    const stray = this.#strays.get(id);
+    if (stray !== undefined) {
+      this.#strays.delete(id);
+      this.#withdrawAgain(stray.request, stray.until).catch(() => undefined);
+    }
+    return released === 1;
   }
 
   async inspect(key: string): Promise<KeyState> {
@@ -134,7 +139,9 @@ export class RedisConnection implements BackendConnection {
     const { id, key, ttl, queue } = waiter.request;
     const { patience } = this.#runner;
     await this.#runner.connected();
+    if (waiter.withdrawn) throw new Error('withdrawn');
     const before = Instant.now();
+    const earlier = waiter.unanswered;
     waiter.sent = true;
     waiter.unanswered = Deadline.in(patience);
     let reply: AcquireReply;
@@ -147,9 +154,9 @@ export class RedisConnection implements BackendConnection {
         this.keyspace.channel,
         LIVENESS,
       ])) as AcquireReply;
-      waiter.unanswered = undefined;
+      waiter.unanswered = earlier;
     } catch (error) {
-      if (isReply(error)) waiter.unanswered = undefined;
+      if (isReply(error)) waiter.unanswered = earlier;
       throw error;
     }
     this.#clock.learn(before, reply[1]);
@@ -160,6 +167,7 @@ export class RedisConnection implements BackendConnection {
     }
     switch (reply[0]) {
       case 'granted':
+        if (earlier) this.#strays.set(id, { request: waiter.request, until: earlier });
         return { state: 'granted', token: reply[2], since: before, ttl };
       case 'waiting':
         this.#waiters.stand(waiter, reply[2], reply[3]);
@@ -169,6 +177,12 @@ export class RedisConnection implements BackendConnection {
       case 'late':
         throw new Error('the request reached Redis too late');
     }
+  }
+
+  /** What was sent and not answered may run after a withdrawal, until it is void. */
+  async #withdrawAgain(request: LockRequest, until: Deadline): Promise<void> {
+    await pause(until.remaining);
+    await this.#withdraw(request);
   }
 
   async #withdraw({ id, key, ttl }: LockRequest): Promise<void> {
