@@ -138,8 +138,7 @@ export class RedisConnection implements BackendConnection {
   async #attempt(waiter: RedisWaiter): Promise<Answer> {
     const { id, key, ttl, queue } = waiter.request;
     const { patience } = this.#runner;
-    await this.#runner.connected();
-    if (waiter.withdrawn) throw new Error('withdrawn');
+    await this.#connectedFor(waiter);
     const before = Instant.now();
     const earlier = waiter.unanswered;
     waiter.sent = true;
@@ -177,6 +176,11 @@ export class RedisConnection implements BackendConnection {
       case 'late':
         throw new Error('the request reached Redis too late');
     }
+  }
+
+  async #connectedFor(waiter: RedisWaiter): Promise<void> {
+    await this.#runner.connected();
+    if (waiter.withdrawn) throw new Error('withdrawn');
   }
 
   /** What was sent and not answered may run after a withdrawal, until it is void. */

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What must happen at once may take this long on a busy machine, in milliseconds. */
+export const SOON = 2_000;
+
+/** A ttl or wait that no test sits through: whoever needs it to end is late. In milliseconds. */
+export const LONG = 60_000;
+
+/** What the promise resolves to; fails when that takes longer than so many milliseconds. */
+export async function soon<T>(what: string, promise: Promise<T>, ms = SOON): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new assert.AssertionError({ message: `not within ${ms} ms: ${what}` }));
+    }, ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until the condition holds; fails when it does not within so many milliseconds. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  ms = SOON,
+): Promise<void> {
+  const start = performance.now();
+  while (!(await condition())) {
+    assert.ok(performance.now() - start < ms, `not within ${ms} ms: ${what}`);
+    await sleep(5);
+  }
+}
+
+/** The error that the promise rejects with; fails when it resolves, or takes too long. */
+export async function rejection(what: string, promise: Promise<unknown>, ms = SOON): Promise<unknown> {
+  const outcome = await soon(
+    what,
+    promise.then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    ),
+    ms,
+  );
+  assert.ok('error' in outcome, `resolved instead of being refused: ${what}`);
+  return outcome.error;
+}
+
+/** Keeps the event loop from running, as a long computation does. */
+export function block(ms: number): void {
+  const start = performance.now();
+  while (performance.now() - start < ms);
+}
+
+/** Milliseconds since this was called. */
+export function stopwatch(): () => number {
+  const start = performance.now();
+  return () => performance.now() - start;
+}

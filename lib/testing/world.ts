@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import type {
+  Answer,
+  BackendConnection,
+  Grant,
+  LockBackend,
+  LockProcess,
+  LockRequest,
+} from '../backends/lock-backend.js';
+import type { LockModuleOptions } from '../interfaces/index.js';
+import { LockService } from '../lock.service.js';
+import { LONG, SOON, soon } from './patience.js';
+
+/** Ending by time is tested with leases of this life, or the backend's shortest, in milliseconds. */
+const SHORT = 400;
+
+/** A store of one test's own, and all that comes and goes at it. */
+export class World {
+  /** Every request for a lock that the services of this world sent, in their order. */
+  readonly requests: LockRequest[] = [];
+  readonly #connections: BackendConnection[] = [];
+  readonly #services: LockService[] = [];
+
+  constructor(readonly backend: LockBackend) {}
+
+  /** A ttl that is short enough to be waited for. */
+  get short(): number {
+    return Math.max(SHORT, this.backend.minTtl);
+  }
+
+  /** One more process at the store, by its bare connection: it does only what it is told. */
+  process(): Peer {
+    const id = randomBytes(12).toString('base64url');
+    const connection = this.backend.connect({ id, warn: () => undefined });
+    this.#connections.push(connection);
+    return new Peer(id, connection);
+  }
+
+  /** One more process at the store, by its LockService. */
+  service(options: Omit<LockModuleOptions, 'backend'> = {}): LockService {
+    const connect = (process: LockProcess) =>
+      listening(this.backend.connect(process), (request) => this.requests.push(request));
+    const { name, minTtl } = this.backend;
+    // Without grace: a test that failed half-way still holds its locks.
+    const service = new LockService({
+      shutdownGrace: 0,
+      ...options,
+      backend: { name, minTtl, connect },
+    });
+    this.#services.push(service);
+    return service;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#services.map((service) => service.close()));
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+}
+
+/** A lease that a peer was granted. */
+export interface Taken {
+  readonly request: LockRequest;
+  readonly grant: Grant;
+}
+
+/** A place in the queue that a peer was given. */
+export interface Place {
+  readonly request: LockRequest;
+  /** The grant, when it comes as soon as it should. */
+  grant(ms?: number): Promise<Grant>;
+}
+
+/** One process, as the store sees it. It renews nothing by itself, so that it is as good as dead. */
+export class Peer {
+  #requests = 0;
+
+  constructor(
+    private readonly id: string,
+    readonly connection: BackendConnection,
+  ) {}
+
+  request(key: string, ttl = LONG, queue = false): LockRequest {
+    return { id: `${this.id}:${++this.#requests}`, key, ttl, queue };
+  }
+
+  ask(request: LockRequest): Promise<Answer> {
+    return soon(`an answer for ${request.key}`, this.connection.acquire(request));
+  }
+
+  /** Takes a lock that is free. */
+  async take(key: string, ttl?: number): Promise<Taken> {
+    const request = this.request(key, ttl);
+    const grant = await this.ask(request);
+    assert.equal(grant.state, 'granted', `${key} is not free`);
+    return { request, grant };
+  }
+
+  /** Joins the queue of a lock that is held. */
+  async queue(key: string, ttl?: number): Promise<Place> {
+    const request = this.request(key, ttl, true);
+    const answer = await this.ask(request);
+    assert.equal(answer.state, 'waiting', `${key} has no queue`);
+    const { granted } = answer;
+    return {
+      request,
+      grant: (ms = SOON) => soon(`the grant of ${key}`, granted, ms),
+    };
+  }
+
+  /** Whether a request that does not queue would be refused. Takes nothing. */
+  async findsBusy(key: string): Promise<boolean> {
+    const request = this.request(key);
+    const { state } = await this.ask(request);
+    if (state === 'granted') await this.connection.release(request);
+    return state === 'busy';
+  }
+
+  release({ request }: { readonly request: LockRequest }): Promise<boolean> {
+    return soon(`the release of ${request.key}`, this.connection.release(request));
+  }
+
+  cancel({ request }: { readonly request: LockRequest }): Promise<void> {
+    return soon(`the withdrawal from ${request.key}`, this.connection.cancel(request));
+  }
+
+  /** Renews leases in one call, with the given ttl or that of each. */
+  async renew(leases: readonly { readonly request: LockRequest }[], ttl?: number): Promise<boolean[]> {
+    const renewals = leases.map(({ request: { id, key, ttl: own } }) => ({ id, key, ttl: ttl ?? own }));
+    return [...(await soon('a renewal', this.connection.renew(renewals)))];
+  }
+}
+
+/** The same connection, with somebody who hears what is asked of it. */
+function listening(
+  connection: BackendConnection,
+  hear: (request: LockRequest) => void,
+): BackendConnection {
+  return {
+    get trouble() {
+      return connection.trouble;
+    },
+    acquire(request) {
+      hear(request);
+      return connection.acquire(request);
+    },
+    cancel: (request) => connection.cancel(request),
+    renew: (leases) => connection.renew(leases),
+    release: (lease) => connection.release(lease),
+    inspect: (key) => connection.inspect(key),
+    close: () => connection.close(),
+  };
+}
