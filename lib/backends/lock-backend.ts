@@ -46,8 +46,9 @@ export interface BackendConnection {
   cancel(request: LockRequest): Promise<void>;
 
   /**
-   * Sets the remaining life of each lease to its ttl, if it is still this owner's. Answers in the
-   * same order: true for renewed, false for not (or no longer) the owner. Never creates a lease.
+   * Gives each lease at least its ttl to live from now, if it is still this owner's. Answers in the
+   * same order: true for renewed, false for not (or no longer) the owner. Never creates a lease,
+   * and never shortens one: requests may be late, and the last answer is what a holder believes.
    * Rejects when the store did not answer; no later than a few seconds.
    */
   renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]>;

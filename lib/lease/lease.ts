@@ -148,8 +148,6 @@ export class Lease implements LeaseRenewal {
   async renew(ttl = this.#ttl): Promise<void> {
     this.assertHeld();
     this.#ttl = ttl;
-    // A shorter life begins when it is asked for, whether or not its reply arrives.
-    if (ttl < this.#validity.remaining) this.#validity = Deadline.in(ttl - margin(ttl));
     const failure = await this.#renewNow();
     this.assertHeld();
     if (failure !== undefined) {
@@ -197,9 +195,11 @@ export class Lease implements LeaseRenewal {
     this.#trouble = undefined;
     if (since === undefined) {
       this.lose('stolen');
-    } else if (this.#lost === undefined && ttl === this.#ttl) {
+    } else if (this.#lost === undefined) {
       this.#claimed = false;
-      this.#validity = new Deadline(since, ttl - margin(ttl));
+      // Renewals never shorten a lease, so that of two answers the longer holds.
+      const validity = new Deadline(since, ttl - margin(ttl));
+      if (validity.remaining > this.#validity.remaining) this.#validity = validity;
       this.#planRenewal();
       this.#rearm();
     }

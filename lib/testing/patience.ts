@@ -36,7 +36,11 @@ export async function eventually(
 }
 
 /** The error that the promise rejects with; fails when it resolves, or takes too long. */
-export async function rejection(what: string, promise: Promise<unknown>, ms = SOON): Promise<unknown> {
+export async function rejection(
+  what: string,
+  promise: Promise<unknown>,
+  ms = SOON,
+): Promise<unknown> {
   const outcome = await soon(
     what,
     promise.then(

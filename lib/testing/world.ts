@@ -19,7 +19,7 @@ const SHORT = 400;
 export class World {
   /** Every request for a lock that the services of this world sent, in their order. */
   readonly requests: LockRequest[] = [];
-  readonly #connections: BackendConnection[] = [];
+  readonly #peers: Peer[] = [];
   readonly #services: LockService[] = [];
 
   constructor(readonly backend: LockBackend) {}
@@ -32,9 +32,9 @@ export class World {
   /** One more process at the store, by its bare connection: it does only what it is told. */
   process(): Peer {
     const id = randomBytes(12).toString('base64url');
-    const connection = this.backend.connect({ id, warn: () => undefined });
-    this.#connections.push(connection);
-    return new Peer(id, connection);
+    const peer = new Peer(id, this.backend.connect({ id, warn: () => undefined }));
+    this.#peers.push(peer);
+    return peer;
   }
 
   /** One more process at the store, by its LockService. */
@@ -54,7 +54,7 @@ export class World {
 
   async close(): Promise<void> {
     await Promise.all(this.#services.map((service) => service.close()));
-    await Promise.all(this.#connections.map((connection) => connection.close()));
+    await Promise.all(this.#peers.map((peer) => peer.close()));
   }
 }
 
@@ -74,6 +74,7 @@ export interface Place {
 /** One process, as the store sees it. It renews nothing by itself, so that it is as good as dead. */
 export class Peer {
   #requests = 0;
+  #closed: Promise<void> | undefined;
 
   constructor(
     private readonly id: string,
@@ -92,7 +93,7 @@ export class Peer {
   async take(key: string, ttl?: number): Promise<Taken> {
     const request = this.request(key, ttl);
     const grant = await this.ask(request);
-    assert.equal(grant.state, 'granted', `${key} is not free`);
+    assert.ok(grant.state === 'granted', `${key} should be free, but is ${grant.state}`);
     return { request, grant };
   }
 
@@ -100,12 +101,20 @@ export class Peer {
   async queue(key: string, ttl?: number): Promise<Place> {
     const request = this.request(key, ttl, true);
     const answer = await this.ask(request);
-    assert.equal(answer.state, 'waiting', `${key} has no queue`);
+    assert.ok(answer.state === 'waiting', `should queue for ${key}, but is ${answer.state}`);
     const { granted } = answer;
     return {
       request,
       grant: (ms = SOON) => soon(`the grant of ${key}`, granted, ms),
     };
+  }
+
+  /** Takes a lock when its turn comes, which may be at once. */
+  async takeInTurn(key: string): Promise<{ readonly request: LockRequest }> {
+    const request = this.request(key, LONG, true);
+    const answer = await this.ask(request);
+    if (answer.state === 'waiting') await soon(`the grant of ${key}`, answer.granted);
+    return { request };
   }
 
   /** Whether a request that does not queue would be refused. Takes nothing. */
@@ -125,9 +134,21 @@ export class Peer {
   }
 
   /** Renews leases in one call, with the given ttl or that of each. */
-  async renew(leases: readonly { readonly request: LockRequest }[], ttl?: number): Promise<boolean[]> {
-    const renewals = leases.map(({ request: { id, key, ttl: own } }) => ({ id, key, ttl: ttl ?? own }));
+  async renew(
+    leases: readonly { readonly request: LockRequest }[],
+    ttl?: number,
+  ): Promise<boolean[]> {
+    const renewals = leases.map(({ request: { id, key, ttl: own } }) => ({
+      id,
+      key,
+      ttl: ttl ?? own,
+    }));
     return [...(await soon('a renewal', this.connection.renew(renewals)))];
+  }
+
+  /** Goes away without a word, as far as its locks are concerned. */
+  close(): Promise<void> {
+    return (this.#closed ??= soon('the end of a connection', this.connection.close()));
   }
 }
 

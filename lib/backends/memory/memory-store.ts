@@ -59,7 +59,7 @@ export class MemoryStore {
   renew({ id, key, ttl }: LeaseRenewal): boolean {
     const holder = this.#holderOf(key);
     if (holder?.id !== id) return false;
-    holder.ends = Deadline.in(ttl);
+    if (holder.ends.remaining < ttl) holder.ends = Deadline.in(ttl);
     return true;
   }
 
@@ -106,12 +106,15 @@ export class MemoryStore {
     return holder?.ends.passed ? undefined : holder;
   }
 
-  #grant(entry: Entry, { id, ttl }: LockRequest): Grant {
+  #grant(entry: Entry, { id, key, ttl }: LockRequest): Grant {
     const since = Instant.now();
-    // Asked again, the same request has the same grant; only its life starts anew.
-    const token = entry.holder?.id === id ? entry.holder.token : this.#nextToken();
-    entry.holder = { id, token, ends: new Deadline(since, ttl) };
-    return { state: 'granted', token, since, ttl };
+    if (entry.holder?.id === id) {
+      // Asked again, the same request has the same grant; only its life starts anew.
+      this.renew({ id, key, ttl });
+    } else {
+      entry.holder = { id, token: this.#nextToken(), ends: new Deadline(since, ttl) };
+    }
+    return { state: 'granted', token: entry.holder.token, since, ttl };
   }
 
   #nextToken(): number {

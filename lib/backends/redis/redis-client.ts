@@ -12,6 +12,7 @@ export interface RedisClient {
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   info(): Promise<string>;
   ping(): Promise<unknown>;
+  time(): Promise<readonly (number | string)[]>;
   subscribe(channel: string): Promise<unknown>;
   on(event: string, listener: (...args: never[]) => void): unknown;
   once(event: string, listener: (...args: never[]) => void): unknown;
@@ -36,26 +37,35 @@ export function keyPrefixOf(target: RedisTarget): string {
   return 'options' in target ? (target.options.keyPrefix ?? '') : '';
 }
 
+/** What our own connections insist on. */
+const OWN = {
+  lazyConnect: true,
+  keyPrefix: '',
+  stringNumbers: false,
+  // A command that waits somewhere runs at a time when nobody wants it any more: each is sent now
+  // or fails now, and whether to send it again is for those to decide who know what it means.
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  autoResubscribe: false,
+  enableAutoPipelining: false,
+  // The user's own may reconnect on NOSCRIPT, which is an answer.
+  reconnectOnError: null,
+  retryStrategy: (times: number) => Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
+} satisfies RedisOptions;
+
+/** The query parameters of a URL that would override what we insist on, or would not be heard by us. */
+export function unwelcomeParameters(url: string): string[] {
+  return [...new URL(url).searchParams.keys()].filter((name) => Object.hasOwn(OWN, name));
+}
+
 /**
  * A connection of our own, not yet connected.
  * @param silence after how many milliseconds without an answer it is given up and made anew
  */
 export function openClient(target: RedisTarget, silence: number): RedisClient {
-  const own: RedisOptions = {
-    lazyConnect: true,
-    keyPrefix: '',
-    // A command that waits somewhere runs at a time when nobody wants it any more: each is sent
-    // now or fails now, and whether to send it again is for those to decide who know what it means.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    autoResubscribe: false,
-    enableAutoPipelining: false,
-    socketTimeout: silence,
-    connectTimeout: silence,
-    retryStrategy: (times) => Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
-  };
+  const own = { ...OWN, socketTimeout: silence, connectTimeout: silence };
   if ('client' in target) return target.client.duplicate(own) as RedisClient;
-  if ('url' in target) return new Redis(target.url, own);
-  return new Redis({ ...target.options, ...own });
+  if ('url' in target) return new Redis(target.url, own) as RedisClient;
+  return new Redis({ ...target.options, ...own }) as RedisClient;
 }

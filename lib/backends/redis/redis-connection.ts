@@ -1,4 +1,4 @@
-import { Deadline, Instant, pause } from '../../clock.js';
+import { Deadline, Instant, pause, within } from '../../clock.js';
 import type {
   Answer,
   BackendConnection,
@@ -11,10 +11,11 @@ import type {
 import type { Keyspace } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
 import { isReply } from './redis-errors.js';
-import { LIVENESS, RedisWaiters, type RedisWaiter } from './redis-waiters.js';
+import type { RedisRequest } from './redis-request.js';
+import { LIVENESS, RedisWaiters } from './redis-waiters.js';
 import { ScriptRunner } from './script-runner.js';
-import { ServerClock } from './server-clock.js';
 import { checkServer } from './server-check.js';
+import { ServerClock } from './server-clock.js';
 
 type AcquireReply =
   | readonly [state: 'granted', now: number, token: number]
@@ -26,8 +27,8 @@ export class RedisConnection implements BackendConnection {
   readonly #clock = new ServerClock();
   readonly #runner: ScriptRunner;
   readonly #waiters: RedisWaiters;
-  /** Granted requests of which an earlier try may still run at the server, and until when. */
-  readonly #strays = new Map<string, { request: LockRequest; until: Deadline }>();
+  /** Settles when the clock of the server that we are connected to is known, or cannot be known. */
+  #clockRead: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(
@@ -37,20 +38,26 @@ export class RedisConnection implements BackendConnection {
     private readonly keyspace: Keyspace,
     patience: number,
   ) {
+    const warn = (message: string) => {
+      process.warn(message);
+    };
     this.#runner = new ScriptRunner(commands, patience);
-    this.#waiters = new RedisWaiters(
-      process.id,
+    this.#waiters = new RedisWaiters({
+      processId: process.id,
       subscriber,
-      this.#runner,
-      this.#clock,
+      runner: this.#runner,
+      clock: this.#clock,
       keyspace,
-      (waiter) => this.#askAgain(waiter),
-      (message) => {
-        process.warn(message);
+      askAgain: (request) => {
+        void this.#ask(request);
       },
-    );
+      warn,
+    });
+    commands.on('ready', () => {
+      this.#clockRead = this.#readClock();
+    });
     commands.once('ready', () => {
-      void this.#checkServer(process);
+      void this.#checkServer(warn);
     });
     // What goes wrong shows in the clients' events, and they try again by themselves.
     for (const client of [commands, subscriber]) client.connect().catch(() => undefined);
@@ -60,27 +67,23 @@ export class RedisConnection implements BackendConnection {
     return this.#runner.trouble;
   }
 
-  async acquire(request: LockRequest): Promise<Answer> {
-    const waiter = this.#waiters.add(request);
-    try {
-      const answer = await this.#ask(waiter);
-      if (answer.state !== 'waiting') this.#waiters.remove(waiter);
-      return answer;
-    } catch (error) {
-      this.#waiters.remove(waiter);
-      throw error;
-    }
+  acquire(asked: LockRequest): Promise<Answer> {
+    const request = this.#waiters.add(asked);
+    // The grant may come by a message while the reply is still awaited, or was lost.
+    return Promise.race([this.#ask(request), request.granted]);
   }
 
-  async cancel(request: LockRequest): Promise<void> {
-    const waiter = this.#waiters.get(request.id);
-    if (waiter !== undefined) {
-      waiter.withdrawn = true;
-      this.#waiters.remove(waiter);
-      if (!waiter.sent) return;
+  async cancel(asked: LockRequest): Promise<void> {
+    const request = this.#waiters.find(asked.id);
+    if (request === undefined) {
+      await this.#withdraw(asked);
+      return;
     }
-    await this.#withdraw(request);
-    if (waiter?.unanswered) await this.#withdrawAgain(request, waiter.unanswered);
+    request.over = true;
+    this.#waiters.forget(request);
+    if (!request.sent) return;
+    await this.#withdraw(asked);
+    await this.#withdrawStray(request);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]> {
@@ -93,12 +96,13 @@ export class RedisConnection implements BackendConnection {
   }
 
   async release({ id, key }: LeaseIdentity): Promise<boolean> {
+    const stray = this.#waiters.find(id);
+    if (stray !== undefined) stray.over = true;
     const { channel } = this.keyspace;
     const released = await this.#runner.run('release', this.keyspace.of(key), [id, channel]);
-    const stray = this.#strays.get(id);
     if (stray !== undefined) {
-      this.#strays.delete(id);
-      this.#withdrawAgain(stray.request, stray.until).catch(() => undefined);
+      this.#waiters.forget(stray);
+      this.#withdrawStray(stray).catch(() => undefined);
     }
     return released === 1;
   }
@@ -121,72 +125,76 @@ export class RedisConnection implements BackendConnection {
     return Promise.resolve();
   }
 
-  #ask(waiter: RedisWaiter): Promise<Answer> {
-    return this.#runner.insist(
-      () => this.#attempt(waiter),
-      () => waiter.withdrawn || this.#closed,
-    );
+  /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
+  async #ask(request: RedisRequest): Promise<Answer> {
+    try {
+      return await this.#runner.insist(
+        () => this.#attempt(request),
+        () => request.settled || this.#closed,
+      );
+    } catch (error) {
+      if (!request.settled) {
+        this.#waiters.forget(request);
+        request.refuse(error);
+      }
+      return await request.granted;
+    }
   }
 
-  async #askAgain(waiter: RedisWaiter): Promise<void> {
-    const answer = await this.#ask(waiter);
-    if (answer.state !== 'granted') return;
-    this.#waiters.remove(waiter);
-    waiter.grant(answer);
-  }
-
-  async #attempt(waiter: RedisWaiter): Promise<Answer> {
-    const { id, key, ttl, queue } = waiter.request;
+  async #attempt(request: RedisRequest): Promise<Answer> {
+    const { key, ttl, queue } = request.asked;
     const { patience } = this.#runner;
-    await this.#connectedFor(waiter);
+    await this.#runner.connected();
+    await within(patience, this.#clockRead);
+    if (request.settled) throw new Error('settled meanwhile');
+
     const before = Instant.now();
-    const earlier = waiter.unanswered;
-    waiter.sent = true;
-    waiter.unanswered = Deadline.in(patience);
+    const earlier = request.unanswered;
+    request.sent = true;
+    request.unanswered = Deadline.in(patience);
     let reply: AcquireReply;
     try {
       reply = (await this.#runner.run('acquire', this.keyspace.of(key), [
-        id,
+        request.id,
         ttl,
         this.#clock.timeIn(patience) ?? 0,
         queue ? 1 : 0,
         this.keyspace.channel,
         LIVENESS,
       ])) as AcquireReply;
-      waiter.unanswered = earlier;
+      request.unanswered = earlier;
     } catch (error) {
-      if (isReply(error)) waiter.unanswered = earlier;
+      if (isReply(error)) request.unanswered = earlier;
       throw error;
     }
-    this.#clock.learn(before, reply[1]);
-    if (waiter.withdrawn) {
+    const [state, now] = reply;
+    this.#clock.learn(before, now);
+    if (request.over) {
       // The withdrawal may have run first, and found nothing.
-      await this.#withdraw(waiter.request);
-      throw new Error('withdrawn');
+      await this.#withdraw(request.asked);
+      throw new Error('withdrawn meanwhile');
     }
-    switch (reply[0]) {
+    if (request.settled) return request.granted;
+    switch (state) {
       case 'granted':
-        if (earlier) this.#strays.set(id, { request: waiter.request, until: earlier });
-        return { state: 'granted', token: reply[2], since: before, ttl };
+        this.#waiters.settle(request, { state, token: reply[2], since: before, ttl });
+        return request.granted;
       case 'waiting':
-        this.#waiters.stand(waiter, reply[2], reply[3]);
-        return { state: 'waiting', granted: waiter.granted };
+        this.#waiters.stand(request, reply[2], reply[3]);
+        return { state, granted: request.granted };
       case 'busy':
-        return { state: 'busy' };
+        this.#waiters.forget(request);
+        return { state };
       case 'late':
         throw new Error('the request reached Redis too late');
     }
   }
 
-  async #connectedFor(waiter: RedisWaiter): Promise<void> {
-    await this.#runner.connected();
-    if (waiter.withdrawn) throw new Error('withdrawn');
-  }
-
   /** What was sent and not answered may run after a withdrawal, until it is void. */
-  async #withdrawAgain(request: LockRequest, until: Deadline): Promise<void> {
-    await pause(until.remaining);
-    await this.#withdraw(request);
+  async #withdrawStray({ asked, unanswered }: RedisRequest): Promise<void> {
+    if (unanswered === undefined) return;
+    await pause(unanswered.remaining);
+    await this.#withdraw(asked);
   }
 
   async #withdraw({ id, key, ttl }: LockRequest): Promise<void> {
@@ -199,9 +207,20 @@ export class RedisConnection implements BackendConnection {
     );
   }
 
-  async #checkServer(process: LockProcess): Promise<void> {
+  async #readClock(): Promise<void> {
+    this.#clock.forget();
+    const before = Instant.now();
+    try {
+      const [seconds, micros] = await this.commands.time();
+      this.#clock.learn(before, Math.floor(Number(seconds) * 1000 + Number(micros) / 1000));
+    } catch {
+      // Without it the first request has no bound; its reply tells the time as well.
+    }
+  }
+
+  async #checkServer(warn: (message: string) => void): Promise<void> {
     for (const warning of await checkServer(this.commands, this.#runner, this.keyspace)) {
-      if (!this.#closed) process.warn(warning);
+      if (!this.#closed) warn(warning);
     }
   }
 }

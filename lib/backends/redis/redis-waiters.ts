@@ -1,12 +1,17 @@
-import { alarm, Deadline, Instant } from '../../clock.js';
+import { alarm, Deadline, Instant, within } from '../../clock.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Keyspace } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
+import { isPassing, toBackendError } from './redis-errors.js';
+import { RedisRequest } from './redis-request.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { ServerClock } from './server-clock.js';
 
 /** How long a waiter lives at the server without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
+
+/** How long a lease that was handed over lives before its first renewal: CLAIM in _hand-off.lua. */
+const CLAIM = 2_000;
 
 /** Between two signs of life, in milliseconds. */
 const HEARTBEAT = 1_000;
@@ -14,152 +19,143 @@ const HEARTBEAT = 1_000;
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
 
-/** So many heartbeats after each other prove that the channel is alive too. */
+/** Every so many heartbeats the subscriber has to answer: it only listens, and may have died silently. */
 const PING_EVERY = 5;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
 
-/** A request at the server: on its way there, or standing in the queue. */
-export interface RedisWaiter {
-  readonly request: LockRequest;
-  readonly granted: Promise<Grant>;
-  grant(grant: Grant): void;
-  refuse(error: unknown): void;
-  /** Nobody wants it any more. */
-  withdrawn: boolean;
-  /** Whether anything of it ever left this process. */
-  sent: boolean;
-  /** Until when the server may still run what was sent and not answered. */
-  unanswered: Deadline | undefined;
-  /** Whether the server said that it stands in the queue: only then it has a heartbeat. */
-  queued: boolean;
-  /** When the lock is free if its holder died, and this waiter looks. */
-  free: Deadline | undefined;
+export interface RedisWaitersContext {
+  readonly processId: string;
+  readonly subscriber: RedisClient;
+  readonly runner: ScriptRunner;
+  readonly clock: ServerClock;
+  readonly keyspace: Keyspace;
+  /** Asks for the lock again, for a request that lost its place; settles it in the end. */
+  askAgain(request: RedisRequest): void;
+  warn(message: string): void;
 }
 
-/** Asks for the lock again, for a waiter that lost its place. */
-export type AskAgain = (waiter: RedisWaiter) => Promise<void>;
-
 /**
- * The waiters of this process: told of their grants by messages on the process's one channel, and
- * kept alive by one heartbeat for all, which also finds what a lost message would have told.
+ * The requests of this process that have no answer yet, or that wait: told of their grants by
+ * messages on the process's one channel, and kept alive by one heartbeat for all, which also finds
+ * what a lost message would have told.
  */
 export class RedisWaiters {
-  readonly #waiters = new Map<string, RedisWaiter>();
+  readonly #requests = new Map<string, RedisRequest>();
+  /** Requests that were granted while an earlier try of theirs may still run at the server. */
+  readonly #strays = new Map<string, RedisRequest>();
   #disarm: (() => void) | undefined;
   #nextBeat = Deadline.in(0);
   #beats = 0;
   #beating = false;
   #closed = false;
 
-  constructor(
-    private readonly processId: string,
-    private readonly subscriber: RedisClient,
-    private readonly runner: ScriptRunner,
-    private readonly clock: ServerClock,
-    private readonly keyspace: Keyspace,
-    private readonly askAgain: AskAgain,
-    warn: (message: string) => void,
-  ) {
-    const channel = keyspace.channel + processId;
+  constructor(private readonly context: RedisWaitersContext) {
+    const { subscriber } = context;
     subscriber.on('message', (_channel: string, message: string) => {
       this.#hear(message);
     });
     subscriber.on('error', () => undefined);
     subscriber.on('ready', () => {
-      subscriber.subscribe(channel).then(
-        // Whatever was published while nobody listened is found by looking.
-        () => this.#beat([...this.#waiters.values()]),
-        (error: unknown) => {
-          if (this.#closed || subscriber.status !== 'ready') return;
-          warn(
-            `Cannot subscribe to ${channel}, so waiters learn of their grants late: ${String(error)}`,
-          );
-        },
-      );
+      void this.#subscribe();
     });
   }
 
-  /** Registers a request before it is sent: its grant may overtake the reply that it waits. */
-  add(request: LockRequest): RedisWaiter {
-    let grant!: (grant: Grant) => void;
-    let refuse!: (error: unknown) => void;
-    const granted = new Promise<Grant>((resolve, reject) => {
-      grant = resolve;
-      refuse = reject;
-    });
-    // Whoever waits for it hears of it; when nobody does it is nobody's concern.
-    granted.catch(() => undefined);
-    const waiter: RedisWaiter = {
-      request,
-      granted,
-      grant,
-      refuse,
-      withdrawn: false,
-      sent: false,
-      unanswered: undefined,
-      queued: false,
-      free: undefined,
-    };
-    this.#waiters.set(request.id, waiter);
-    return waiter;
+  /** Registers a request before it is sent: its grant may overtake the reply that says that it waits. */
+  add(asked: LockRequest): RedisRequest {
+    const request = new RedisRequest(asked);
+    this.#requests.set(request.id, request);
+    return request;
   }
 
-  get(id: string): RedisWaiter | undefined {
-    return this.#waiters.get(id);
+  /** A request of which something may still be at the server, apart from a lease that is held. */
+  find(id: string): RedisRequest | undefined {
+    return this.#requests.get(id) ?? this.#strays.get(id);
   }
 
-  remove(waiter: RedisWaiter): void {
-    this.#waiters.delete(waiter.request.id);
+  forget({ id }: RedisRequest): void {
+    this.#requests.delete(id);
+    this.#strays.delete(id);
+  }
+
+  /** The request has its grant: by whatever way it came. */
+  settle(request: RedisRequest, grant: Grant): void {
+    this.forget(request);
+    for (const [id, { unanswered }] of this.#strays) {
+      if (!unanswered || unanswered.passed) this.#strays.delete(id);
+    }
+    if (request.unanswered && !request.unanswered.passed) this.#strays.set(request.id, request);
+    request.grant(grant);
   }
 
   /** The server queued it at a place from 0, behind a lease of so many milliseconds. */
-  stand(waiter: RedisWaiter, remaining: number, place: number): void {
-    if (this.#waiters.size === 1) this.#nextBeat = Deadline.in(HEARTBEAT);
-    this.#place(waiter, remaining, place);
+  stand(request: RedisRequest, remaining: number, place: number): void {
+    if (this.#requests.size === 1) this.#nextBeat = Deadline.in(HEARTBEAT);
+    this.#place(request, remaining, place);
     this.#plan();
   }
 
   close(): void {
     this.#closed = true;
     this.#disarm?.();
-    this.#waiters.clear();
+    this.#requests.clear();
+    this.#strays.clear();
+  }
+
+  async #subscribe(): Promise<void> {
+    const { keyspace, processId, subscriber, warn } = this.context;
+    const channel = keyspace.channel + processId;
+    try {
+      await subscriber.subscribe(channel);
+    } catch (error) {
+      if (this.#closed || isPassing(error)) return;
+      warn(
+        `Cannot subscribe to ${channel}, so waiters learn of their grants late: ${String(error)}`,
+      );
+      return;
+    }
+    // What was published while nobody listened is found by looking.
+    this.#nextBeat = Deadline.in(0);
+    this.#plan();
   }
 
   /** `granted <id> <token> <server time in ms> <ms of life>` */
   #hear(message: string): void {
     const [word, id = '', token, server, life] = message.split(' ');
-    const waiter = this.#waiters.get(id);
-    if (word !== 'granted' || waiter === undefined) return;
-    const since = this.clock.momentOf(Number(server));
-    const ttl = Number(life);
-    if (since.elapsed < ttl / 2) {
-      this.#grant(waiter, { state: 'granted', token: Number(token), since, ttl });
+    const request = this.#requests.get(id);
+    if (word !== 'granted' || request === undefined) return;
+    const since = this.context.clock.momentOf(Number(server));
+    if (since === undefined) {
+      this.#again(request);
     } else {
-      // This process was held up, and the claim is over or nearly: only the server knows whose it is.
-      this.#again(waiter);
+      const ttl = Number(life);
+      this.#accept(request, { state: 'granted', token: Number(token), since, ttl });
     }
   }
 
-  #grant(waiter: RedisWaiter, grant: Grant): void {
-    this.remove(waiter);
-    waiter.grant(grant);
+  /** Takes a grant that was not answered to a question, unless it is over or nearly: then asks again. */
+  #accept(request: RedisRequest, grant: Grant): void {
+    const left = grant.ttl - grant.since.elapsed;
+    if (left > Math.min(request.asked.ttl, CLAIM) / 2) this.settle(request, grant);
+    else this.#again(request);
   }
 
-  #again(waiter: RedisWaiter): void {
-    waiter.queued = false;
-    waiter.free = undefined;
-    this.askAgain(waiter).catch((error: unknown) => {
-      this.remove(waiter);
-      waiter.refuse(error);
-    });
+  #again(request: RedisRequest): void {
+    request.queued = false;
+    request.free = undefined;
+    this.context.askAgain(request);
   }
 
-  #place(waiter: RedisWaiter, remaining: number, place: number): void {
-    waiter.queued = true;
+  #refuse(request: RedisRequest, error: unknown): void {
+    this.forget(request);
+    request.refuse(toBackendError(error));
+  }
+
+  #place(request: RedisRequest, remaining: number, place: number): void {
+    request.queued = true;
     // The first looks first; those behind a moment later, in case it died as well.
-    waiter.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
+    request.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
   }
 
   /** One alarm: for the next heartbeat, or for the first lock that may be free before it. */
@@ -167,60 +163,74 @@ export class RedisWaiters {
     this.#disarm?.();
     if (this.#closed || this.#beating) return;
     let next: number | undefined;
-    for (const { queued, free } of this.#waiters.values()) {
+    for (const { queued, free } of this.#requests.values()) {
       if (!queued) continue;
       next = Math.min(next ?? this.#nextBeat.remaining, free?.remaining ?? Infinity);
     }
     if (next === undefined) return;
     this.#disarm = alarm(Deadline.in(next), () => {
-      const waiters = [...this.#waiters.values()];
-      const due = this.#nextBeat.passed ? waiters : waiters.filter(({ free }) => free?.passed);
-      void this.#beat(due);
+      void this.#beat();
     });
   }
 
-  async #beat(due: RedisWaiter[]): Promise<void> {
-    if (this.#beating) return;
+  async #beat(): Promise<void> {
     this.#beating = true;
+    let due = [...this.#requests.values()].filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      // A connection that died silently would otherwise never be noticed: it only listens.
-      if (++this.#beats % PING_EVERY === 0) this.subscriber.ping().catch(() => undefined);
+      if (++this.#beats % PING_EVERY === 0) void this.#ping();
+    } else {
+      due = due.filter(({ free }) => free?.passed);
     }
-    const queued = due.filter((waiter) => waiter.queued);
     // Known anew with each answer: without one, the next heartbeat is early enough to look again.
-    for (const waiter of queued) waiter.free = undefined;
-    try {
-      for (let first = 0; first < queued.length; first += BATCH) {
-        await this.#look(queued.slice(first, first + BATCH));
-      }
-    } catch {
-      // The runner knows the trouble; the next beat tries again.
+    for (const request of due) request.free = undefined;
+    for (let first = 0; first < due.length; first += BATCH) {
+      await this.#look(due.slice(first, first + BATCH));
     }
     this.#beating = false;
     this.#plan();
   }
 
-  async #look(waiters: RedisWaiter[]): Promise<void> {
+  async #ping(): Promise<void> {
+    const { subscriber, runner } = this.context;
+    try {
+      const pong = await within(runner.patience, subscriber.ping());
+      if (pong === undefined && !this.#closed) subscriber.disconnect(true);
+    } catch {
+      // It is reconnecting already.
+    }
+  }
+
+  /** Never rejects. */
+  async #look(requests: RedisRequest[]): Promise<void> {
+    const { clock, keyspace, runner } = this.context;
     const before = Instant.now();
-    const keys = waiters.flatMap(({ request }) => this.keyspace.of(request.key).slice(0, 3));
-    const members = waiters.map(({ request }) => `${request.id} ${request.ttl}`);
-    const [now, ...seen] = (await this.runner.run(
-      'heartbeat',
-      [this.keyspace.sequence, ...keys],
-      [this.keyspace.channel, LIVENESS, ...members],
-    )) as [number, ...Seen[]];
-    this.clock.learn(before, now);
-    waiters.forEach((waiter, index) => {
-      // A message may have come first.
-      if (this.#waiters.get(waiter.request.id) !== waiter) return;
-      const [state, first = 0, second = 0] = seen[index] ?? ['dropped'];
+    let seen: Seen[];
+    try {
+      const [now, ...rest] = (await runner.run(
+        'heartbeat',
+        [keyspace.sequence, ...requests.flatMap(({ asked }) => keyspace.of(asked.key).slice(0, 3))],
+        [keyspace.channel, LIVENESS, ...requests.map(({ asked }) => `${asked.id} ${asked.ttl}`)],
+      )) as [number, ...Seen[]];
+      clock.learn(before, now);
+      seen = rest;
+    } catch (error) {
+      // What passes by itself is mended by the next heartbeat.
+      if (!isPassing(error)) for (const request of requests) this.#refuse(request, error);
+      return;
+    }
+    requests.forEach((request, index) => {
+      // Meanwhile a message may have come, or a withdrawal.
+      if (request.settled || !request.queued) return;
+      const [state, first, second] = seen[index] ?? ['dropped'];
       if (state === 'granted') {
-        this.#grant(waiter, { state, token: first, since: before, ttl: second });
+        this.#accept(request, { state, token: first, since: before, ttl: second });
       } else if (state === 'waiting') {
-        this.#place(waiter, first, second);
+        this.#place(request, first, second);
+      } else if (state === 'failed') {
+        this.#refuse(request, first);
       } else {
-        this.#again(waiter);
+        this.#again(request);
       }
     });
   }
@@ -229,4 +239,5 @@ export class RedisWaiters {
 type Seen =
   | readonly [state: 'granted', token: number, remaining: number]
   | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'dropped'];
+  | readonly [state: 'failed', error: string, none?: undefined]
+  | readonly [state: 'dropped', none?: undefined, none?: undefined];

@@ -7,6 +7,7 @@ import { Keyspace } from './keyspace.js';
 import {
   keyPrefixOf,
   openClient,
+  unwelcomeParameters,
   type DuplicableRedisClient,
   type RedisTarget,
 } from './redis-client.js';
@@ -101,6 +102,10 @@ function readTarget(given: Record<string, unknown>): RedisTarget {
     throw new LockConfigurationError(
       `url must be a redis:// or rediss:// URL, got ${withoutSecret(url)}`,
     );
+  }
+  const [parameter] = typeof url === 'string' ? unwelcomeParameters(url) : [];
+  if (parameter !== undefined) {
+    throw new LockConfigurationError(`url must not set ${parameter}, got ${withoutSecret(url)}`);
   }
   if (options !== undefined && (typeof options !== 'object' || options === null)) {
     throw new LockConfigurationError(

@@ -1,5 +1,5 @@
 import { pause, within } from '../../clock.js';
-import { isPassing, isReply, toBackendError } from './redis-errors.js';
+import { isPassing, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
 import { scripts, type ScriptName } from './scripts.js';
 
@@ -10,7 +10,7 @@ const LONGEST_PAUSE = 250;
 export class ScriptRunner {
   #trouble: Error | undefined;
   /** Who waits for the connection. */
-  readonly #waiting = new Set<(ready: true) => void>();
+  readonly #waiting = new Set<(ready: boolean) => void>();
 
   constructor(
     private readonly client: RedisClient,
@@ -19,7 +19,10 @@ export class ScriptRunner {
   ) {
     client.on('ready', () => {
       this.#trouble = undefined;
-      for (const resolve of this.#waiting) resolve(true);
+      for (const tell of this.#waiting) tell(true);
+    });
+    client.on('end', () => {
+      for (const tell of this.#waiting) tell(false);
     });
     client.on('error', (error: Error) => {
       this.#trouble = error;
@@ -35,14 +38,14 @@ export class ScriptRunner {
   async connected(): Promise<void> {
     if (this.client.status === 'ready') return;
     if (this.client.status === 'end') throw new Error('the connection is closed');
-    let resolve!: (ready: true) => void;
-    const ready = new Promise<true>((resolveReady) => {
-      resolve = resolveReady;
+    let tell!: (ready: boolean) => void;
+    const told = new Promise<boolean>((resolve) => {
+      tell = resolve;
     });
-    this.#waiting.add(resolve);
-    const inTime = await within(this.patience, ready);
-    this.#waiting.delete(resolve);
-    if (!inTime) throw (this.#trouble ??= new Error(`no connection within ${this.patience} ms`));
+    this.#waiting.add(tell);
+    const ready = await within(this.patience, told);
+    this.#waiting.delete(tell);
+    if (!ready) throw (this.#trouble ??= new Error(`no connection within ${this.patience} ms`));
   }
 
   /**
@@ -60,7 +63,7 @@ export class ScriptRunner {
       this.#trouble = undefined;
       return reply;
     } catch (error) {
-      this.#trouble = isReply(error) ? undefined : (error as Error);
+      this.#trouble = isPassing(error) ? (error as Error) : undefined;
       if (/\bREADONLY\b/.test(String(error))) this.client.disconnect(true);
       throw error;
     }
@@ -98,7 +101,11 @@ export class ScriptRunner {
       this.patience,
       reply.then((value) => ({ value })),
     );
-    if (answer === undefined) throw new Error(`no reply within ${this.patience} ms`);
+    if (answer === undefined) {
+      // The server may be stalled, or the connection dead without a word: only a new one tells.
+      this.client.disconnect(true);
+      throw new Error(`no reply within ${this.patience} ms`);
+    }
     return answer.value;
   }
 }

@@ -29,7 +29,7 @@ local function hand_off(lock, queue, deadlines, sequence, channel, present)
 
   local function tell(process, id, life)
     local message = 'granted ' .. id .. ' ' .. string.format('%.0f', token) .. ' '
-      .. string.format('%.0f', now) .. ' ' .. life .. ' ' .. lock
+      .. string.format('%.0f', now) .. ' ' .. life
     -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
     local heard = redis.pcall('PUBLISH', channel .. process, message)
     return type(heard) == 'number' and heard > 0

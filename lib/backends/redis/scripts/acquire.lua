@@ -7,7 +7,8 @@
 --       {'waiting', now, ms left of the holder's lease, place in the queue from 0}
 --       {'busy', now}
 --       {'late', now}  too late: nothing was done
--- Cost  TIME, EXISTS, SET (sequence), SET NX when nobody holds the lock and nobody waits
+-- Cost  TIME, EXISTS, SET (sequence), SET NX when nobody holds the lock and nobody waits; the
+--       sequence moves, harmlessly, also when somebody holds it and nobody waits
 --- @include "clock"
 --- @include "owner"
 --- @include "mint"
@@ -32,7 +33,8 @@ end
 
 local held = redis.call('GET', lock)
 if owns(held, id) then
-  redis.call('PEXPIRE', lock, ttl)
+  -- Never shorter: this may be a late copy of a request whose lease was renewed for longer since.
+  if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
   return { 'granted', now, token_of(held) }
 end
 

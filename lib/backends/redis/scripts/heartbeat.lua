@@ -7,6 +7,7 @@
 --       {'waiting', ms left of the holder's lease, place in the queue from 0}
 --       {'granted', token, ms left of the lease}
 --       {'dropped'}  it was counted as dead and must ask again
+--       {'failed', error}
 -- Cost  GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
 --- @include "clock"
 --- @include "owner"
@@ -34,6 +35,8 @@ end
 local seen = { now }
 for index = 3, #ARGV do
   local key = 3 * (index - 3) + 2
-  seen[index - 1] = look(KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
+  -- What is wrong with one key must not stop the others' sign of life.
+  local fine, state = pcall(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
+  seen[index - 1] = fine and state or { 'failed', type(state) == 'table' and state.err or state }
 end
 return seen

@@ -1,0 +1,104 @@
+import type { LockBackend } from '../backends/lock-backend.js';
+import type { Chapter } from './chapter.js';
+import { asking } from './contract/asking.js';
+import { cancelling } from './contract/cancelling.js';
+import { looking } from './contract/looking.js';
+import { queueing } from './contract/queueing.js';
+import { releasing } from './contract/releasing.js';
+import { renewing } from './contract/renewing.js';
+import { tokens } from './contract/tokens.js';
+import { closing } from './service/closing.js';
+import { entering } from './service/entering.js';
+import { excluding } from './service/excluding.js';
+import { givingBack } from './service/giving-back.js';
+import { holding } from './service/holding.js';
+import { losing } from './service/losing.js';
+import { naming } from './service/naming.js';
+import { waiting } from './service/waiting.js';
+import { World } from './world.js';
+
+/** What is taken of a test runner. That of jest, vitest, mocha and node:test fits. */
+export interface TestRunner {
+  readonly describe: (title: string, body: () => void) => unknown;
+  readonly it: (title: string, body: () => Promise<void>) => unknown;
+}
+
+/** A backend on a store that holds nothing yet. */
+export interface FreshBackend {
+  readonly backend: LockBackend;
+  /** Called at the end of the test, when all that it opened at the backend is closed. */
+  readonly close: () => Promise<void> | void;
+}
+
+/** The backend that is to be judged. */
+export interface BackendUnderTest {
+  /** For the title of the suite. */
+  readonly name: string;
+  /**
+   * Called once for each test. A namespace of its own on a server that they share is enough, and
+   * fast. Several processes are several connections of the one backend that it returns.
+   */
+  readonly create: () => Promise<FreshBackend> | FreshBackend;
+}
+
+/** First what the contract says of the store itself, then what a LockService makes of it. */
+const parts: Readonly<Record<string, readonly Chapter[]>> = {
+  'the contract': [asking, queueing, renewing, releasing, cancelling, tokens, looking],
+  'a LockService on it': [
+    waiting,
+    excluding,
+    holding,
+    losing,
+    entering,
+    givingBack,
+    closing,
+    naming,
+  ],
+};
+
+/**
+ * Declares the conformance suite for a backend: a backend that passes keeps the promises of this
+ * package, as far as they can be seen without breaking the store.
+ *
+ * Each test opens and closes what it needs, so they run in any order and also alone. The longest
+ * lasts a little over five times the backend's `minTtl`, or about 2.5 s when that is less than
+ * 400 ms: a runner with a shorter time limit, or a backend with a longer `minTtl`, needs a higher limit.
+ */
+export function describeLockBackend(
+  { describe, it }: TestRunner,
+  { name, create }: BackendUnderTest,
+): void {
+  describe(`the ${name} backend`, () => {
+    for (const [part, chapters] of Object.entries(parts)) {
+      describe(part, () => {
+        for (const chapter of chapters) {
+          describe(chapter.title, () => {
+            for (const [sentence, test] of Object.entries(chapter.tests)) {
+              it(sentence, () => inFreshWorld(create, test));
+            }
+          });
+        }
+      });
+    }
+  });
+}
+
+async function inFreshWorld(
+  create: BackendUnderTest['create'],
+  test: (world: World) => Promise<void>,
+): Promise<void> {
+  const { backend, close } = await create();
+  const world = new World(backend);
+  try {
+    try {
+      await test(world);
+    } catch (error) {
+      // Whatever else goes wrong at the end follows from this one.
+      await world.close().catch(() => undefined);
+      throw error;
+    }
+    await world.close();
+  } finally {
+    await close();
+  }
+}
