@@ -15,27 +15,25 @@ export function holdWhileSubscribed(
 ): Observable<unknown> {
   return new Observable((subscriber) => {
     const unsubscribed = new AbortController();
-    hold(
-      unsubscribed.signal,
-      (lock) =>
-        new Promise((resolve, reject) => {
-          const subscription = source().subscribe({
-            next: (value) => {
-              subscriber.next(value);
-            },
-            error: reject,
-            complete: resolve,
-          });
-          unsubscribed.signal.addEventListener('abort', () => {
-            subscription.unsubscribe();
-            resolve();
-          });
-          lock.signal.addEventListener('abort', () => {
-            subscription.unsubscribe();
-            reject(lock.signal.reason as Error);
-          });
-        }),
-    ).then(
+    const body = (lock: Lock) =>
+      new Promise<void>((resolve, reject) => {
+        const subscription = source().subscribe({
+          next: (value) => {
+            subscriber.next(value);
+          },
+          error: reject,
+          complete: resolve,
+        });
+        whenAborted(unsubscribed.signal, () => {
+          subscription.unsubscribe();
+          resolve();
+        });
+        whenAborted(lock.signal, () => {
+          subscription.unsubscribe();
+          reject(lock.signal.reason as Error);
+        });
+      });
+    hold(unsubscribed.signal, body).then(
       () => {
         subscriber.complete();
       },
@@ -51,30 +49,51 @@ export function holdWhileSubscribed(
 
 /**
  * An async generator that takes its lock at the first `next()`, opens and runs the source under it,
- * and gives it back when the source is done, throws, or is returned from. Nothing is yielded after
- * the lock was lost.
+ * and gives it back when the source is done, throws, or is returned from; a `return()` also ends the
+ * waiting. Nothing is yielded after the lock was lost.
  */
-export async function* holdWhileIterating(
+export function holdWhileIterating(
   hold: Hold,
   open: () => AsyncIterable<unknown>,
-): AsyncGenerator {
+): AsyncGenerator<unknown, unknown, unknown> {
   const abandoned = new AbortController();
+  const steps = iterate(hold, open, abandoned.signal);
+  const giveUp = steps.return.bind(steps);
+  return Object.assign(steps, {
+    return: (value: unknown) => {
+      abandoned.abort();
+      return giveUp(value);
+    },
+  });
+}
+
+async function* iterate(
+  hold: Hold,
+  open: () => AsyncIterable<unknown>,
+  abandoned: AbortSignal,
+): AsyncGenerator<unknown, unknown, unknown> {
   let finish!: () => void;
   const finished = new Promise<void>((resolve) => {
     finish = resolve;
   });
   let holding!: Promise<void>;
-  const scope = await new Promise<Scope>((resolve, reject) => {
-    holding = hold(abandoned.signal, (lock) => {
-      // The source runs step by step, each called from somewhere else: all belong under the lock.
-      resolve({ lock, inside: new AsyncResource('LockedStream') });
-      return finished;
+  let scope: Scope;
+  try {
+    scope = await new Promise<Scope>((resolve, reject) => {
+      holding = hold(abandoned, (lock) => {
+        // The source runs step by step, each called from somewhere else: all belong under the lock.
+        resolve({ lock, inside: new AsyncResource('LockedStream') });
+        return finished;
+      });
+      holding.catch(reject);
     });
-    holding.catch(reject);
-  });
+  } catch (error) {
+    if (abandoned.aborted) return undefined;
+    throw error;
+  }
   let failed = false;
   try {
-    yield* insideOf(scope, open);
+    return yield* insideOf(scope, open);
   } catch (error) {
     failed = true;
     throw error;
@@ -96,7 +115,7 @@ interface Scope {
 function insideOf(
   { lock, inside }: Scope,
   open: () => AsyncIterable<unknown>,
-): AsyncIterable<unknown> {
+): AsyncIterable<unknown, unknown, unknown> {
   const source = inside.runInAsyncScope(() => open()[Symbol.asyncIterator]());
   const end = source.return?.bind(source);
   const fail = source.throw?.bind(source);
@@ -114,4 +133,10 @@ function insideOf(
   if (end) iterator.return = (value) => step(() => end(value));
   if (fail) iterator.throw = (error) => step(() => fail(error));
   return { [Symbol.asyncIterator]: () => iterator };
+}
+
+/** Calls back when the signal aborts, at once if it has. */
+function whenAborted(signal: AbortSignal, callback: () => void): void {
+  if (signal.aborted) callback();
+  else signal.addEventListener('abort', callback, { once: true });
 }

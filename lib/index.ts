@@ -1,6 +1,5 @@
 import 'reflect-metadata';
 
-export { attach } from './attach.js';
 export type {
   Answer,
   BackendConnection,

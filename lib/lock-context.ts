@@ -13,7 +13,10 @@ const scopes = new AsyncLocalStorage<Scope>();
 
 /** Runs `body` so that everything it calls and awaits knows that it runs under `lock`. */
 export function runUnder<T>(service: object, lock: LockHandle, body: () => T): T {
-  return scopes.run({ lock, service, outer: scopes.getStore() }, body);
+  let outer = scopes.getStore();
+  // A task that outlives its body may start the next one, and so on for ever: none remembers the last.
+  while (outer?.lock.released) outer = outer.outer;
+  return scopes.run({ lock, service, outer }, body);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { LockBackend } from './backends/lock-backend.js';
 import { LockConfigurationError } from './errors/index.js';
 import type { LockOptions } from './interfaces/index.js';
 import { readDuration } from './duration.js';
@@ -41,9 +42,7 @@ const READERS: { [Option in keyof Required<LockOptions>]: (value: unknown) => un
  */
 export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS): LockSettings {
   if (options === undefined) return defaults;
-  if (typeof options !== 'object' || options === null) {
-    throw new LockConfigurationError(`options must be an object, got ${shown(options)}`);
-  }
+  checkIsOptions(options);
   const settings: Record<string, unknown> = { ...defaults };
   for (const [option, value] of Object.entries(options)) {
     if (!Object.hasOwn(READERS, option)) {
@@ -52,6 +51,35 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
     if (value !== undefined) settings[option] = READERS[option as keyof LockOptions](value);
   }
   return settings as unknown as LockSettings;
+}
+
+/** @throws LockConfigurationError */
+export function checkIsOptions(options: unknown): asserts options is object {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new LockConfigurationError(`options must be an object, got ${shown(options)}`);
+  }
+}
+
+/** @throws LockConfigurationError unless it has what the contract asks for */
+export function checkBackend(backend: unknown): void {
+  const { name, minTtl, connect } = (backend ?? {}) as Partial<LockBackend>;
+  const fits =
+    typeof backend === 'object' &&
+    typeof name === 'string' &&
+    typeof minTtl === 'number' &&
+    typeof connect === 'function';
+  if (!fits) {
+    throw new LockConfigurationError(
+      `backend must be a LockBackend, such as new MemoryBackend(), got ${shown(backend)}`,
+    );
+  }
+}
+
+/** @throws LockConfigurationError for anything but undefined and non-empty strings */
+export function checkName(name: unknown): asserts name is string | undefined {
+  if (name !== undefined && (typeof name !== 'string' || name === '')) {
+    throw new LockConfigurationError(`name must be a non-empty string, got ${shown(name)}`);
+  }
 }
 
 /** @throws LockConfigurationError when the ttl is under what the backend can keep */

@@ -1,17 +1,19 @@
-/** The instance that `LockModule.forRoot()` registers when it is given no name. */
-const DEFAULT_NAME = 'default';
-
 /** The token of a LockService; the one without a name is also found under its class. */
-export function getLockServiceToken(name = DEFAULT_NAME): symbol {
-  return Symbol.for(`nestjs-lock:service:${name}`);
+export function getLockServiceToken(name?: string): symbol {
+  return token('service', name);
 }
 
 /** The token of the backend that a LockModule was given: what a test overrides with a MemoryBackend. */
-export function getLockBackendToken(name = DEFAULT_NAME): symbol {
-  return Symbol.for(`nestjs-lock:backend:${name}`);
+export function getLockBackendToken(name?: string): symbol {
+  return token('backend', name);
 }
 
 /** The token of the LockInterceptor that decorated classes get injected. */
-export function getLockInterceptorToken(name = DEFAULT_NAME): symbol {
-  return Symbol.for(`nestjs-lock:interceptor:${name}`);
+export function getLockInterceptorToken(name?: string): symbol {
+  return token('interceptor', name);
+}
+
+/** From the global registry, so that two copies of the package mean the same. */
+function token(what: string, name: string | undefined): symbol {
+  return Symbol.for(name === undefined ? `nestjs-lock:${what}` : `nestjs-lock:${what}:${name}`);
 }

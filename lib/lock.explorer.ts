@@ -65,11 +65,16 @@ function lockedMethods(prototype: unknown): LockedMethod[] {
         found.push({ plan, overriddenIn: override?.locked === false ? override.in : undefined });
       }
       if (override === undefined) {
-        nearest.set(property, { locked: plan !== undefined, in: level.constructor.name });
+        nearest.set(property, { locked: plan !== undefined, in: nameOf(level) });
       }
     }
   }
   return found;
+}
+
+/** A prototype need not have a constructor. */
+function nameOf(prototype: { constructor?: { name: string } }): string {
+  return prototype.constructor?.name ?? 'An object';
 }
 
 function isObject(value: unknown): value is object {

@@ -15,6 +15,7 @@ import {
 } from './lock.constants.js';
 import { LockExplorer } from './lock.explorer.js';
 import { LockInterceptor } from './lock.interceptor.js';
+import { checkIsOptions, checkName } from './lock-options.js';
 import { LockService } from './lock.service.js';
 
 /** What is said about the module itself, beside its options. */
@@ -47,6 +48,7 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
 @Module({ imports: [DiscoveryModule] })
 export class LockModule extends ConfigurableModuleClass {
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    checkIsOptions(options);
     return super.forRoot(options);
   }
 
@@ -56,19 +58,23 @@ export class LockModule extends ConfigurableModuleClass {
 }
 
 function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras): DynamicModule {
+  checkName(name);
   const backend = getLockBackendToken(name);
   const service = getLockServiceToken(name);
   const interceptor = getLockInterceptorToken(name);
   const providers: Provider[] = [
     {
       provide: backend,
-      useFactory: (options: LockModuleOptions) => options.backend ?? new MemoryBackend(),
+      useFactory: (options: LockModuleOptions) => {
+        checkIsOptions(options);
+        return options.backend ?? new MemoryBackend();
+      },
       inject: [MODULE_OPTIONS_TOKEN],
     },
     {
       provide: service,
       useFactory: (options: LockModuleOptions, given: LockBackend) =>
-        new LockService({ ...options, backend: given }),
+        new LockService({ ...options, backend: given }, name),
       inject: [MODULE_OPTIONS_TOKEN, backend],
     },
     {

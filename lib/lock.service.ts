@@ -8,7 +8,12 @@ import {
 } from '@nestjs/common';
 import type { BackendConnection, LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
-import { LockConfigurationError, LockReentrancyError, LockTimeoutError } from './errors/index.js';
+import {
+  LockConfigurationError,
+  LockReentrancyError,
+  LockShutdownError,
+  LockTimeoutError,
+} from './errors/index.js';
 import type { Lock, LockModuleOptions, LockOptions, LockState } from './interfaces/index.js';
 import { Leases } from './lease/leases.js';
 import type { Lease } from './lease/lease.js';
@@ -17,7 +22,14 @@ import { LockHandle } from './lock-handle.js';
 import { shown } from './errors/shown.js';
 import { checkKey } from './lock-key.js';
 import { readDuration } from './duration.js';
-import { checkTtl, readOptions, type LockSettings } from './lock-options.js';
+import { getLockServiceToken } from './lock.constants.js';
+import {
+  checkBackend,
+  checkIsOptions,
+  checkTtl,
+  readOptions,
+  type LockSettings,
+} from './lock-options.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
@@ -41,9 +53,20 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   #session: Session | undefined;
   #shutdown: Promise<void> | undefined;
 
-  /** @throws LockConfigurationError for bad options */
-  constructor(options: LockModuleOptions = {}) {
+  /**
+   * @param name the instance that decorators name, when there are several
+   * @throws LockConfigurationError for bad options
+   */
+  constructor(
+    options: LockModuleOptions = {},
+    readonly name?: string,
+  ) {
+    checkIsOptions(options);
     const { backend = new MemoryBackend(), shutdownGrace = '10s', ...defaults } = options;
+    checkBackend(backend);
+    if ('signal' in defaults) {
+      throw new LockConfigurationError('signal is an option of single calls, not of the module');
+    }
     this.#backend = backend;
     this.#defaults = readOptions(defaults);
     this.#shutdownGrace = readDuration('shutdownGrace', shutdownGrace, 0);
@@ -53,7 +76,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   /**
    * Resolves with the lock, queueing for up to `wait`.
    * @throws LockTimeoutError when others held it all that time; LockBackendError when the backend
-   * did not answer; LockReentrancyError when the caller holds it; the reason of `signal` when that aborts
+   * did not answer; LockReentrancyError when the caller runs under it, by {@link withLock} or a
+   * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
   async acquire(key: string, options?: LockOptions): Promise<Lock> {
     return this.#acquire(key, this.#read(key, options));
@@ -112,6 +136,18 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     };
   }
 
+  /**
+   * Lets the decorated methods of an object that Nest did not make lock with this service: in unit
+   * tests, scripts, and request-scoped factories. Returns the object.
+   */
+  attach<T extends object>(instance: T): T {
+    Object.defineProperty(instance, getLockServiceToken(this.name), {
+      value: this,
+      configurable: true,
+    });
+    return instance;
+  }
+
   /** Connects early, so that the first lock finds the connection ready and the log warns at start. */
   onModuleInit(): void {
     this.#open();
@@ -137,11 +173,13 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   async #acquire(key: string, settings: LockSettings): Promise<LockHandle> {
     const outer = currentLock(this, key);
     if (outer !== undefined) {
-      if (!settings.reentrant) throw new LockReentrancyError(key);
       outer.assertHeld();
+      if (!settings.reentrant) throw new LockReentrancyError(key);
       outer.lease.share();
       return this.#hold(outer.lease);
     }
+    if (this.#session === undefined && this.#shutdown !== undefined)
+      throw new LockShutdownError(key);
     return this.#hold(await this.#open().leases.acquire({ key, ...settings }));
   }
 
@@ -179,6 +217,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   #drain(): Promise<void> {
-    return (this.#shutdown ??= this.#open().leases.shutdown(this.#shutdownGrace));
+    return (this.#shutdown ??=
+      this.#session?.leases.shutdown(this.#shutdownGrace) ?? Promise.resolve());
   }
 }

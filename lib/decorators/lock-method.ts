@@ -1,6 +1,6 @@
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
-import { readOptions } from '../lock-options.js';
+import { checkIsOptions, checkName, readOptions } from '../lock-options.js';
 import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
 import { MethodContext } from '../method-context.js';
@@ -64,12 +64,9 @@ export function lockMethod(decoration: Decoration, parameters: readonly unknown[
 }
 
 function readPlan({ decorator, key, options }: Decoration, where: string): LockPlan {
+  checkIsOptions(options);
   const { name, onBusy = 'throw', ...rest } = options as LockedOptions;
-  if (name !== undefined && (typeof name !== 'string' || name === '')) {
-    throw new LockConfigurationError(
-      `${where}: name must be a non-empty string, got ${shown(name)}`,
-    );
-  }
+  checkName(name);
   if (onBusy !== 'throw' && onBusy !== 'skip' && typeof onBusy !== 'function') {
     throw new LockConfigurationError(
       `${where}: onBusy must be 'throw', 'skip' or a function, got ${shown(onBusy)}`,

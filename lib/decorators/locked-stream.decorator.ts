@@ -1,4 +1,4 @@
-import { defer, from, isObservable, type Observable } from 'rxjs';
+import { defer, isObservable, type Observable } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedStreamOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
@@ -58,15 +58,27 @@ function stream(call: LockedCall): Observable<unknown> & AsyncIterable<unknown> 
 }
 
 function observableOf(result: unknown, where: string): Observable<unknown> {
-  return isObservable(result) ? result : from(iterableOf(result, where));
+  if (isObservable(result)) return result;
+  throw isAsyncIterable(result) ? misused(where, 'subscribed to') : noStream(where, result);
 }
 
 function iterableOf(result: unknown, where: string): AsyncIterable<unknown> {
-  if (typeof result === 'object' && result !== null && Symbol.asyncIterator in result) {
-    return result as AsyncIterable<unknown>;
-  }
-  const what = isObservable(result) ? 'an Observable, which was iterated' : shown(result);
-  throw new LockConfigurationError(
-    `@LockedStream can only lock methods that return an Observable or an async iterable; ${where} returned ${what}`,
+  if (isAsyncIterable(result)) return result;
+  throw isObservable(result) ? misused(where, 'iterated') : noStream(where, result);
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+function misused(where: string, how: string): LockConfigurationError {
+  return new LockConfigurationError(
+    `What ${where} returns cannot be ${how}, also under @LockedStream`,
+  );
+}
+
+function noStream(where: string, result: unknown): LockConfigurationError {
+  return new LockConfigurationError(
+    `@LockedStream can only lock methods that return an Observable or an async iterable; ${where} returned ${shown(result)}`,
   );
 }

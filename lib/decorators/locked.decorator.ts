@@ -59,16 +59,23 @@ export function Locked<Args extends unknown[] = unknown[]>(
 /** @throws LockConfigurationError for anything else, whose work would outlive the lock or be over before it */
 function promiseOf(result: unknown, where: string): Promise<unknown> {
   if (isObservable(result) || isAsyncIterable(result)) {
-    throw new LockConfigurationError(
-      `@Locked cannot lock ${where}, which returns a stream; use @LockedStream`,
-    );
+    throw returnsStream(where);
   }
   if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') {
     throw new LockConfigurationError(
       `@Locked can only lock methods that return a promise; ${where} returned ${shown(result)}`,
     );
   }
-  return result as Promise<unknown>;
+  return (result as Promise<unknown>).then((value) => {
+    if (isObservable(value)) throw returnsStream(where);
+    return value;
+  });
+}
+
+function returnsStream(where: string): LockConfigurationError {
+  return new LockConfigurationError(
+    `@Locked cannot lock ${where}, which returns a stream; use @LockedStream`,
+  );
 }
 
 function isAsyncIterable(value: unknown): boolean {

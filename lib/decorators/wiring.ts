@@ -1,8 +1,9 @@
 import 'reflect-metadata';
 import { Inject } from '@nestjs/common';
 import { LockNotWiredError } from '../errors/index.js';
-import { getLockInterceptorToken } from '../lock.constants.js';
-import type { LockInterceptor } from '../lock.interceptor.js';
+import { getLockInterceptorToken, getLockServiceToken } from '../lock.constants.js';
+import { LockInterceptor } from '../lock.interceptor.js';
+import type { LockService } from '../lock.service.js';
 
 /** Where Nest keeps a class's property dependencies; read so that we add each of ours once (Nest 11 would repeat it). */
 const PROPERTY_DEPENDENCIES = 'self:properties_metadata';
@@ -19,7 +20,7 @@ export function injectInterceptor(prototype: object, name: string | undefined): 
   Inject(token)(prototype, propertyOf(name));
 }
 
-/** Gives an instance that Nest did not make its interceptor. */
+/** Gives an instance that Nest did not make itself its interceptor. */
 export function wire(
   instance: object,
   name: string | undefined,
@@ -32,20 +33,28 @@ export function wire(
   });
 }
 
-export function isWired(instance: object, name: string | undefined): boolean {
-  return Reflect.get(instance, propertyOf(name)) !== undefined;
-}
-
 /** @throws LockNotWiredError when the instance has none: the method must not run */
 export function interceptorOf(
   instance: unknown,
   name: string | undefined,
   where: string,
 ): LockInterceptor {
-  const interceptor =
-    typeof instance === 'object' && instance !== null
-      ? (Reflect.get(instance, propertyOf(name)) as LockInterceptor | undefined)
-      : undefined;
-  if (interceptor === undefined) throw new LockNotWiredError(where);
+  if (typeof instance !== 'object' || instance === null) throw new LockNotWiredError(where);
+  const wired = Reflect.get(instance, propertyOf(name)) as LockInterceptor | undefined;
+  if (wired !== undefined) return wired;
+  const locks = Reflect.get(instance, getLockServiceToken(name)) as LockService | undefined;
+  if (locks === undefined) throw new LockNotWiredError(where);
+  return interceptorFor(locks);
+}
+
+const interceptors = new WeakMap<LockService, LockInterceptor>();
+
+/** For instances that were attached to a service by hand. */
+function interceptorFor(locks: LockService): LockInterceptor {
+  let interceptor = interceptors.get(locks);
+  if (interceptor === undefined) {
+    interceptor = new LockInterceptor(locks);
+    interceptors.set(locks, interceptor);
+  }
   return interceptor;
 }

@@ -9,3 +9,9 @@ export function shown(value: unknown): string {
     maxArrayLength: 5,
   });
 }
+
+/** What an error says. By its property: `instanceof Error` fails across realms, as in jest. */
+export function messageOf(error: unknown): string {
+  const { message } = (error ?? {}) as { message?: unknown };
+  return typeof message === 'string' ? message : String(error);
+}

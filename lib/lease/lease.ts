@@ -158,6 +158,10 @@ export class Lease implements LeaseRenewal {
     this.#rearm();
   }
 
+  get #renewsItself(): boolean {
+    return this.#keepRenewing || this.#claimed;
+  }
+
   /** Looks at the clock, so that what is over is lost from this moment on. */
   #judge(): void {
     if (this.#hold?.passed) {
@@ -177,14 +181,14 @@ export class Lease implements LeaseRenewal {
     const ttl = this.#ttl;
     const patience = Deadline.in(ttl / 3);
     this.#unanswered = patience;
-    this.#nextRenewal = patience;
+    if (this.#renewsItself) this.#nextRenewal = patience;
     let since: Instant | undefined;
     try {
       since = await this.renewer.renew(this, this.#claimed);
     } catch (error) {
       if (this.#unanswered === patience) this.#unanswered = undefined;
       this.#trouble = error;
-      this.#nextRenewal = Deadline.in(retryDelay(ttl));
+      if (this.#renewsItself) this.#nextRenewal = Deadline.in(retryDelay(ttl));
       this.#rearm();
       return error;
     }

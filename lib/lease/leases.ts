@@ -2,6 +2,7 @@ import type { Answer, BackendConnection, Grant, LockRequest } from '../backends/
 import type { LockError } from '../errors/index.js';
 import { LockBackendError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
 import { Deadline, pause, within } from '../clock.js';
+import { messageOf } from '../errors/shown.js';
 import { Lease, type ReleaseOutcome } from './lease.js';
 import { Line } from './line.js';
 import { Renewer } from './renewer.js';
@@ -78,7 +79,7 @@ export class Leases {
     } else {
       outcome = lease.lost.reason;
       // What is left of it at the backend would only keep others waiting.
-      this.#inBackground(this.#connection.release(lease));
+      if (!this.#closed) this.#inBackground(this.#connection.release(lease));
     }
     this.#held.delete(lease);
     if (this.#held.size === 0) this.#whenAllReleased();
@@ -154,7 +155,7 @@ export class Leases {
 
   #grant(waiter: Waiter, request: LockRequest, grant: Grant): void {
     if (waiter.settled) {
-      this.#inBackground(this.#connection.release(request));
+      this.#inBackground(this.#connection.cancel(request));
       return;
     }
     const lease = new Lease(request, grant, waiter.wish, this.#renewer);
@@ -204,7 +205,7 @@ export class Leases {
     const backend = `the ${this.context.backendName} backend`;
     let why = `${backend} did not answer within ${wait || ATTEMPT_PATIENCE} ms`;
     if (cause instanceof LockBackendError) why = cause.message;
-    else if (cause instanceof Error) why = `${backend} failed: ${cause.message}`;
+    else if (cause !== undefined) why = `${backend} failed: ${messageOf(cause)}`;
     return new LockBackendError(`Lock "${key}" was not granted: ${why}`, key, { cause });
   }
 

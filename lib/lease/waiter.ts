@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
 import { alarm, Deadline } from '../clock.js';
 import type { Lease, LeaseTerms } from './lease.js';
@@ -47,6 +48,8 @@ export class Waiter {
       const listener = () => {
         aborted(signal.reason);
       };
+      // One signal may well end many waits; Node would warn of a leak.
+      setMaxListeners(0, signal);
       signal.addEventListener('abort', listener, { once: true });
       this.#stopListening = () => {
         signal.removeEventListener('abort', listener);

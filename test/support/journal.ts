@@ -26,9 +26,17 @@ export class Journal implements LockBackend {
   /** Connections that were closed. */
   closed = 0;
 
-  /** What happened under the key: `granted`, `enter`, `leave`, `released`, and the test's own notes. */
+  /**
+   * What happened under the key: `granted`, `enter`, `leave`, `released`, `stray release` (by one
+   * who did not hold it), and the test's own notes.
+   */
   of(key: string): readonly string[] {
     return this.#events.get(key) ?? [];
+  }
+
+  clear(): void {
+    this.#events.clear();
+    this.closed = 0;
   }
 
   note(key: string, event: string): void {
@@ -49,7 +57,7 @@ export class Journal implements LockBackend {
       ...memory,
       acquire: async (request) => this.#hear(request, await memory.acquire(request)),
       release: (lease) => {
-        this.#releasing(lease);
+        this.#releasing(lease, 'stray release');
         return memory.release(lease);
       },
       cancel: (request) => {
@@ -80,10 +88,13 @@ export class Journal implements LockBackend {
   }
 
   /** Written down before the backend does it: the release grants the next waiter in the same step. */
-  #releasing({ key, id }: LeaseIdentity): void {
-    if (this.#holders.get(key) !== id) return;
-    this.#holders.delete(key);
-    this.note(key, 'released');
+  #releasing({ key, id }: LeaseIdentity, otherwise?: string): void {
+    if (this.#holders.get(key) === id) {
+      this.#holders.delete(key);
+      this.note(key, 'released');
+    } else if (otherwise !== undefined) {
+      this.note(key, otherwise);
+    }
   }
 }
 

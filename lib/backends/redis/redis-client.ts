@@ -11,7 +11,6 @@ export interface RedisClient {
   evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   info(): Promise<string>;
-  ping(): Promise<unknown>;
   time(): Promise<readonly (number | string)[]>;
   subscribe(channel: string): Promise<unknown>;
   on(event: string, listener: (...args: never[]) => void): unknown;
@@ -66,6 +65,6 @@ export function unwelcomeParameters(url: string): string[] {
 export function openClient(target: RedisTarget, silence: number): RedisClient {
   const own = { ...OWN, socketTimeout: silence, connectTimeout: silence };
   if ('client' in target) return target.client.duplicate(own) as RedisClient;
-  if ('url' in target) return new Redis(target.url, own) as RedisClient;
-  return new Redis({ ...target.options, ...own }) as RedisClient;
+  if ('url' in target) return new Redis(target.url, own);
+  return new Redis({ ...target.options, ...own });
 }

@@ -130,10 +130,10 @@ export class RedisConnection implements BackendConnection {
     try {
       return await this.#runner.insist(
         () => this.#attempt(request),
-        () => request.settled || this.#closed,
+        () => request.isSettled() || this.#closed,
       );
     } catch (error) {
-      if (!request.settled) {
+      if (!request.isSettled()) {
         this.#waiters.forget(request);
         request.refuse(error);
       }
@@ -146,7 +146,7 @@ export class RedisConnection implements BackendConnection {
     const { patience } = this.#runner;
     await this.#runner.connected();
     await within(patience, this.#clockRead);
-    if (request.settled) throw new Error('settled meanwhile');
+    if (request.isSettled()) throw new Error('settled meanwhile');
 
     const before = Instant.now();
     const earlier = request.unanswered;
@@ -174,7 +174,7 @@ export class RedisConnection implements BackendConnection {
       await this.#withdraw(request.asked);
       throw new Error('withdrawn meanwhile');
     }
-    if (request.settled) return request.granted;
+    if (request.isSettled()) return request.granted;
     switch (state) {
       case 'granted':
         this.#waiters.settle(request, { state, token: reply[2], since: before, ttl });

@@ -38,7 +38,7 @@ export class RedisRequest {
   }
 
   /** Whether there is nothing to ask for any more. */
-  get settled(): boolean {
+  isSettled(): boolean {
     return this.#settled || this.over;
   }
 

@@ -1,4 +1,5 @@
 import { alarm, Deadline, Instant, within } from '../../clock.js';
+import { messageOf } from '../../errors/shown.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Keyspace } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
@@ -20,7 +21,7 @@ const HEARTBEAT = 1_000;
 const STAGGER = 50;
 
 /** Every so many heartbeats the subscriber has to answer: it only listens, and may have died silently. */
-const PING_EVERY = 5;
+const PROBE_EVERY = 5;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
@@ -32,8 +33,8 @@ export interface RedisWaitersContext {
   readonly clock: ServerClock;
   readonly keyspace: Keyspace;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
-  askAgain(request: RedisRequest): void;
-  warn(message: string): void;
+  readonly askAgain: (request: RedisRequest) => void;
+  readonly warn: (message: string) => void;
 }
 
 /**
@@ -103,15 +104,19 @@ export class RedisWaiters {
     this.#strays.clear();
   }
 
+  get #channel(): string {
+    return this.context.keyspace.channel + this.context.processId;
+  }
+
   async #subscribe(): Promise<void> {
-    const { keyspace, processId, subscriber, warn } = this.context;
-    const channel = keyspace.channel + processId;
+    const { subscriber } = this.context;
     try {
-      await subscriber.subscribe(channel);
+      await subscriber.subscribe(this.#channel);
     } catch (error) {
       if (this.#closed || isPassing(error)) return;
-      warn(
-        `Cannot subscribe to ${channel}, so waiters learn of their grants late: ${String(error)}`,
+      this.context.warn(
+        `Cannot subscribe to ${this.#channel}, so waiters learn of their grants late: ` +
+          `${messageOf(error)}. See the minimal ACL in the README.`,
       );
       return;
     }
@@ -178,7 +183,7 @@ export class RedisWaiters {
     let due = [...this.#requests.values()].filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      if (++this.#beats % PING_EVERY === 0) void this.#ping();
+      if (++this.#beats % PROBE_EVERY === 0) void this.#probe();
     } else {
       due = due.filter(({ free }) => free?.passed);
     }
@@ -191,11 +196,12 @@ export class RedisWaiters {
     this.#plan();
   }
 
-  async #ping(): Promise<void> {
+  /** Subscribes again, which changes nothing and needs no right but the one we have. */
+  async #probe(): Promise<void> {
     const { subscriber, runner } = this.context;
     try {
-      const pong = await within(runner.patience, subscriber.ping());
-      if (pong === undefined && !this.#closed) subscriber.disconnect(true);
+      const answer = await within(runner.patience, subscriber.subscribe(this.#channel));
+      if (answer === undefined && !this.#closed) subscriber.disconnect(true);
     } catch {
       // It is reconnecting already.
     }
@@ -221,7 +227,7 @@ export class RedisWaiters {
     }
     requests.forEach((request, index) => {
       // Meanwhile a message may have come, or a withdrawal.
-      if (request.settled || !request.queued) return;
+      if (request.isSettled() || !request.queued) return;
       const [state, first, second] = seen[index] ?? ['dropped'];
       if (state === 'granted') {
         this.#accept(request, { state, token: first, since: before, ttl: second });

@@ -1,5 +1,6 @@
 import { pause, within } from '../../clock.js';
-import { isPassing, toBackendError } from './redis-errors.js';
+import { messageOf } from '../../errors/shown.js';
+import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
 import { scripts, type ScriptName } from './scripts.js';
 
@@ -9,6 +10,8 @@ const LONGEST_PAUSE = 250;
 /** The one place where requests are sent to Redis. */
 export class ScriptRunner {
   #trouble: Error | undefined;
+  /** What the server answered when the connection was set up. */
+  #refusal: Error | undefined;
   /** Who waits for the connection. */
   readonly #waiting = new Set<(ready: boolean) => void>();
 
@@ -26,6 +29,11 @@ export class ScriptRunner {
     });
     client.on('error', (error: Error) => {
       this.#trouble = error;
+      // A refused SELECT does not close the connection: it would work on, in another database.
+      if (isReply(error)) this.#refusal = error;
+    });
+    client.on('close', () => {
+      this.#refusal = undefined;
     });
   }
 
@@ -58,6 +66,7 @@ export class ScriptRunner {
     args: readonly (string | number)[],
   ): Promise<unknown> {
     await this.connected();
+    if (this.#refusal !== undefined) throw this.#refusal;
     try {
       const reply = await this.#answered(this.#send(name, keys, args));
       this.#trouble = undefined;
@@ -91,7 +100,7 @@ export class ScriptRunner {
     try {
       return await this.client.evalsha(sha, keys.length, ...keys, ...args);
     } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+      if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
       return await this.client.eval(source, keys.length, ...keys, ...args);
     }
   }

@@ -1,4 +1,4 @@
-import { Instant } from '../../clock.js';
+import type { Instant } from '../../clock.js';
 
 /**
  * What this process knows of the server's clock: a local moment before a request, and the server's

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Instant } from '../../clock.js';
 import type { Chapter } from '../chapter.js';
 import { eventually, LONG, SOON } from '../patience.js';
 import type { Peer, World } from '../world.js';
@@ -18,16 +19,26 @@ export const renewing: Chapter = {
       assert.equal(await tokenOf(a, 'k'), held.grant.token);
     },
 
-    'what remains is the ttl of the renewal, be it longer or shorter': async (world) => {
+    'a renewal gives its ttl from now on, and never takes any away': async (world) => {
       const a = world.process();
       const held = await a.take('k', world.short);
       const remaining = async () => (await a.connection.inspect('k')).holders[0]?.remaining ?? 0;
 
-      await a.renew([held], LONG);
+      assert.deepEqual(await a.renew([held], LONG), [true]);
       assert.ok((await remaining()) > LONG - SOON);
-      await a.renew([held], world.short);
-      assert.ok((await remaining()) <= world.short);
-      await waitUntilFree(world, a, 'k');
+      assert.deepEqual(await a.renew([held], world.short), [true]);
+      assert.ok((await remaining()) > LONG - SOON);
+    },
+
+    'a lease that is not renewed any more ends at the ttl of its last renewal': async (world) => {
+      const [a, b] = [world.process(), world.process()];
+      const held = await a.take('k', world.short);
+      const next = await b.queue('k');
+      await sleep(world.short / 2);
+      const renewed = Instant.now();
+      assert.deepEqual(await a.renew([held]), [true]);
+      await next.grant(world.short + SOON);
+      assert.ok(renewed.elapsed >= world.short);
     },
 
     'many are renewed in one call, and answered in their order': async (world) => {

@@ -6,6 +6,10 @@
 -- waiter that died unseen costs the next one.
 local CLAIM = 2000
 
+-- So many processes are told in vain before a script gives up: the next heartbeat goes on, and those
+-- who are dead are gone by then or soon after.
+local PATIENCE = 500
+
 -- However many there are, they go together: dead waiters cost one deadline, not a sum.
 local function drop_dead(queue, deadlines)
   for _ = 1, 10 do
@@ -26,6 +30,7 @@ local function hand_off(lock, queue, deadlines, sequence, channel, present)
   drop_dead(queue, deadlines)
   local token = nil
   local deaf = {}
+  local unheard = 0
 
   local function tell(process, id, life)
     local message = 'granted ' .. id .. ' ' .. string.format('%.0f', token) .. ' '
@@ -35,24 +40,33 @@ local function hand_off(lock, queue, deadlines, sequence, channel, present)
     return type(heard) == 'number' and heard > 0
   end
 
+  local function give(waiter, id, life)
+    redis.call('SET', lock, id .. ' ' .. string.format('%.0f', token), 'PX', life)
+    redis.call('ZREM', queue, waiter)
+    redis.call('ZREM', deadlines, waiter)
+    return waiter, token
+  end
+
   local first = 0
-  while true do
+  repeat
     local waiters = redis.call('ZRANGE', queue, first, first + 99)
     for _, waiter in ipairs(waiters) do
+      token = token or mint(sequence)
       local id, process, ttl = string.match(waiter, '^(([^:]*):%d+) (%d+)$')
-      if waiter == present or not deaf[process] then
-        token = token or mint(sequence)
-        local life = waiter == present and ttl or math.min(tonumber(ttl), CLAIM)
-        if waiter == present or tell(process, id, life) then
-          redis.call('SET', lock, id .. ' ' .. string.format('%.0f', token), 'PX', life)
-          redis.call('ZREM', queue, waiter)
-          redis.call('ZREM', deadlines, waiter)
-          return waiter, token
-        end
+      if waiter == present then return give(waiter, id, ttl) end
+      if not deaf[process] then
+        local life = math.min(tonumber(ttl), CLAIM)
+        if tell(process, id, life) then return give(waiter, id, life) end
         deaf[process] = true
+        unheard = unheard + 1
       end
     end
-    if #waiters < 100 then return nil end
     first = first + 100
+  until #waiters < 100 or unheard >= PATIENCE
+
+  -- Behind so many that do not answer, one that does comes first.
+  if present and redis.call('ZSCORE', queue, present) then
+    local id, ttl = string.match(present, '^(%S+) (%d+)$')
+    return give(present, id, ttl)
   end
 end

@@ -4,9 +4,9 @@
 -- ARGV  1 a channel
 -- Reply the error of each command that failed
 local errors = {}
-local function try(...)
-  local reply = redis.pcall(...)
-  if type(reply) == 'table' and reply.err then errors[#errors + 1] = reply.err end
+local function try(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) == 'table' and reply.err then errors[#errors + 1] = command .. ': ' .. reply.err end
 end
 local string_key, set_key, channel = KEYS[1], KEYS[2], ARGV[1]
 try('TIME')

@@ -1,0 +1,40 @@
+import { NestFactory } from '@nestjs/core';
+import { AppModule } from './app.module.js';
+import { Settings } from './settings.js';
+
+async function bootstrap(): Promise<void> {
+  const app = await NestFactory.create(AppModule, { abortOnError: false });
+  // On SIGTERM and SIGINT: whoever waits for a lock is told, whoever holds one may finish, and
+  // nothing is left locked.
+  app.enableShutdownHooks(['SIGTERM', 'SIGINT']);
+
+  const { port, redisUrl } = app.get(Settings);
+  await app.listen(port);
+  const { port: actual } = new URL(await app.getUrl());
+  console.log(welcome(`http://localhost:${actual}`, redisUrl ? 'Redis' : 'memory'));
+}
+
+function welcome(url: string, backend: string): string {
+  return `
+The ticket shop listens on ${url}   (locks and stock in ${backend})
+
+What to try:
+
+  # how many tickets are left
+  curl ${url}/shows/hamlet
+
+  # buy one, under the lock of the show
+  curl -X POST ${url}/shows/hamlet/tickets
+
+  # two print jobs for one printer: the second is told at once that it is busy (409, Retry-After)
+  curl -X POST ${url}/shows/hamlet/print & sleep 1; curl -i -X POST ${url}/shows/hamlet/print
+
+  # 200 buyers at once for 100 tickets, without and with the lock
+  npm run demo
+`;
+}
+
+bootstrap().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+});

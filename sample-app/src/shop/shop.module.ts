@@ -1,0 +1,32 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { Settings, SettingsModule } from '../settings.js';
+import { SalesReportJob } from './sales-report.job.js';
+import { ShopController } from './shop.controller.js';
+import { SEATS, SHOWS } from './shows.js';
+import { MemoryTicketStock } from './stock/memory-ticket-stock.js';
+import { RedisTicketStock } from './stock/redis-ticket-stock.js';
+import { TicketStock } from './stock/ticket-stock.js';
+import { TicketsService } from './tickets.service.js';
+import { WelcomeController } from './welcome.controller.js';
+
+@Module({
+  imports: [SettingsModule],
+  controllers: [WelcomeController, ShopController],
+  providers: [
+    {
+      provide: TicketStock,
+      inject: [Settings],
+      useFactory: ({ redisUrl }: Settings) =>
+        redisUrl ? RedisTicketStock.connect(redisUrl) : new MemoryTicketStock(),
+    },
+    TicketsService,
+    SalesReportJob,
+  ],
+})
+export class ShopModule implements OnModuleInit {
+  constructor(private readonly stock: TicketStock) {}
+
+  async onModuleInit(): Promise<void> {
+    await Promise.all(SHOWS.map((show) => this.stock.open(show, SEATS)));
+  }
+}

@@ -1,0 +1,156 @@
+import { eventually } from '../support/eventually.js';
+import { FencedResource } from '../support/fenced-resource.js';
+import { entered, lost, machineTime, violations, visit } from '../support/history.js';
+import { RedisView } from '../support/redis-view.js';
+import { Scene } from '../support/scene.js';
+
+const MINUTE = 60_000;
+
+/** How often waiters look by themselves, in milliseconds. */
+const HEARTBEAT = 1_000;
+
+/** What a busy machine may add, in milliseconds. */
+const SLACK = 300;
+
+describe("the server's clock", () => {
+  const scene = new Scene();
+
+  afterAll(() => scene.end(), 30_000);
+
+  async function server() {
+    const clock = scene.clock();
+    const redis = await scene.redis([], clock);
+    const client = scene.client(redis.url);
+    const time = async () => Number((await client.time())[0]) * 1_000;
+    clock.step(MINUTE);
+    expect(Math.abs((await time()) - Date.now() - MINUTE)).toBeLessThan(2_000);
+    clock.step(0);
+    expect(Math.abs((await time()) - Date.now())).toBeLessThan(2_000);
+    return { clock, client, view: new RedisView(client), url: redis.url };
+  }
+
+  it.concurrent(
+    'is set back a minute: nobody enters beside the holder, tokens rise',
+    async () => {
+      const key = 'back';
+      const ttl = 1_500;
+      const { clock, view, url } = await server();
+      const [holder, next, third] = [url, url, url].map((one) => scene.service(one));
+      const first = await entered(holder!.acquire(key, { ttl }));
+      const granted = entered(next!.acquire(key, { ttl, wait: 20_000 }));
+      await view.queued(key, 1);
+
+      clock.step(-MINUTE);
+      const stepped = machineTime();
+      const last = entered(third!.acquire(key, { wait: 20_000 }));
+      await view.queued(key, 2);
+      await eventually('two ttl', () => machineTime() > stepped + 2 * ttl);
+      expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });
+      expect(await view.waiters(key)).toBe(2);
+
+      // Renewals set the lease by the new clock, and hand-offs work as ever.
+      expect((await view.expiry(key)) - machineTime()).toBeLessThanOrEqual(ttl);
+      let left = machineTime();
+      const visits = [visit(key, first, left)];
+      expect(await first.lock.release()).toBe('released');
+      const second = await granted;
+      expect(second.at - left).toBeLessThan(HEARTBEAT + SLACK);
+      await eventually('renewed', () => machineTime() > second.at + ttl);
+      expect(second.lock.held).toBe(true);
+      left = machineTime();
+      visits.push(visit(key, second, left));
+      expect(await second.lock.release()).toBe('released');
+      const rest = await last;
+      expect(rest.at - left).toBeLessThan(HEARTBEAT + SLACK);
+      visits.push(visit(key, rest));
+      await rest.lock.release();
+      expect(violations(visits)).toEqual([]);
+      await view.untouched(key);
+    },
+    15_000,
+  );
+
+  it.concurrent(
+    'is set back as the holder dies: the lock is free when that clock says so',
+    async () => {
+      const key = 'back and dead';
+      const ttl = 1_000;
+      const { clock, view, url } = await server();
+      const holder = await scene.worker(url);
+      const next = scene.service(url);
+      const first = await holder.call('acquire', 'lock', key, { ttl });
+      const granted = entered(next.acquire(key, { wait: 20_000 }));
+      await view.queued(key, 1);
+      await holder.kill();
+      const killed = machineTime();
+      clock.step(-MINUTE);
+      await eventually('two ttl', () => machineTime() > killed + 2 * ttl);
+      expect(await view.waiters(key)).toBe(1);
+      expect((await view.expiry(key)) - killed).toBeLessThanOrEqual(MINUTE + ttl);
+
+      clock.step(0);
+      const second = await granted;
+      expect(second.at - killed).toBeLessThan(2 * ttl + HEARTBEAT + SLACK);
+      await second.lock.release();
+      expect(violations([visit(key, first, killed), visit(key, second)])).toEqual([]);
+    },
+    15_000,
+  );
+
+  it.concurrent(
+    'is set forward a minute: the holder is told at its next renewal',
+    async () => {
+      const key = 'forward';
+      const ttl = 3_000;
+      const { clock, client, view, url } = await server();
+      const resource = new FencedResource(client, 'resource');
+      const [holder, next, third] = [url, url, url].map((one) => scene.service(one));
+      const first = await entered(holder!.acquire(key, { ttl }));
+      const loss = lost(first.lock);
+      const granted = entered(next!.acquire(key, { ttl, wait: 20_000 }));
+      await view.queued(key, 1);
+      const last = entered(third!.acquire(key, { wait: 20_000 }));
+      await view.queued(key, 2);
+
+      clock.step(MINUTE);
+      const stepped = machineTime();
+      const { reason, at } = await loss;
+      expect(reason).toMatchObject({ reason: 'stolen' });
+      expect(at - stepped).toBeLessThan(ttl / 3 + SLACK);
+
+      // Both waiters counted as dead by the new clock; they come back with their next sign of life.
+      const one = await Promise.race([granted, last]);
+      expect(one.at - stepped).toBeLessThan(HEARTBEAT + SLACK);
+      expect(await resource.write(one.token)).toBe(true);
+      expect(await resource.write(first.token)).toBe(false);
+      await eventually('renewed', () => machineTime() > one.at + ttl);
+      expect(one.lock.held).toBe(true);
+      const left = machineTime();
+      expect(await one.lock.release()).toBe('released');
+      const other = (await Promise.all([granted, last])).find(({ token }) => token !== one.token)!;
+      expect(other.at - left).toBeLessThan(HEARTBEAT + SLACK);
+      await other.lock.release();
+      expect(
+        violations([visit(key, first, at, false), visit(key, one, left), visit(key, other)]),
+      ).toEqual([]);
+      await view.untouched(key);
+    },
+    15_000,
+  );
+
+  it.concurrent('steps to and fro between grants: tokens rise all the same', async () => {
+    const { clock, url } = await server();
+    const service = scene.service(url);
+    const tokens: number[] = [];
+    for (const step of [0, MINUTE, 0, -MINUTE, -60 * MINUTE, 60 * MINUTE, 0]) {
+      clock.step(step);
+      for (let grant = 0; grant < 3; grant++) {
+        await service.withLock('to and fro', ({ fencingToken }) => tokens.push(fencingToken));
+      }
+    }
+    expect(tokens).toHaveLength(21);
+    for (let index = 1; index < tokens.length; index++) {
+      expect(tokens[index]).toBeGreaterThan(tokens[index - 1]!);
+    }
+  });
+});

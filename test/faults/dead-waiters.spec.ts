@@ -1,0 +1,106 @@
+import type { Redis } from 'ioredis';
+import { scripts } from '../../lib/backends/redis/scripts.js';
+import { entered, machineTime, violations, visit } from '../support/history.js';
+import type { RedisServer } from '../support/redis-server.js';
+import { RedisView } from '../support/redis-view.js';
+import { Scene } from '../support/scene.js';
+
+/** How long a waiter lives without a sign of life, and a hand-off without a renewal, in milliseconds. */
+const [LIVENESS, CLAIM] = [3_500, 2_000];
+
+const DEAD = 1_000;
+
+describe('a queue full of dead waiters', () => {
+  const scene = new Scene();
+  let server: RedisServer;
+  let redis: Redis;
+  let view: RedisView;
+
+  beforeAll(async () => {
+    server = await scene.redis(['--slowlog-log-slower-than', '0', '--slowlog-max-len', '100000']);
+    redis = scene.client(server.url);
+    view = new RedisView(redis);
+  });
+
+  beforeEach(() => redis.slowlog('RESET'));
+
+  afterAll(() => scene.end());
+
+  /** As if so many processes had queued and died: nobody listens for them, nobody refreshes them. */
+  async function bury(key: string): Promise<void> {
+    const pipeline = redis.pipeline();
+    for (let dead = 0; dead < DEAD; dead++) {
+      const request = [`dead-${dead}:1`, 30_000, 0, 1, view.keyspace.channel, LIVENESS];
+      pipeline.eval(scripts.acquire.source, 4, ...view.keyspace.of(key), ...request);
+    }
+    await pipeline.exec();
+    expect(await view.waiters(key)).toBe(DEAD);
+  }
+
+  /** How long the slowest script call took at the server, in milliseconds. */
+  async function slowest(): Promise<number> {
+    const log = (await redis.slowlog('GET', -1)) as [
+      id: number,
+      at: number,
+      micros: number,
+      command: string[],
+    ][];
+    const calls = log.filter(([, , , [command]]) => /^evalsha$/i.test(command!));
+    expect(calls.length).toBeGreaterThan(2);
+    return Math.max(...calls.map(([, , micros]) => micros)) / 1_000;
+  }
+
+  it('does not hold up who comes after them, when the lock is released', async () => {
+    const key = 'released';
+    const [holder, next] = [scene.service(server.url), scene.service(server.url)];
+    const first = await entered(holder.acquire(key));
+    await bury(key);
+    const granted = entered(next.acquire(key));
+    await view.queued(key, DEAD + 1);
+    const left = machineTime();
+    await first.lock.release();
+    const second = await granted;
+
+    expect(second.at - left).toBeLessThan(LIVENESS + CLAIM);
+    expect(await second.lock.release()).toBe('released');
+    expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
+    expect(await slowest()).toBeLessThan(25);
+  }, 15_000);
+
+  it('nor when the lease ends by itself', async () => {
+    const key = 'expired';
+    const [holder, next] = [scene.service(server.url), scene.service(server.url)];
+    const first = await entered(holder.acquire(key, { ttl: 1_000, renew: false }));
+    await bury(key);
+    const granted = entered(next.acquire(key));
+    await view.queued(key, DEAD + 1);
+    const expiry = await view.expiry(key);
+    const second = await granted;
+
+    expect(second.at).toBeGreaterThanOrEqual(expiry);
+    expect(second.at - expiry).toBeLessThan(LIVENESS + CLAIM);
+    expect(await second.lock.release()).toBe('released');
+    expect(await first.lock.release()).toBe('expired');
+    expect(violations([visit(key, first, expiry), visit(key, second)])).toEqual([]);
+    expect(await slowest()).toBeLessThan(25);
+  }, 15_000);
+
+  it('nor when the lock is free and somebody comes', async () => {
+    const key = 'free';
+    const [holder, next] = [scene.service(server.url), scene.service(server.url)];
+    await holder.acquire(key);
+    await bury(key);
+    await redis.del(view.keyspace.of(key)[0]);
+    const asked = machineTime();
+    const second = await entered(next.acquire(key));
+
+    expect(second.at - asked).toBeLessThan(LIVENESS + CLAIM);
+    expect(await second.lock.release()).toBe('released');
+    expect(await slowest()).toBeLessThan(25);
+  }, 15_000);
+
+  it('leaves nothing behind', async () => {
+    await view.idle();
+    expect(await redis.keys('*')).toEqual([view.keyspace.sequence]);
+  }, 10_000);
+});

@@ -1,0 +1,109 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Lock, LockService } from 'nestjs-lock';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { eventually } from '../support/eventually.js';
+import { RedisServer } from '../support/redis-server.js';
+import { openService } from '../support/two-processes.js';
+
+/** INFO counts what the scripts call too; no client of ours sends these by itself. */
+const INSIDE_OF_SCRIPTS =
+  /^(time|publish|get|set|del|exists|pexpire|pttl|zadd|zrem|zscore|zrank|zcount|zrange|zrangebyscore)$/;
+const OWN_QUESTIONS = /^(info|config\|resetstat|dbsize)$/;
+
+let server: RedisServer;
+let admin: Redis;
+
+beforeAll(async () => {
+  server = await RedisServer.start();
+  admin = server.client();
+});
+
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+});
+
+/** Services that have done all that they do once, at the start. */
+async function openQuiet(count: number): Promise<LockService[]> {
+  const services = Array.from({ length: count }, () =>
+    openService(new RedisBackend({ url: server.url })),
+  );
+  for (const service of services) {
+    const lock = await service.acquire('warm');
+    await lock.renew();
+    await lock.release();
+  }
+  await eventually('all listen', async () => {
+    const channels = (await admin.call('PUBSUB', 'CHANNELS')) as string[];
+    return channels.length === count;
+  });
+  return services;
+}
+
+/** How many commands of each kind clients send while this runs. */
+async function commandsOf(work: () => Promise<unknown>): Promise<Record<string, number>> {
+  await admin.config('RESETSTAT');
+  await work();
+  const statistics = await admin.info('commandstats');
+  const counts = [...statistics.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)]
+    .map(([, command, calls]) => [command!, Number(calls)] as const)
+    .filter(([command]) => !INSIDE_OF_SCRIPTS.test(command) && !OWN_QUESTIONS.test(command));
+  return Object.fromEntries(counts);
+}
+
+it('an uncontended lock costs one command, and its release another', async () => {
+  const [service] = await openQuiet(1);
+  const locks: Lock[] = [];
+  const acquiring = await commandsOf(async () => {
+    for (let n = 0; n < 50; n++) locks.push(await service!.acquire(`k${n}`));
+  });
+  const releasing = await commandsOf(() => Promise.all(locks.map((lock) => lock.release())));
+  expect([acquiring, releasing]).toEqual([{ evalsha: 50 }, { evalsha: 50 }]);
+});
+
+it('a contended lock costs at most three', async () => {
+  const services = await openQuiet(4);
+  const grants: number[] = [];
+  const start = performance.now();
+  const { evalsha = 0, ...others } = await commandsOf(() =>
+    Promise.all(
+      services.map(async (service) => {
+        for (let turn = 0; turn < 50; turn++) {
+          await service.withLock('k', (lock) => {
+            grants.push(lock.fencingToken);
+            return setImmediate();
+          });
+        }
+      }),
+    ),
+  );
+  expect(others).toEqual({});
+  expect(grants).toEqual([...new Set(grants)].sort((a, b) => a - b));
+  // On a machine so slow that somebody waits for seconds, each second has its heartbeats as well.
+  const heartbeats = services.length * Math.floor((performance.now() - start) / 1_000);
+  expect((evalsha - heartbeats) / grants.length).toBeLessThanOrEqual(3);
+  // Were it not contended, two would do: this shows that it was.
+  expect(evalsha / grants.length).toBeGreaterThan(2);
+});
+
+it('a hundred thousand keys leave nothing behind', async () => {
+  const [service] = await openQuiet(1);
+  const idle = await admin.keys('*');
+  expect(idle).toEqual(['{nestjs-lock:0}:sequence']);
+
+  const COUNT = 100_000;
+  let next = 0;
+  let most = 0;
+  const caller = async () => {
+    while (next < COUNT) {
+      const lock = await service!.acquire(`order:${next++}`);
+      if (next % 1_000 === 0) most = Math.max(most, await admin.dbsize());
+      await lock.release();
+    }
+  };
+  const commands = await commandsOf(() => Promise.all(Array.from({ length: 200 }, caller)));
+  expect(commands).toEqual({ evalsha: 2 * COUNT });
+  expect(most).toBeGreaterThan(1);
+  expect(await admin.keys('*')).toEqual(idle);
+}, 60_000);

@@ -1,0 +1,167 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import type { Call, Failure, Look, Methods, Report, WorkerSettings } from './worker.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** How long a process may take to exit by itself, in milliseconds. */
+const PATIENCE = 8_000;
+
+/** What a worker rejected with. */
+export class WorkerError extends Error {
+  readonly reason: string | undefined;
+
+  constructor({ name, message, reason }: Failure) {
+    super(message);
+    this.name = name;
+    this.reason = reason;
+  }
+}
+
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+interface Turn {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A process with a LockService of its own, on the built package. What it runs is in worker.ts. */
+export class WorkerProcess {
+  /** How it ended; an unhandled rejection is code 1. */
+  readonly ended: Promise<Ending>;
+  readonly #turns = new Map<number, Turn>();
+  readonly #events = new EventEmitter();
+  #calls = 0;
+  #ending: Ending | undefined;
+  #killed = false;
+  #log = '';
+
+  private constructor(private readonly child: ChildProcess) {
+    this.ended = once(child, 'close').then(([code, signal]) => {
+      this.#ending = { code: code as number | null, signal: signal as NodeJS.Signals | null };
+      for (const { reject } of this.#turns.values()) reject(new Error('the worker has ended'));
+      return this.#ending;
+    });
+    child.on('message', (report) => {
+      this.#hear(report as Report);
+    });
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.#log += chunk.toString();
+    });
+  }
+
+  static async start(settings: WorkerSettings): Promise<WorkerProcess> {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program()], {
+      cwd: root,
+      env: { ...process.env, WORKER_SETTINGS: JSON.stringify(settings) },
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      serialization: 'advanced', // for Infinity
+    });
+    const worker = new WorkerProcess(child);
+    const ready = once(child, 'message').then(() => true);
+    if (await Promise.race([ready, worker.ended.then(() => false)])) return worker;
+    throw new Error(`the worker did not start: ${worker.#log}`);
+  }
+
+  /** Runs a method of the worker there. */
+  call<Name extends keyof Methods>(
+    method: Name,
+    ...args: Parameters<Methods[Name]>
+  ): Promise<Awaited<ReturnType<Methods[Name]>>> {
+    return new Promise((resolve, reject) => {
+      const call = ++this.#calls;
+      this.#turns.set(call, { resolve: resolve as (value: unknown) => void, reject });
+      this.child.send({ call, method, args } satisfies Call);
+    });
+  }
+
+  /** What the holder of this lock sees when its signal is aborted, or after the next watched pause. */
+  async look(event: 'lost' | 'paused', lock: string): Promise<Look> {
+    const [look] = (await once(this.#events, `${event} ${lock}`)) as [Look];
+    return look;
+  }
+
+  /** SIGSTOP. */
+  freeze(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child.kill('SIGCONT');
+  }
+
+  /** SIGKILL, and waits until it is gone. */
+  async kill(): Promise<void> {
+    this.#killed = true;
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  /** Lets it close, and waits until it exits by itself. Resolves to the milliseconds that took. */
+  async close(): Promise<number> {
+    const start = performance.now();
+    this.thaw();
+    // The process goes without an answer.
+    this.call('close').catch(() => undefined);
+    await this.#exit();
+    return performance.now() - start;
+  }
+
+  /** Closes it unless it has ended already; throws unless it ended well, or was killed from here. */
+  async assertEndsWell(): Promise<void> {
+    if (this.#ending === undefined) await this.close();
+    if (this.#killed || this.#ending?.code === 0) return;
+    throw new Error(`a worker ended with ${JSON.stringify(this.#ending)}: ${this.#log}`);
+  }
+
+  async #exit(): Promise<void> {
+    const overdue = setTimeout(() => {
+      this.#log += `\nstill running ${PATIENCE} ms after it was told to close`;
+      this.child.kill('SIGKILL');
+    }, PATIENCE);
+    await this.ended;
+    clearTimeout(overdue);
+  }
+
+  #hear(report: Report): void {
+    if ('event' in report) {
+      this.#events.emit(`${report.event} ${report.lock}`, report.look);
+    } else if ('call' in report) {
+      const turn = this.#turns.get(report.call);
+      this.#turns.delete(report.call);
+      if ('failure' in report) turn?.reject(new WorkerError(report.failure));
+      else turn?.resolve(report.value);
+    }
+  }
+}
+
+/** worker.ts as JavaScript. */
+let javascript: string | undefined;
+
+function program(): string {
+  assertBuilt();
+  return (javascript ??= ts.transpileModule(
+    readFileSync(new URL('./worker.ts', import.meta.url), 'utf8'),
+    { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } },
+  ).outputText);
+}
+
+/** Workers run what is in dist/: it must be there, and be no older than lib/. */
+function assertBuilt(): void {
+  const built = join(root, 'dist/esm/index.js');
+  if (!existsSync(built)) throw new Error('dist/ is missing: run `npm run build` first');
+  const age = statSync(built).mtimeMs;
+  const newer = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).find(
+    (file) => /\.(ts|lua)$/.test(file) && statSync(join(root, 'lib', file)).mtimeMs > age,
+  );
+  if (newer !== undefined) {
+    throw new Error(`dist/ is older than lib/${newer}: run \`npm run build\` first`);
+  }
+}

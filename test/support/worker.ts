@@ -1,0 +1,175 @@
+// The program of a process that a test may kill, stop and hold up. It runs on the built package,
+// as a user's process would; worker-process.ts starts it and speaks to it over IPC. It imports
+// packages only, no neighbours: it is handed to node as text.
+import type { INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Redis } from 'ioredis';
+import { type Lock, LockModule, type LockOptions, LockService } from 'nestjs-lock';
+import { RedisBackend } from 'nestjs-lock/redis';
+import type { Visit } from './history.js';
+
+export interface WorkerSettings {
+  /** Where the locks live. */
+  readonly locks: string;
+  /** Where the resource lives that the locks protect. */
+  readonly resource: string;
+  /** Whether the service belongs to a Nest application, or stands alone. */
+  readonly nest: boolean;
+  /** The shutdownGrace of the service, in milliseconds. */
+  readonly grace: number;
+}
+
+/** What a holder sees of its lock, all at one moment. */
+export interface Look {
+  readonly held: boolean;
+  readonly aborted: boolean;
+  readonly reason: string | undefined;
+  readonly at: number;
+}
+
+export interface Granted {
+  readonly token: number;
+  readonly at: number;
+}
+
+/** An error, as it travels. */
+export interface Failure {
+  readonly name: string;
+  readonly message: string;
+  readonly reason: string | undefined;
+}
+
+export interface Call {
+  readonly call: number;
+  readonly method: keyof Methods;
+  readonly args: unknown[];
+}
+
+export type Report =
+  | { readonly ready: true }
+  | { readonly call: number; readonly value: unknown }
+  | { readonly call: number; readonly failure: Failure }
+  | { readonly event: 'lost' | 'paused'; readonly lock: string; readonly look: Look };
+
+const settings = JSON.parse(process.env.WORKER_SETTINGS ?? '') as WorkerSettings;
+const options = {
+  backend: new RedisBackend({ url: settings.locks }),
+  shutdownGrace: settings.grace,
+};
+const app: INestApplicationContext | undefined = settings.nest
+  ? await NestFactory.createApplicationContext(LockModule.forRoot(options), { logger: false })
+  : undefined;
+const service = app?.get(LockService) ?? new LockService(options);
+const resource = new Redis(settings.resource, { lazyConnect: true });
+const locks = new Map<string, Lock>();
+
+const now = () => Number(process.hrtime.bigint()) / 1e6;
+const report = (message: Report) => process.send?.(message);
+
+function lockOf(name: string): Lock {
+  const lock = locks.get(name);
+  if (lock === undefined) throw new Error(`no lock called ${name} here`);
+  return lock;
+}
+
+function look(name: string): Look {
+  const { held, signal } = lockOf(name);
+  const reason = (signal.reason as { reason?: string } | undefined)?.reason;
+  return { held, aborted: signal.aborted, reason, at: now() };
+}
+
+const methods = {
+  async acquire(name: string, key: string, options?: LockOptions): Promise<Granted> {
+    const lock = await service.acquire(key, options);
+    const granted = { token: lock.fencingToken, at: now() };
+    locks.set(name, lock);
+    lock.signal.addEventListener('abort', () => {
+      report({ event: 'lost', lock: name, look: look(name) });
+    });
+    return granted;
+  },
+
+  release: (name: string) => lockOf(name).release(),
+
+  look,
+
+  /** Holds up the event loop, and looks before anything else can run. */
+  block(name: string, ms: number): Look {
+    const end = now() + ms;
+    while (now() < end);
+    return look(name);
+  },
+
+  /** From now on reports the first look after this process did nothing for `gap` milliseconds. */
+  watch(name: string, gap: number): void {
+    let last = now();
+    const watch = setInterval(() => {
+      if (now() - last > gap) {
+        clearInterval(watch);
+        report({ event: 'paused', lock: name, look: look(name) });
+      }
+      last = now();
+    }, 1);
+  },
+
+  /** Writes under this lock by a script of the resource, see fenced-resource.ts. */
+  async write(name: string, script: string, where: string): Promise<boolean> {
+    return (await resource.eval(script, 1, where, lockOf(name).fencingToken)) === 1;
+  },
+
+  /**
+   * So many callers add 1 to an unprotected counter for so many milliseconds, and append the token
+   * of each visit to the list `<counter>:tokens`.
+   */
+  async count(key: string, counter: string, callers: number, ms: number): Promise<Visit[]> {
+    const end = now() + ms;
+    const visits: Visit[] = [];
+    const caller = async () => {
+      while (now() < end) {
+        await service.withLock(key, { wait: 30_000 }, async (lock) => {
+          const token = lock.fencingToken;
+          const enter = now();
+          const count = Number((await resource.get(counter)) ?? 0);
+          await resource.rpush(`${counter}:tokens`, token);
+          await resource.set(counter, count + 1);
+          visits.push({ key, token, enter, leave: now(), valid: lock.held });
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: callers }, caller));
+    return visits;
+  },
+
+  /** Closes what was opened here; then nothing but a leaked handle keeps the process alive. */
+  async close(): Promise<void> {
+    await (app ?? service).close();
+    resource.disconnect();
+    process.off('disconnect', abandoned);
+    process.disconnect();
+  },
+
+  /** Ends the process in the middle of everything. */
+  exit(code: number): void {
+    process.exit(code);
+  },
+};
+
+export type Methods = typeof methods;
+
+function abandoned(): void {
+  process.exit(1);
+}
+
+async function answer({ call, method, args }: Call): Promise<void> {
+  try {
+    const value: unknown = await (methods[method] as (...given: unknown[]) => unknown)(...args);
+    if (process.connected) report({ call, value });
+  } catch (error) {
+    const { name, message, reason } = error as Failure;
+    report({ call, failure: { name, message, reason } });
+  }
+}
+
+process.on('disconnect', abandoned);
+process.on('message', (call) => void answer(call as Call));
+report({ ready: true });

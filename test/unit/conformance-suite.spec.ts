@@ -1,0 +1,531 @@
+import {
+  type Answer,
+  type BackendConnection,
+  type Grant,
+  Instant,
+  type LeaseIdentity,
+  type LockBackend,
+  type LockProcess,
+  type LockRequest,
+  MemoryBackend,
+} from 'nestjs-lock';
+import { describeLockBackend } from 'nestjs-lock/testing';
+
+/** The tests of the suite for a backend, by their sentences, as a runner is given them. */
+function testsFor(create: () => LockBackend): Map<string, () => Promise<void>> {
+  const tests = new Map<string, () => Promise<void>>();
+  describeLockBackend(
+    {
+      describe: (_, body) => body(),
+      it: (sentence, body) => {
+        if (tests.has(sentence)) throw new Error(`two tests say: ${sentence}`);
+        tests.set(sentence, body);
+      },
+    },
+    { name: 'faulty', create: () => ({ backend: create(), close: () => undefined }) },
+  );
+  return tests;
+}
+
+/** What a backend does wrong: some methods in the place of those that are right. */
+type Fault = (right: BackendConnection, process: LockProcess) => Partial<BackendConnection>;
+
+/** A memory backend with a fault. Each has its own memory of what it did wrong. */
+function faulty(fault: Fault): LockBackend {
+  const backend = new MemoryBackend();
+  return {
+    name: backend.name,
+    minTtl: backend.minTtl,
+    connect(process) {
+      const right = backend.connect();
+      return { ...right, ...fault(right, process) };
+    },
+  };
+}
+
+/** Changes every grant, at once or by hand-off. */
+function withGrants(change: (grant: Grant, request: LockRequest) => Grant): Fault {
+  return (right) => ({
+    acquire: async (request): Promise<Answer> => {
+      const answer = await right.acquire(request);
+      if (answer.state === 'granted') return change(answer, request);
+      if (answer.state === 'busy') return answer;
+      return { state: 'waiting', granted: answer.granted.then((grant) => change(grant, request)) };
+    },
+  });
+}
+
+/** Remembers who asked last for each key, which in most tests is who holds it. */
+function withLast(
+  fault: (
+    right: BackendConnection,
+    last: ReadonlyMap<string, LockRequest>,
+  ) => Partial<BackendConnection>,
+): () => LockBackend {
+  return () => {
+    const last = new Map<string, LockRequest>();
+    return faulty((right) => ({
+      acquire: (request) => {
+        last.set(request.key, request);
+        return right.acquire(request);
+      },
+      ...fault(right, last),
+    }));
+  };
+}
+
+const renamed =
+  (rename: (key: string) => string): Fault =>
+  (right) => {
+    const as = <T extends LeaseIdentity>(lease: T): T => ({ ...lease, key: rename(lease.key) });
+    return {
+      acquire: (request) => right.acquire(as(request)),
+      cancel: (request) => right.cancel(as(request)),
+      renew: (leases) => right.renew(leases.map(as)),
+      release: (lease) => right.release(as(lease)),
+      inspect: (key) => right.inspect(rename(key)),
+    };
+  };
+
+/** A fault, what it is called, and a test that must not pass with it. */
+const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
+  [
+    'each process has locks of its own',
+    () => ({ name: 'faulty', minTtl: 10, connect: () => new MemoryBackend().connect() }),
+    'who does not want to queue is told that the lock is busy, and leaves nothing behind',
+  ],
+  [
+    'each process has locks of its own, seen by a service',
+    () => ({ name: 'faulty', minTtl: 10, connect: () => new MemoryBackend().connect() }),
+    'fifty increments by three processes are fifty, one after the other, with rising tokens',
+  ],
+  [
+    'everybody is granted at once',
+    () => faulty(() => ({ acquire: ({ ttl }) => Promise.resolve(grantOf(ttl)) })),
+    'two requests of one process exclude each other like any two',
+  ],
+  [
+    'a request that is sent again is another request',
+    () => {
+      let again = 0;
+      return faulty((right) => ({
+        acquire: (request) => right.acquire({ ...request, id: `${request.id}${again++}` }),
+      }));
+    },
+    'the same request again has the same grant',
+  ],
+  [
+    'nobody can queue',
+    () =>
+      faulty((right) => ({ acquire: (request) => right.acquire({ ...request, queue: false }) })),
+    'a release grants the first in the queue',
+  ],
+  [
+    'everybody queues',
+    () => faulty((right) => ({ acquire: (request) => right.acquire({ ...request, queue: true }) })),
+    'who does not want to queue is told that the lock is busy, and leaves nothing behind',
+  ],
+  [
+    'the wrong one is served: the second of three requests gets what the first waits for',
+    () => {
+      const waiting: LockRequest[] = [];
+      return faulty((right) => ({
+        acquire: async (request) => {
+          const answer = await right.acquire(request);
+          if (answer.state === 'waiting') waiting.push(request);
+          // The first that waits is put behind the second.
+          if (waiting.length === 2 && waiting[1] === request) {
+            await right.cancel(waiting[0]!);
+            void right.acquire(waiting[0]!);
+          }
+          return answer;
+        },
+      }));
+    },
+    'five processes are served in the order in which they came',
+  ],
+  [
+    'who is granted by hand-off is not told',
+    () =>
+      faulty((right) => ({
+        acquire: async (request) => {
+          const answer = await right.acquire(request);
+          return answer.state === 'waiting'
+            ? { ...answer, granted: new Promise(() => undefined) }
+            : answer;
+        },
+      })),
+    'who waits is granted at the release, and not when its patience ends',
+  ],
+  [
+    'a release only says that it releases',
+    () => faulty(() => ({ release: () => Promise.resolve(true) })),
+    'from the release on the lock belongs to the next one: nobody comes in between',
+  ],
+  [
+    'a lease lives half as long as it is said to',
+    () =>
+      faulty((right) => ({
+        acquire: async (request) => {
+          const answer = await right.acquire({ ...request, ttl: request.ttl / 2 });
+          return answer.state === 'granted' ? { ...answer, ttl: request.ttl } : answer;
+        },
+      })),
+    'a holder that died is followed when its ttl is over, and never before',
+  ],
+  [
+    'a lease begins, as the backend has it, when the grant is heard',
+    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(50) }))),
+    'a lease does not begin after its grant was heard',
+  ],
+  [
+    'a dead holder holds for ever',
+    () => faulty((right) => ({ acquire: (request) => right.acquire({ ...request, ttl: 1e9 }) })),
+    'a lease that ended by itself is not seen any more',
+  ],
+  [
+    'renewals are answered in another order',
+    () =>
+      faulty((right) => ({ renew: async (leases) => [...(await right.renew(leases))].reverse() })),
+    'many are renewed in one call, and answered in their order',
+  ],
+  [
+    'every renewal is said to succeed',
+    () => faulty(() => ({ renew: (leases) => Promise.resolve(leases.map(() => true)) })),
+    'a lease that ended is not created anew',
+  ],
+  [
+    'every renewal is said to succeed, seen by a service',
+    () => faulty(() => ({ renew: (leases) => Promise.resolve(leases.map(() => true)) })),
+    'a lock is kept through five ttl, and nobody else gets in',
+  ],
+  [
+    'a renewal creates a lease that has ended',
+    () =>
+      faulty((right) => ({
+        renew: (leases) =>
+          Promise.all(
+            leases.map(async (lease) => {
+              const answer = await right.acquire({ ...lease, queue: false });
+              return answer.state === 'granted';
+            }),
+          ),
+      })),
+    'a lease that ended is not created anew',
+  ],
+  [
+    'a renewal prolongs whatever lease the key has',
+    withLast((right, last) => ({
+      renew: async (leases) => {
+        await right.renew(
+          leases.map((lease) => ({ ...lease, id: last.get(lease.key)?.id ?? lease.id })),
+        );
+        return right.renew(leases);
+      },
+    })),
+    'who lost a lease does not prolong that of its successor',
+  ],
+  [
+    'a renewal gives a ttl of its own',
+    () =>
+      faulty((right) => ({
+        renew: (leases) => right.renew(leases.map((lease) => ({ ...lease, ttl: 60_000 }))),
+      })),
+    'a lease that is not renewed any more ends at the ttl of its last renewal',
+  ],
+  [
+    'a renewal gives less than it is asked for',
+    () =>
+      faulty((right) => ({
+        renew: (leases) => right.renew(leases.map((lease) => ({ ...lease, ttl: lease.ttl / 2 }))),
+      })),
+    'a renewal gives its ttl from now on, and never takes any away',
+  ],
+  [
+    'anybody releases any lease',
+    withLast((right, last) => ({
+      release: ({ id, key }) => right.release({ id: last.get(key)?.id ?? id, key }),
+    })),
+    'a release that comes too late leaves the lease of the successor alone',
+  ],
+  [
+    'a release is never said to have been too late',
+    () =>
+      faulty((right) => ({
+        release: async (lease) => {
+          await right.release(lease);
+          return true;
+        },
+      })),
+    'the owner ends its lease, once',
+  ],
+  [
+    'a withdrawal does nothing',
+    () => faulty(() => ({ cancel: () => Promise.resolve() })),
+    'a waiter leaves the queue, and is never granted',
+  ],
+  [
+    'a withdrawal leaves a lease as it is',
+    () =>
+      faulty((right) => {
+        const granted = new Set<string>();
+        return {
+          acquire: async (request) => {
+            const answer = await right.acquire(request);
+            if (answer.state === 'granted') granted.add(request.id);
+            return answer;
+          },
+          cancel: async (request) => {
+            if (!granted.has(request.id)) await right.cancel(request);
+          },
+        };
+      }),
+    'the lease of a holder ends, and goes to the next in the queue',
+  ],
+  [
+    'a withdrawal forgets a lease that was handed over meanwhile',
+    () =>
+      faulty((right) => {
+        const places = new Map<string, Promise<Grant>>();
+        return {
+          acquire: async (request) => {
+            const answer = await right.acquire(request);
+            if (answer.state === 'waiting') places.set(request.id, answer.granted);
+            return answer;
+          },
+          cancel: async (request) => {
+            const granted = await Promise.race([places.get(request.id), Promise.resolve()]);
+            if (granted === undefined) await right.cancel(request);
+          },
+        };
+      }),
+    'a hand-off that races the withdrawal of its waiter is not leaked',
+  ],
+  [
+    'anybody withdraws any lease',
+    withLast((right, last) => ({
+      cancel: async (request) => {
+        await right.cancel(last.get(request.key) ?? request);
+      },
+    })),
+    'who lost a lease does not withdraw that of its successor',
+  ],
+  [
+    'all tokens are the same',
+    () => faulty(withGrants((grant) => ({ ...grant, token: 1 }))),
+    'rise with each hand-off',
+  ],
+  [
+    'tokens are counted by each process',
+    () => {
+      const counted: Fault = (right, process) => {
+        let last = 0;
+        return withGrants((grant) => ({ ...grant, token: ++last }))(right, process);
+      };
+      return faulty(counted);
+    },
+    'rise with each grant after a release, whoever asks',
+  ],
+  [
+    'tokens start anew when all have gone',
+    () => {
+      let [last, here] = [0, 0];
+      return faulty((right, process) => {
+        here++;
+        return {
+          ...withGrants((grant) => ({ ...grant, token: ++last }))(right, process),
+          close: () => {
+            if (--here === 0) last = 0;
+            return right.close();
+          },
+        };
+      });
+    },
+    'rise after everybody has gone',
+  ],
+  [
+    'tokens are no integers',
+    () => faulty(withGrants((grant) => ({ ...grant, token: grant.token + 0.5 }))),
+    'are positive safe integers',
+  ],
+  [
+    'nobody is seen waiting',
+    () =>
+      faulty((right) => ({
+        inspect: async (key) => ({ ...(await right.inspect(key)), waiters: 0 }),
+      })),
+    'those who wait are counted',
+  ],
+  [
+    'a look takes the lock',
+    () =>
+      faulty((right) => ({
+        inspect: async (key) => {
+          const state = await right.inspect(key);
+          await right.acquire({ id: 'looker:1', key, ttl: 60_000, queue: false });
+          return state;
+        },
+      })),
+    'a key that nobody holds has no holder and no waiters, and a look does not change that',
+  ],
+  [
+    'there is always some trouble',
+    () => faulty(() => ({ trouble: new Error('trouble') })),
+    'there is no trouble while the store answers',
+  ],
+  [
+    'who leaves takes all locks along',
+    () => {
+      const held: [BackendConnection, LockRequest][] = [];
+      return faulty((right) => ({
+        acquire: (request) => {
+          held.push([right, request]);
+          return right.acquire(request);
+        },
+        close: async () => {
+          for (const [connection, request] of held) await connection.cancel(request);
+          await right.close();
+        },
+      }));
+    },
+    'who leaves takes nobody with it',
+  ],
+  [
+    'the end never comes',
+    () =>
+      faulty((right) => ({
+        close: () => right.close().then(() => new Promise(() => undefined)),
+      })),
+    'a free lock is granted at once, with all of its ttl',
+  ],
+  [
+    'letters are all small',
+    () => faulty(renamed((key) => key.toLowerCase())),
+    'whatever their letters, each is a lock of its own',
+  ],
+  [
+    'spaces at the ends are cut off',
+    () => faulty(renamed((key) => key.trim())),
+    'whatever their letters, each is a lock of its own',
+  ],
+  [
+    'keys end at a NUL',
+    () => faulty(renamed((key) => key.split('\0')[0]!)),
+    'whatever their letters, each is a lock of its own',
+  ],
+  [
+    'only ASCII is kept',
+    () => faulty(renamed((key) => key.replace(/[^ -~]/g, '?'))),
+    'whatever their letters, each is a lock of its own',
+  ],
+  [
+    'long keys are cut',
+    () => faulty(renamed((key) => key.slice(0, 1000))),
+    'whatever their letters, each is a lock of its own',
+  ],
+  [
+    'letters are normalised',
+    () => faulty(renamed((key) => key.normalize())),
+    'whatever their letters, each is a lock of its own',
+  ],
+];
+
+function grantOf(ttl: number): Grant {
+  return { state: 'granted', token: Date.now(), since: Instant.now(), ttl };
+}
+
+// Before the others, as what they leave behind goes away meanwhile.
+it('a backend that leaves a timer behind does not pass', async () => {
+  const test = testsFor(() =>
+    faulty((right) => ({
+      close() {
+        setTimeout(() => undefined, 2_500);
+        return right.close();
+      },
+    })),
+  );
+  const sentence = 'when all have left, nothing of theirs keeps this process running';
+  await expect(test.get(sentence)!()).rejects.toMatchObject({ code: 'ERR_ASSERTION' });
+});
+
+describe('a backend that is wrong does not pass', () => {
+  const outcomes = new Map<string, unknown>();
+
+  // All at once, as most of the time they wait for what never comes.
+  beforeAll(async () => {
+    await Promise.all(
+      faults.map(async ([name, create, caughtBy]) => {
+        const test = testsFor(create).get(caughtBy);
+        outcomes.set(
+          name,
+          await (test?.().then(
+            () => 'passed',
+            (error: unknown) => error,
+          ) ?? 'there is no such test'),
+        );
+      }),
+    );
+  }, 15_000);
+
+  it.each(faults.map(([name]) => name))('%s', (name) => {
+    expect(outcomes.get(name)).toMatchObject({ code: 'ERR_ASSERTION' });
+  });
+});
+
+it('the suite takes describe and it from the runner, and calls them as any runner expects', () => {
+  const [titles, sentences]: [string[], string[]] = [[], []];
+  describeLockBackend(
+    {
+      describe: (title, body) => {
+        titles.push(title);
+        body();
+      },
+      it: (sentence, body) => {
+        // jest, mocha and vitest take a body with a parameter for one that calls back.
+        if (body.length > 0) throw new Error(`${sentence} has parameters`);
+        sentences.push(sentence);
+      },
+    },
+    { name: 'my', create: () => Promise.reject(new Error('nothing runs while it is declared')) },
+  );
+  expect(titles[0]).toBe('the my backend');
+  expect(sentences.length).toBeGreaterThan(100);
+  expect(new Set(sentences).size).toBe(sentences.length);
+});
+
+it('a test closes what it opened, also when it fails, and its own error wins', async () => {
+  const closed: string[] = [];
+  const own = new Error('create is fine, connect is not');
+  const run = (backend: LockBackend) => {
+    const tests: (() => Promise<void>)[] = [];
+    describeLockBackend(
+      { describe: (_, body) => body(), it: (_, body) => tests.push(body) },
+      {
+        name: 'my',
+        create: () => ({
+          backend,
+          close: () => {
+            closed.push('world');
+          },
+        }),
+      },
+    );
+    return tests[1]!();
+  };
+  const { name, minTtl } = new MemoryBackend();
+  const failing = () => {
+    throw own;
+  };
+  await expect(run({ name, minTtl, connect: failing })).rejects.toBe(own);
+  expect(closed).toEqual(['world']);
+
+  const closing = faulty((right) => ({
+    acquire: () => Promise.reject(own),
+    close() {
+      closed.push('connection');
+      return right.close();
+    },
+  }));
+  await expect(run(closing)).rejects.toBe(own);
+  expect(closed).toEqual(['world', 'connection', 'world']);
+});
