@@ -119,12 +119,15 @@ function insideOf(
   const source = inside.runInAsyncScope(() => open()[Symbol.asyncIterator]());
   const end = source.return?.bind(source);
   const fail = source.throw?.bind(source);
+  const endIfLost = async () => {
+    if (!lock.signal.aborted) return;
+    if (end) await inside.runInAsyncScope(end);
+    throw lock.signal.reason;
+  };
   const step = async (advance: () => Promise<IteratorResult<unknown>>) => {
+    await endIfLost();
     const result = await inside.runInAsyncScope(advance);
-    if (!result.done && lock.signal.aborted) {
-      if (end) await inside.runInAsyncScope(end);
-      throw lock.signal.reason;
-    }
+    if (!result.done) await endIfLost();
     return result;
   };
   const iterator: AsyncIterator<unknown, unknown, unknown> = {

@@ -1,7 +1,8 @@
-import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
-import { DiscoveryService } from '@nestjs/core';
+import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { wire } from './decorators/wiring.js';
+import { getLockInterceptorToken } from './lock.constants.js';
 import type { LockInterceptor } from './lock.interceptor.js';
 
 interface LockedMethod {
@@ -20,11 +21,10 @@ export class LockExplorer implements OnModuleInit {
 
   constructor(
     private readonly discovery: DiscoveryService,
-    private readonly interceptor: LockInterceptor,
     private readonly name: string | undefined,
   ) {}
 
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
     const overridden = new Map<string, LockedMethod>();
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const { metatype, isNotMetatype } = wrapper;
@@ -35,7 +35,8 @@ export class LockExplorer implements OnModuleInit {
         : metatype?.prototype;
       const methods = lockedMethods(prototype).filter(({ plan }) => plan.name === this.name);
       if (methods.length > 0 && isNotMetatype && isObject(instance)) {
-        wire(instance, this.name, this.interceptor);
+        const interceptor = await this.#interceptorFor(wrapper.host);
+        if (interceptor !== undefined) wire(instance, this.name, interceptor);
       }
       for (const method of methods) {
         if (method.overriddenIn)
@@ -49,7 +50,24 @@ export class LockExplorer implements OnModuleInit {
       );
     }
   }
+
+  /** What Nest itself would inject into a class of that module; the LockModule need not be global. */
+  async #interceptorFor(host: Host): Promise<LockInterceptor | undefined> {
+    class Probe {
+      interceptor: LockInterceptor | undefined;
+    }
+    Inject(getLockInterceptorToken(this.name))(Probe.prototype, 'interceptor');
+    const moduleRef = host?.providers.get(ModuleRef)?.instance as ModuleRef | undefined;
+    try {
+      return (await moduleRef?.create(Probe))?.interceptor;
+    } catch {
+      // It sees no LockModule: its methods throw that they are not wired.
+      return undefined;
+    }
+  }
 }
+
+type Host = ReturnType<DiscoveryService['getProviders']>[number]['host'];
 
 /** The decorated methods of a class and its ancestors, the most derived first. */
 function lockedMethods(prototype: unknown): LockedMethod[] {

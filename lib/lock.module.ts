@@ -62,6 +62,7 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
   const backend = getLockBackendToken(name);
   const service = getLockServiceToken(name);
   const interceptor = getLockInterceptorToken(name);
+  const unnamed = name === undefined;
   const providers: Provider[] = [
     {
       provide: backend,
@@ -72,7 +73,7 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
       inject: [MODULE_OPTIONS_TOKEN],
     },
     {
-      provide: service,
+      provide: unnamed ? LockService : service,
       useFactory: (options: LockModuleOptions, given: LockBackend) =>
         new LockService({ ...options, backend: given }, name),
       inject: [MODULE_OPTIONS_TOKEN, backend],
@@ -84,15 +85,15 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
     },
     {
       provide: LockExplorer,
-      useFactory: (discovery: DiscoveryService, advice: LockInterceptor) =>
-        new LockExplorer(discovery, advice, name),
-      inject: [DiscoveryService, interceptor],
+      useFactory: (discovery: DiscoveryService) => new LockExplorer(discovery, name),
+      inject: [DiscoveryService],
     },
   ];
-  if (name === undefined) {
-    // The classes are tokens too, of the instance without a name.
+  const exported = [backend, service, interceptor];
+  if (unnamed) {
+    // Here the class comes first, so that a test that overrides it overrides what decorators use.
     providers.push(
-      { provide: LockService, useExisting: service },
+      { provide: service, useExisting: LockService },
       { provide: LockInterceptor, useExisting: interceptor },
     );
   }
@@ -100,11 +101,6 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
     ...definition,
     global: isGlobal ?? true,
     providers: [...(definition.providers ?? []), ...providers],
-    exports: [
-      backend,
-      service,
-      interceptor,
-      ...(name === undefined ? [LockService, LockInterceptor] : []),
-    ],
+    exports: unnamed ? [...exported, LockService, LockInterceptor] : exported,
   };
 }

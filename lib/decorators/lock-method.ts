@@ -30,37 +30,51 @@ export interface LockedCall {
   readonly invoke: () => unknown;
 }
 
+/** What a decorator makes of the calls of a method; given the method, so that it can refuse it. */
+export type Advice = (original: Method, where: string) => (call: LockedCall) => unknown;
+
 interface Decoration {
   readonly decorator: '@Locked' | '@LockedStream';
   readonly key: unknown;
   readonly options: object;
-  /** What is put in the place of the original; given it, so that it can refuse it. */
-  advice(original: Method, where: string): (call: LockedCall) => unknown;
+  readonly advice: Advice;
 }
 
-/** Puts a locking method in the place of the decorated one. */
-export function lockMethod(decoration: Decoration, parameters: readonly unknown[]): void {
-  const original = methodOf(decoration.decorator, parameters);
-  const [target, property, descriptor] = parameters as [
-    object,
-    string | symbol,
-    PropertyDescriptor,
-  ];
-  const where = `${target.constructor.name}.${String(property)}`;
-  const plan = readPlan(decoration, where);
-  const advice = decoration.advice(original, where);
-  const wrapper: Method = function (this: object, ...args: unknown[]) {
-    return advice({
-      where,
-      context: new MethodContext(this, wrapper, args),
-      interceptor: () => interceptorOf(this, plan.name, where),
-      invoke: () => original.apply(this, args),
-    });
+/**
+ * The decorator that puts a locking method in the place of the decorated one.
+ * @throws LockConfigurationError now, when it is put there without being called; the rest later
+ */
+export function lockMethod(decoration: Decoration): (...parameters: unknown[]) => void {
+  const { decorator, key, options, advice } = decoration;
+  if (typeof key !== 'string' && (typeof options === 'string' || typeof options === 'symbol')) {
+    // The compiler would take what we return for the new descriptor, and leave the method as it was.
+    throw new LockConfigurationError(
+      `${decorator} on ${String(options)} has no key: write ${decorator}('key')`,
+    );
+  }
+  return (...parameters) => {
+    const original = methodOf(decorator, parameters);
+    const [target, property, descriptor] = parameters as [
+      object,
+      string | symbol,
+      PropertyDescriptor,
+    ];
+    const where = `${target.constructor.name}.${String(property)}`;
+    const plan = readPlan(decoration, where);
+    const lock = advice(original, where);
+    const wrapper: Method = function (this: object, ...args: unknown[]) {
+      return lock({
+        where,
+        context: new MethodContext(this, wrapper, args),
+        interceptor: () => interceptorOf(this, plan.name, where),
+        invoke: () => original.apply(this, args),
+      });
+    };
+    impersonate(wrapper, original);
+    setLockPlan(wrapper, plan);
+    injectInterceptor(target, plan.name);
+    descriptor.value = wrapper;
   };
-  impersonate(wrapper, original);
-  setLockPlan(wrapper, plan);
-  injectInterceptor(target, plan.name);
-  descriptor.value = wrapper;
 }
 
 function readPlan({ decorator, key, options }: Decoration, where: string): LockPlan {

@@ -3,7 +3,13 @@ import { LockConfigurationError } from '../errors/index.js';
 import type { LockedStreamOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
 import { kindOf } from './decorate.js';
-import { lockMethod, type Fits, type KeySource, type LockedCall } from './lock-method.js';
+import {
+  lockMethod,
+  type Advice,
+  type Fits,
+  type KeySource,
+  type LockedCall,
+} from './lock-method.js';
 
 /** Refuses, by its type, what is not a method that returns a stream and fits the key function. */
 export type LockedStreamDecorator<Args extends unknown[]> = <
@@ -19,47 +25,51 @@ export type LockedStreamDecorator<Args extends unknown[]> = <
  * the subscription (the first `next()`) until complete, error, unsubscribe or `return()`; the
  * method itself runs under it, once for each subscription. A lost lock ends the stream with the
  * LockLostError.
+ *
+ * What a method returns that is not an async generator is an Observable to Nest: where Nest is to
+ * iterate it, as for a GraphQL subscription, write an async generator.
  */
 export function LockedStream<Args extends unknown[] = unknown[]>(
   key: KeySource<Args>,
   options: LockedStreamOptions = {},
 ): LockedStreamDecorator<Args> {
-  return (...parameters) => {
-    lockMethod(
-      {
-        decorator: '@LockedStream',
-        key,
-        options,
-        advice(original, where) {
-          const kind = kindOf(original);
-          if (kind === 'AsyncGeneratorFunction') return iterate;
-          if (kind === 'Function') return stream;
-          throw new LockConfigurationError(
-            `@LockedStream needs a method that returns an Observable or an async iterable; ${where} is of the kind ${kind}`,
-          );
-        },
-      },
-      parameters,
-    );
-  };
+  return lockMethod({ decorator: '@LockedStream', key, options, advice });
 }
+
+const advice: Advice = (original, where) => {
+  const kind = kindOf(original);
+  if (kind === 'AsyncGeneratorFunction') return iterate;
+  if (kind === 'Function') return stream;
+  throw new LockConfigurationError(
+    `@LockedStream needs a method that returns an Observable or an async iterable; ${where} is of the kind ${kind}`,
+  );
+};
 
 function iterate({ where, interceptor, context, invoke }: LockedCall): AsyncGenerator {
   return interceptor().iterate(context, () => iterableOf(invoke(), where));
 }
 
 /** What the method returns is not known before it runs under the lock: so it can be used as either. */
-function stream(call: LockedCall): Observable<unknown> & AsyncIterable<unknown> {
+function stream(call: LockedCall): Observable<unknown> & AsyncGenerator {
   const { where, interceptor, context, invoke } = call;
   const handle = () => defer(() => observableOf(invoke(), where));
+  const steps = iterate(call);
   return Object.assign(interceptor().intercept(context, { handle }), {
+    next: steps.next.bind(steps),
+    return: steps.return.bind(steps),
+    throw: steps.throw.bind(steps),
     [Symbol.asyncIterator]: () => iterate(call),
+    [Symbol.asyncDispose]: async () => {
+      await steps.return(undefined);
+    },
   });
 }
 
 function observableOf(result: unknown, where: string): Observable<unknown> {
   if (isObservable(result)) return result;
-  throw isAsyncIterable(result) ? misused(where, 'subscribed to') : noStream(where, result);
+  throw isAsyncIterable(result)
+    ? misused(where, 'subscribed to; to have Nest iterate it, write it as an async generator')
+    : noStream(where, result);
 }
 
 function iterableOf(result: unknown, where: string): AsyncIterable<unknown> {
@@ -72,9 +82,7 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 }
 
 function misused(where: string, how: string): LockConfigurationError {
-  return new LockConfigurationError(
-    `What ${where} returns cannot be ${how}, also under @LockedStream`,
-  );
+  return new LockConfigurationError(`What ${where} returns under @LockedStream cannot be ${how}`);
 }
 
 function noStream(where: string, result: unknown): LockConfigurationError {

@@ -3,7 +3,7 @@ import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
 import { kindOf } from './decorate.js';
-import { lockMethod, type Fits, type KeySource } from './lock-method.js';
+import { lockMethod, type Advice, type Fits, type KeySource } from './lock-method.js';
 
 /** Refuses, by its type, what is not a method that returns a promise and fits the key function. */
 export type LockedDecorator<Args extends unknown[]> = <
@@ -33,28 +33,20 @@ export function Locked<Args extends unknown[] = unknown[]>(
   key: KeySource<Args>,
   options: LockedOptions<Args> = {},
 ): LockedDecorator<Args> {
-  return (...parameters) => {
-    lockMethod(
-      {
-        decorator: '@Locked',
-        key,
-        options,
-        advice(original, where) {
-          if (kindOf(original).endsWith('GeneratorFunction')) {
-            throw new LockConfigurationError(
-              `@Locked cannot lock the generator ${where}; use @LockedStream`,
-            );
-          }
-          return async ({ interceptor, context, invoke }) => {
-            const handle = () => defer(() => promiseOf(invoke(), where));
-            return lastValueFrom(interceptor().intercept(context, { handle }));
-          };
-        },
-      },
-      parameters,
-    );
-  };
+  return lockMethod({ decorator: '@Locked', key, options, advice });
 }
+
+const advice: Advice = (original, where) => {
+  if (kindOf(original).endsWith('GeneratorFunction')) {
+    throw new LockConfigurationError(
+      `@Locked cannot lock the generator ${where}; use @LockedStream`,
+    );
+  }
+  return async ({ interceptor, context, invoke }) => {
+    const handle = () => defer(() => promiseOf(invoke(), where));
+    return lastValueFrom(interceptor().intercept(context, { handle }));
+  };
+};
 
 /** @throws LockConfigurationError for anything else, whose work would outlive the lock or be over before it */
 function promiseOf(result: unknown, where: string): Promise<unknown> {

@@ -433,7 +433,7 @@ describe('inheritance', () => {
     expect(log.warnings).toEqual([]);
   });
 
-  it('names an abstract class that implements the method for its children', async () => {
+  it('locks a method of an abstract class that calls what its children write', async () => {
     abstract class Template {
       @Locked('template')
       async run(): Promise<string> {

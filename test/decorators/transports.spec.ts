@@ -522,9 +522,9 @@ describe('@nestjs/graphql', () => {
 
     @LockedStream('iterable subscription')
     @Subscription(() => Int)
-    listed(): AsyncIterable<{ listed: number }> {
+    async *listed() {
       journal.note('iterable subscription', 'enter');
-      return (async function* () {
+      yield* (async function* () {
         yield { listed: 1 };
         yield { listed: 2 };
       })();
@@ -602,7 +602,7 @@ describe('@nestjs/graphql', () => {
 
   it.each([
     ['an async generator', 'counted', 'subscription'],
-    ['a method that returns an iterable', 'listed', 'iterable subscription'],
+    ['an async generator that passes on an iterable', 'listed', 'iterable subscription'],
   ])('holds the lock of a subscription to its end: %s', async (_, field, key) => {
     const app = await startGraphql(ItemResolver);
     const { schema } = app.get(GraphQLSchemaHost);

@@ -224,6 +224,18 @@ describe('an instance that the application does not know', () => {
     await expectNotWired(await app.resolve(Shop));
   });
 
+  it('does not run: made by a factory for each consumer, or among others', async () => {
+    const app = await start({
+      imports: [locks],
+      providers: [
+        { provide: Shop, scope: Scope.TRANSIENT, useFactory: hand },
+        { provide: 'shops', useFactory: () => [hand(), hand()] },
+      ],
+    });
+    await expectNotWired(await app.resolve(Shop));
+    for (const shop of app.get<Shop[]>('shops')) await expectNotWired(shop);
+  });
+
   it('does not run: made by a factory in a module that is loaded later', async () => {
     @Module({ providers: [{ provide: Shop, useFactory: hand }] })
     class Later {}
@@ -697,7 +709,7 @@ describe('how LockModule is registered', () => {
     expect([...log.warnings, ...log.errors]).toEqual([]);
   });
 
-  it('gives lastValueFrom of a locked stream in a factory-made instance too', async () => {
+  it('wires the locked streams of what the application was given', async () => {
     class Streaming {
       @LockedStream('made stream')
       numbers(): Observable<number> {

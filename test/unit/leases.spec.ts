@@ -583,6 +583,7 @@ describe('closing', () => {
     await locks.close();
     expect(backend.connections).toBe(0);
     await expect(locks.acquire('k')).rejects.toBeInstanceOf(LockShutdownError);
+    await expect(locks.inspect('k')).rejects.toBeInstanceOf(LockError);
     expect(backend.connections).toBe(0);
   });
 

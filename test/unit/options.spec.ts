@@ -132,7 +132,9 @@ describe('an option that makes no sense is refused, and nothing reaches the back
   });
 
   it.each(
-    titled([...NO_OBJECTS, [], ['ttl'], new Map([['ttl', 5]]), new Date()].map((value) => [value])),
+    titled(
+      [...NO_OBJECTS, [], ['ttl'], new Map([['ttl', 5]]), new Date(0)].map((value) => [value]),
+    ),
   )('instead of options: %s', async (_, value) => {
     await expectRefused('options', value, () => locks.acquire('k', value as LockOptions));
   });
@@ -381,9 +383,19 @@ describe('options of RedisBackend', () => {
 
   it.each(
     titled(
-      [null, 0, true, '', 'localhost', 'http://localhost', '//localhost', {}, ...ODD_STRINGS].map(
-        (value) => [value],
-      ),
+      [
+        null,
+        0,
+        true,
+        '',
+        'localhost',
+        'http://localhost',
+        '//localhost',
+        'redis://[',
+        'redis://localhost:99999',
+        {},
+        ...ODD_STRINGS,
+      ].map((value) => [value]),
     ),
   )('refused: url: %s', async (_, value) => {
     await expectRefused('url', value, () => make({ url: value }));

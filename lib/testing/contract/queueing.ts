@@ -29,6 +29,17 @@ export const queueing: Chapter = {
       await next.grant();
     },
 
+    'a release that races the arrival of a waiter is not missed': async (world) => {
+      const [a, b] = [world.process(), world.process()];
+      for (let round = 0; round < 100; round++) {
+        const held = await a.take('k');
+        const arrival = b.takeInTurn('k');
+        const departure = a.release(held);
+        await b.release(await arrival);
+        await departure;
+      }
+    },
+
     'five processes are served in the order in which they came': async (world) => {
       const a = world.process();
       const held = await a.take('k');
