@@ -1,26 +1,33 @@
-// The programs that the tests start themselves: a real redis-server, and openssl for its TLS.
+// The programs that the tests start themselves: a real redis-server, openssl for its TLS, and a C
+// compiler for the shim that moves its clock.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-const programs = ['redis-server', 'openssl']; // Debian's packages have the same names
+/** Each with the packages that Debian has it in. */
+const programs = {
+  'redis-server': ['redis-server'],
+  openssl: ['openssl'],
+  cc: ['gcc', 'libc6-dev'],
+};
 
 /**
  * Makes sure that the programs are there. On Debian and its children they are installed, if that
  * needs no password; anywhere else this ends the run and says what to type.
  */
 export function ensurePrograms() {
-  const missing = programs.filter(isMissing);
+  const missing = Object.keys(programs).filter(isMissing);
   if (missing.length === 0) return;
 
   const { family, root } = system();
   if (family === 'debian' && root) {
     console.log(`installing ${missing.join(' and ')}, which the tests need`);
-    const command = [...root, 'sh', '-ec', aptInstall, 'sh', ...missing];
+    const packages = missing.flatMap((program) => programs[program]);
+    const command = [...root, 'sh', '-ec', aptInstall, 'sh', ...packages];
     const { status } = spawnSync(command[0], command.slice(1), { stdio: 'inherit' });
     if (status === 0 && !missing.some(isMissing)) return;
     console.error('the installation failed');
-  } else if (process.env.TEST_REDIS_URL && !missing.includes('openssl')) {
-    // Somebody else runs the server. Tests that must stop and start their own will say so.
+  } else if (process.env.TEST_REDIS_URL && missing.join() === 'redis-server') {
+    // Somebody else runs the server. Tests that must stop and start their own fail, and say so.
     console.log('no redis-server here: the tests use the one at TEST_REDIS_URL');
     return;
   }
@@ -29,13 +36,13 @@ export function ensurePrograms() {
 }
 
 const advice = {
-  debian: 'sudo apt-get update && sudo apt-get install redis-server openssl',
-  alpine: 'apk add redis openssl',
-  fedora: 'sudo dnf install redis openssl',
-  arch: 'sudo pacman -S redis openssl',
-  darwin: 'brew install redis openssl',
+  debian: 'sudo apt-get update && sudo apt-get install redis-server openssl gcc libc6-dev',
+  alpine: 'apk add redis openssl gcc musl-dev',
+  fedora: 'sudo dnf install redis openssl gcc',
+  arch: 'sudo pacman -S redis openssl gcc',
+  darwin: 'brew install redis openssl && xcode-select --install',
   win32: 'wsl --install     (Redis does not run on Windows itself: run the tests inside WSL)',
-  other: 'redis (7 or newer) and openssl, by your package manager',
+  other: 'redis (7 or newer), openssl and a C compiler, by your package manager',
 };
 
 // Debian starts a service as soon as it is installed. We want the program only, so we answer
