@@ -5,8 +5,16 @@ import { shown } from './errors/shown.js';
 /** What timers can count. */
 const MAX_DURATION = 2 ** 31 - 1;
 
-/** Milliseconds from a number or from a string that `ms` reads. */
-export function readDuration(option: string, value: unknown, least = 1): number {
+/**
+ * Milliseconds from a number or from a string that `ms` reads; a fraction is rounded up.
+ * @throws LockConfigurationError
+ */
+export function readDuration(
+  option: string,
+  value: unknown,
+  { least = 1, infinite = false } = {},
+): number {
+  if (infinite && value === Infinity) return Infinity;
   const duration = typeof value === 'string' ? parse(value) : value;
   const wanted = least === 0 ? 'a duration of 0 or more' : 'a positive duration';
   if (typeof duration !== 'number' || Number.isNaN(duration) || duration < 0) {
@@ -18,9 +26,8 @@ export function readDuration(option: string, value: unknown, least = 1): number 
     );
   }
   if (duration > MAX_DURATION) {
-    const orInfinity = least === 0 ? ' or Infinity' : '';
     throw new LockConfigurationError(
-      `${option} must be at most ${MAX_DURATION} ms (24.8 days)${orInfinity}, got ${shown(value)}`,
+      `${option} must be at most ${MAX_DURATION} ms (24.8 days)${infinite ? ' or Infinity' : ''}, got ${shown(value)}`,
     );
   }
   return Math.ceil(duration);

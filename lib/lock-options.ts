@@ -2,6 +2,7 @@ import type { LockBackend } from './backends/lock-backend.js';
 import { LockConfigurationError } from './errors/index.js';
 import type { LockOptions } from './interfaces/index.js';
 import { readDuration } from './duration.js';
+import { checkIsOptions } from './option-checks.js';
 import { shown } from './errors/shown.js';
 
 /** Options as they are used: read, checked, durations in milliseconds. */
@@ -26,7 +27,7 @@ const DEFAULTS: LockSettings = {
 /** How each option is read. An option that is not here does not exist. */
 const READERS: { [Option in keyof Required<LockOptions>]: (value: unknown) => unknown } = {
   ttl: (value) => readDuration('ttl', value),
-  wait: (value) => (value === Infinity ? Infinity : readDuration('wait', value, 0)),
+  wait: (value) => readDuration('wait', value, { least: 0, infinite: true }),
   renew: (value) => readBoolean('renew', value),
   maxHold: (value) => readDuration('maxHold', value),
   reentrant: (value) => readBoolean('reentrant', value),
@@ -53,13 +54,6 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
   return settings as unknown as LockSettings;
 }
 
-/** @throws LockConfigurationError */
-export function checkIsOptions(options: unknown): asserts options is object {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new LockConfigurationError(`options must be an object, got ${shown(options)}`);
-  }
-}
-
 /** @throws LockConfigurationError unless it has what the contract asks for */
 export function checkBackend(backend: unknown): void {
   const { name, minTtl, connect } = (backend ?? {}) as Partial<LockBackend>;
@@ -72,13 +66,6 @@ export function checkBackend(backend: unknown): void {
     throw new LockConfigurationError(
       `backend must be a LockBackend, such as new MemoryBackend(), got ${shown(backend)}`,
     );
-  }
-}
-
-/** @throws LockConfigurationError for anything but undefined and non-empty strings */
-export function checkName(name: unknown): asserts name is string | undefined {
-  if (name !== undefined && (typeof name !== 'string' || name === '')) {
-    throw new LockConfigurationError(`name must be a non-empty string, got ${shown(name)}`);
   }
 }
 

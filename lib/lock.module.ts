@@ -15,7 +15,7 @@ import {
 } from './lock.constants.js';
 import { LockExplorer } from './lock.explorer.js';
 import { LockInterceptor } from './lock.interceptor.js';
-import { checkIsOptions, checkName } from './lock-options.js';
+import { checkIsOptions, checkName } from './option-checks.js';
 import { LockService } from './lock.service.js';
 
 /** What is said about the module itself, beside its options. */
@@ -68,7 +68,8 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
       provide: backend,
       useFactory: (options: LockModuleOptions) => {
         checkIsOptions(options);
-        return options.backend ?? new MemoryBackend();
+        const { backend: given = new MemoryBackend() } = options;
+        return given;
       },
       inject: [MODULE_OPTIONS_TOKEN],
     },

@@ -23,13 +23,8 @@ import { shown } from './errors/shown.js';
 import { checkKey } from './lock-key.js';
 import { readDuration } from './duration.js';
 import { getLockServiceToken } from './lock.constants.js';
-import {
-  checkBackend,
-  checkIsOptions,
-  checkTtl,
-  readOptions,
-  type LockSettings,
-} from './lock-options.js';
+import { checkBackend, checkTtl, readOptions, type LockSettings } from './lock-options.js';
+import { checkIsOptions } from './option-checks.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
@@ -52,6 +47,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #logger = new Logger(LockService.name);
   #session: Session | undefined;
   #shutdown: Promise<void> | undefined;
+  #end: Promise<void> | undefined;
 
   /**
    * @param name the instance that decorators name, when there are several
@@ -69,7 +65,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     }
     this.#backend = backend;
     this.#defaults = readOptions(defaults);
-    this.#shutdownGrace = readDuration('shutdownGrace', shutdownGrace, 0);
+    this.#shutdownGrace = readDuration('shutdownGrace', shutdownGrace, { least: 0 });
     checkTtl(this.#defaults.ttl, backend);
   }
 
@@ -128,7 +124,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   /** Who holds the key, and how many processes wait for it. */
   async inspect(key: string): Promise<LockState> {
     checkKey(key);
-    const { holders, waiters } = await this.#open().connection.inspect(key);
+    const { holders, waiters } = await this.#sessionFor(key).connection.inspect(key);
     return {
       key,
       holders: holders.map(({ token, remaining }) => ({ fencingToken: token, remaining })),
@@ -165,9 +161,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * Refuses new requests, ends waiting ones, lets holders finish for `shutdownGrace`, releases the
    * rest, and closes the connections that were opened here. Nest calls it at `app.close()`.
    */
-  async close(): Promise<void> {
-    await this.#drain();
-    await this.#session?.connection.close();
+  close(): Promise<void> {
+    return (this.#end ??= this.#drain().then(() => this.#session?.connection.close()));
   }
 
   async #acquire(key: string, settings: LockSettings): Promise<LockHandle> {
@@ -178,9 +173,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       outer.lease.share();
       return this.#hold(outer.lease);
     }
-    if (this.#session === undefined && this.#shutdown !== undefined)
-      throw new LockShutdownError(key);
-    return this.#hold(await this.#open().leases.acquire({ key, ...settings }));
+    return this.#hold(await this.#sessionFor(key).leases.acquire({ key, ...settings }));
   }
 
   #read(key: string, options: LockOptions | undefined): LockSettings {
@@ -200,6 +193,13 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
         return ttl;
       },
     );
+  }
+
+  /** @throws LockShutdownError when nothing can be asked any more */
+  #sessionFor(key: string): Session {
+    const over = this.#session === undefined ? this.#shutdown : this.#end;
+    if (over !== undefined) throw new LockShutdownError(key);
+    return this.#open();
   }
 
   #open(): Session {

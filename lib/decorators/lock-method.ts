@@ -1,6 +1,7 @@
-import { LockConfigurationError } from '../errors/index.js';
+import { LockConfigurationError, LockError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
-import { checkIsOptions, checkName, readOptions } from '../lock-options.js';
+import { readOptions } from '../lock-options.js';
+import { checkIsOptions, checkName } from '../option-checks.js';
 import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
 import { MethodContext } from '../method-context.js';
@@ -77,34 +78,49 @@ export function lockMethod(decoration: Decoration): (...parameters: unknown[]) =
   };
 }
 
-function readPlan({ decorator, key, options }: Decoration, where: string): LockPlan {
+/** @throws LockConfigurationError or LockKeyError that says which method it is about */
+function readPlan(decoration: Decoration, where: string): LockPlan {
+  try {
+    return { where, ...readTerms(decoration) };
+  } catch (error) {
+    if (error instanceof LockError) error.message = `${where}: ${error.message}`;
+    throw error;
+  }
+}
+
+function readTerms({ decorator, key, options }: Decoration): Omit<LockPlan, 'where'> {
   checkIsOptions(options);
+  const stream = decorator === '@LockedStream';
   const { name, onBusy = 'throw', ...rest } = options as LockedOptions;
   checkName(name);
+  if (stream && 'onBusy' in options) {
+    throw new LockConfigurationError(`onBusy is not for streams, got ${shown(options.onBusy)}`);
+  }
   if (onBusy !== 'throw' && onBusy !== 'skip' && typeof onBusy !== 'function') {
     throw new LockConfigurationError(
-      `${where}: onBusy must be 'throw', 'skip' or a function, got ${shown(onBusy)}`,
+      `onBusy must be 'throw', 'skip' or a function, got ${shown(onBusy)}`,
+    );
+  }
+  if ('signal' in rest) {
+    throw new LockConfigurationError(
+      `signal is for single calls, not for all of a method, got ${shown(rest.signal)}`,
     );
   }
   readOptions(rest);
-  return {
-    where,
-    name,
-    keyOf: readKey(key, where),
-    options: rest,
-    onBusy: onBusy as LockPlan['onBusy'],
-    stream: decorator === '@LockedStream',
-  };
+  return { name, keyOf: readKey(key), options: rest, onBusy: onBusy as LockPlan['onBusy'], stream };
 }
 
-function readKey(key: unknown, where: string): LockPlan['keyOf'] {
+function readKey(key: unknown): LockPlan['keyOf'] {
   if (typeof key === 'function') {
-    return (instance, args) => (key as (...args: unknown[]) => string).apply(instance, [...args]);
+    return (instance, args) => {
+      const made: unknown = key.apply(instance, [...args]);
+      // A promise is refused as a key like anything else; its own failure is not to crash the process.
+      if (made instanceof Promise) made.catch(() => undefined);
+      return made as string;
+    };
   }
   if (typeof key !== 'string') {
-    throw new LockConfigurationError(
-      `${where}: key must be a template or a function, got ${shown(key)}`,
-    );
+    throw new LockConfigurationError(`key must be a template or a function, got ${shown(key)}`);
   }
   const keyOf = parseKeyTemplate(key);
   return (_instance, args) => keyOf(args);

@@ -6,6 +6,6 @@ export class LockShutdownError extends LockError {
   readonly code = LockShutdownError.code;
 
   constructor(key: string) {
-    super(`Lock "${key}" was not granted: the application is shutting down`, key);
+    super(`Lock "${key}" is not to be had: the application is shutting down`, key);
   }
 }

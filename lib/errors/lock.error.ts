@@ -16,7 +16,7 @@ const BRAND = Symbol.for('nestjs-lock:error');
  * copies of the package (ESM beside CommonJS, two versions) recognise each other's errors.
  */
 export abstract class LockError extends Error {
-  static readonly code?: LockErrorCode;
+  declare static readonly code?: LockErrorCode;
 
   abstract readonly code: LockErrorCode;
   /** The key that it is about, where there is one. */

@@ -1,13 +1,15 @@
 import { inspect } from 'node:util';
 
+/** More of a value than this makes a message unreadable. */
+const LONGEST = 100;
+
 /** What somebody gave, short enough for an error message. */
 export function shown(value: unknown): string {
-  return inspect(value, {
-    depth: 0,
-    breakLength: Infinity,
-    maxStringLength: 60,
-    maxArrayLength: 5,
-  });
+  const text =
+    value instanceof Error
+      ? String(value)
+      : inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 60, maxArrayLength: 5 });
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }
 
 /** What an error says. By its property: `instanceof Error` fails across realms, as in jest. */

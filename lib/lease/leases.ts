@@ -79,7 +79,7 @@ export class Leases {
     } else {
       outcome = lease.lost.reason;
       // What is left of it at the backend would only keep others waiting.
-      if (!this.#closed) this.#inBackground(this.#connection.release(lease));
+      this.#inBackground(() => this.#connection.release(lease));
     }
     this.#held.delete(lease);
     if (this.#held.size === 0) this.#whenAllReleased();
@@ -106,7 +106,7 @@ export class Leases {
     }
     for (const lease of this.#held) {
       lease.lose('shutdown');
-      this.#inBackground(this.#connection.release(lease));
+      this.#inBackground(() => this.#connection.release(lease));
     }
     await within(RELEASE_PATIENCE, Promise.all(this.#background));
     this.#closed = true;
@@ -155,7 +155,7 @@ export class Leases {
 
   #grant(waiter: Waiter, request: LockRequest, grant: Grant): void {
     if (waiter.settled) {
-      this.#inBackground(this.#connection.cancel(request));
+      this.#inBackground(() => this.#connection.cancel(request));
       return;
     }
     const lease = new Lease(request, grant, waiter.wish, this.#renewer);
@@ -176,7 +176,8 @@ export class Leases {
   #giveUp(waiter: Waiter, reason: unknown): void {
     if (waiter.settled) return;
     waiter.fail(reason);
-    if (waiter.request !== undefined) this.#inBackground(this.#connection.cancel(waiter.request));
+    const { request } = waiter;
+    if (request !== undefined) this.#inBackground(() => this.#connection.cancel(request));
     this.#leave(waiter);
   }
 
@@ -211,7 +212,7 @@ export class Leases {
 
   async #release(lease: Lease): Promise<ReleaseOutcome> {
     const release = this.#insistOnRelease(lease);
-    this.#inBackground(release);
+    this.#inBackground(() => release);
     const outcome = (await within(RELEASE_PATIENCE, release)) ?? 'unconfirmed';
     if (outcome === 'stolen') lease.endedAsStolen();
     if (outcome === 'unconfirmed') {
@@ -240,8 +241,9 @@ export class Leases {
     return 'unconfirmed';
   }
 
-  #inBackground(work: Promise<unknown>): void {
-    const settled = work
+  #inBackground(work: () => Promise<unknown>): void {
+    if (this.#closed) return;
+    const settled = work()
       .catch(() => undefined)
       .finally(() => {
         this.#background.delete(settled);

@@ -18,6 +18,7 @@ export class Waiter {
   request: LockRequest | undefined;
   #settled = false;
   readonly #answersBefore: number;
+  readonly #cameToBusy: boolean;
   #disarm: (() => void) | undefined;
   #stopListening: (() => void) | undefined;
 
@@ -28,6 +29,7 @@ export class Waiter {
     private readonly reject: (reason: unknown) => void,
   ) {
     this.#answersBefore = line.answers;
+    this.#cameToBusy = line.queued;
   }
 
   /** Whether the caller has its answer already, so that a grant would be nobody's. */
@@ -37,7 +39,7 @@ export class Waiter {
 
   /** Whether the backend is known to have said, since this caller came, that others hold the lock. */
   get heardBusy(): boolean {
-    return this.line.queued || this.line.answers > this.#answersBefore;
+    return this.#cameToBusy || this.line.queued || this.line.answers > this.#answersBefore;
   }
 
   /** Calls `outOfTime` after `patience` milliseconds, and `aborted` when the caller's signal says so. */

@@ -32,8 +32,9 @@ export type RedisTarget =
 
 /** The user's key prefix: we put it before our names ourselves, for channels have it too. */
 export function keyPrefixOf(target: RedisTarget): string {
-  if ('client' in target) return target.client.options.keyPrefix ?? '';
-  return 'options' in target ? (target.options.keyPrefix ?? '') : '';
+  const options =
+    'client' in target ? target.client.options : 'options' in target ? target.options : {};
+  return options.keyPrefix ?? '';
 }
 
 /** What our own connections insist on. */

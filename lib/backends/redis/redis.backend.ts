@@ -2,6 +2,7 @@ import type { RedisOptions } from 'ioredis';
 import { LockConfigurationError } from '../../errors/index.js';
 import { shown } from '../../errors/shown.js';
 import { readDuration } from '../../duration.js';
+import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { Keyspace } from './keyspace.js';
 import {
@@ -66,12 +67,9 @@ export class RedisBackend implements LockBackend {
   readonly #patience: number;
 
   constructor(options: RedisBackendOptions) {
+    checkIsOptions(options);
     const { namespace = 'nestjs-lock', commandTimeout = '2s', ...target } = options;
-    if (typeof namespace !== 'string' || !/^[^{}\s]+$/.test(namespace)) {
-      throw new LockConfigurationError(
-        `namespace must be a non-empty string without braces and spaces, got ${shown(namespace)}`,
-      );
-    }
+    checkNamespace(namespace);
     this.#target = readTarget(target);
     this.#keyspace = new Keyspace(keyPrefixOf(this.#target), namespace);
     this.#patience = readDuration('commandTimeout', commandTimeout);
@@ -83,49 +81,67 @@ export class RedisBackend implements LockBackend {
   }
 }
 
+/** What a namespace can be at most, in UTF-16 units. */
+const LONGEST_NAMESPACE = 200;
+
+function checkNamespace(namespace: unknown): asserts namespace is string {
+  const fits =
+    typeof namespace === 'string' &&
+    /^[^{}\s]+$/.test(namespace) &&
+    namespace.isWellFormed() &&
+    namespace.length <= LONGEST_NAMESPACE;
+  if (!fits) {
+    throw new LockConfigurationError(
+      `namespace must be a string of 1 to ${LONGEST_NAMESPACE} characters without braces and spaces, got ${shown(namespace)}`,
+    );
+  }
+}
+
+/** How each way to say where the server is, is checked. */
+const WAYS: Readonly<Record<string, (value: unknown) => void>> = {
+  url: checkUrl,
+  options: checkIsOptions,
+  client: checkClient,
+};
+
 function readTarget(given: Record<string, unknown>): RedisTarget {
-  const ways = ['url', 'options', 'client'];
-  const named = Object.keys(given).filter((option) => given[option] !== undefined);
-  const unknown = named.find((option) => !ways.includes(option));
+  const named = Object.entries(given).filter(([, value]) => value !== undefined);
+  const unknown = named.find(([option]) => !Object.hasOwn(WAYS, option));
   if (unknown !== undefined) {
+    // Its value may be a password.
     throw new LockConfigurationError(
-      `unknown option ${shown(unknown)} of RedisBackend, got ${shown(given[unknown])}`,
+      `unknown option ${shown(unknown[0])} of RedisBackend; those of ioredis go into "options"`,
     );
   }
-  if (named.length !== 1) {
+  const [way, another] = named;
+  if (way === undefined || another !== undefined) {
     throw new LockConfigurationError(
-      `RedisBackend needs exactly one of url, options and client, got ${shown(named)}`,
+      `RedisBackend needs exactly one of url, options and client, got ${shown(named.map(([option]) => option))}`,
     );
   }
-  const { url, options, client } = given;
-  if (url !== undefined && (typeof url !== 'string' || !/^rediss?:\/\//.test(url))) {
-    throw new LockConfigurationError(
-      `url must be a redis:// or rediss:// URL, got ${withoutSecret(url)}`,
-    );
+  const [option, value] = way;
+  WAYS[option]?.(value);
+  return Object.fromEntries([way]) as RedisTarget;
+}
+
+function checkUrl(url: unknown): void {
+  // What was given may have a password in it, which is not for logs.
+  const given = () => shown(typeof url === 'string' ? url.replace(/\/\/.*@/, '//***@') : url);
+  if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${given()}`);
   }
-  const [parameter] = typeof url === 'string' ? unwelcomeParameters(url) : [];
+  const [parameter] = unwelcomeParameters(url);
   if (parameter !== undefined) {
-    throw new LockConfigurationError(`url must not set ${parameter}, got ${withoutSecret(url)}`);
+    throw new LockConfigurationError(`url must not set ${parameter}, got ${given()}`);
   }
-  if (options !== undefined && (typeof options !== 'object' || options === null)) {
-    throw new LockConfigurationError(
-      `options must be an object of ioredis options, got ${shown(options)}`,
-    );
-  }
-  if (client !== undefined) checkClient(client as Partial<DuplicableRedisClient>);
-  return given as RedisTarget;
 }
 
-/** What was given as URL, fit for a log. */
-function withoutSecret(url: unknown): string {
-  return shown(typeof url === 'string' ? url.replace(/\/\/[^@/]*@/, '//***@') : url);
-}
-
-function checkClient(client: Partial<DuplicableRedisClient>): void {
-  if (typeof client.duplicate !== 'function') {
+function checkClient(client: unknown): void {
+  const { duplicate, isCluster } = (client ?? {}) as Partial<DuplicableRedisClient>;
+  if (typeof duplicate !== 'function') {
     throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
   }
-  if (client.isCluster) {
+  if (isCluster) {
     throw new LockConfigurationError('client is a Redis Cluster, which is not supported yet');
   }
 }
