@@ -73,6 +73,16 @@ export class MemoryStore {
     return owned;
   }
 
+  /** A process goes away: it waits for nothing any more. What it holds ends by time, as if it had died. */
+  leave(processId: string): void {
+    for (const [key, entry] of this.#entries) {
+      for (const id of entry.queue.keys()) {
+        if (id.startsWith(`${processId}:`)) entry.queue.delete(id);
+      }
+      this.#watch(key, entry);
+    }
+  }
+
   inspect(key: string): KeyState {
     const holder = this.#holderOf(key);
     return {

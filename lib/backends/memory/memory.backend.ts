@@ -1,4 +1,4 @@
-import type { BackendConnection, LockBackend } from '../lock-backend.js';
+import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { MemoryStore } from './memory-store.js';
 
 /**
@@ -10,7 +10,7 @@ export class MemoryBackend implements LockBackend {
   readonly minTtl = 10;
   readonly #store = new MemoryStore();
 
-  connect(): BackendConnection {
+  connect(process: LockProcess): BackendConnection {
     const store = this.#store;
     return {
       trouble: undefined,
@@ -22,7 +22,10 @@ export class MemoryBackend implements LockBackend {
       renew: (leases) => Promise.resolve(leases.map((lease) => store.renew(lease))),
       release: (lease) => Promise.resolve(store.release(lease)),
       inspect: (key) => Promise.resolve(store.inspect(key)),
-      close: () => Promise.resolve(),
+      close: () => {
+        store.leave(process.id);
+        return Promise.resolve();
+      },
     };
   }
 }

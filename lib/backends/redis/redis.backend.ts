@@ -106,11 +106,10 @@ const WAYS: Readonly<Record<string, (value: unknown) => void>> = {
 
 function readTarget(given: Record<string, unknown>): RedisTarget {
   const named = Object.entries(given).filter(([, value]) => value !== undefined);
-  const unknown = named.find(([option]) => !Object.hasOwn(WAYS, option));
-  if (unknown !== undefined) {
-    // Its value may be a password.
+  for (const [option, value] of named) {
+    if (Object.hasOwn(WAYS, option)) continue;
     throw new LockConfigurationError(
-      `unknown option ${shown(unknown[0])} of RedisBackend; those of ioredis go into "options"`,
+      `unknown option ${shown(option)} of RedisBackend, got ${/password/i.test(option) ? '***' : shownWithoutSecret(value)}`,
     );
   }
   const [way, another] = named;
@@ -124,22 +123,31 @@ function readTarget(given: Record<string, unknown>): RedisTarget {
   return Object.fromEntries([way]) as RedisTarget;
 }
 
+/** Errors are logged: the credentials of a URL are not for there. */
+function shownWithoutSecret(value: unknown): string {
+  return shown(typeof value === 'string' ? value.replace(/\/\/.*@/, '//***@') : value);
+}
+
 function checkUrl(url: unknown): void {
-  // What was given may have a password in it, which is not for logs.
-  const given = () => shown(typeof url === 'string' ? url.replace(/\/\/.*@/, '//***@') : url);
   if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${given()}`);
+    throw new LockConfigurationError(
+      `url must be a redis:// or rediss:// URL, got ${shownWithoutSecret(url)}`,
+    );
   }
   const [parameter] = unwelcomeParameters(url);
   if (parameter !== undefined) {
-    throw new LockConfigurationError(`url must not set ${parameter}, got ${given()}`);
+    throw new LockConfigurationError(
+      `url must not set ${parameter}, got ${shownWithoutSecret(url)}`,
+    );
   }
 }
 
 function checkClient(client: unknown): void {
   const { duplicate, isCluster } = (client ?? {}) as Partial<DuplicableRedisClient>;
   if (typeof duplicate !== 'function') {
-    throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
+    throw new LockConfigurationError(
+      `client must be an ioredis client, got ${shownWithoutSecret(client)}`,
+    );
   }
   if (isCluster) {
     throw new LockConfigurationError('client is a Redis Cluster, which is not supported yet');
