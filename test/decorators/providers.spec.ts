@@ -803,8 +803,8 @@ describe('a busy lock', () => {
     const broken: LockBackend = {
       name: 'broken',
       minTtl: 1,
-      connect: () => ({
-        ...new MemoryBackend().connect(),
+      connect: (process) => ({
+        ...new MemoryBackend().connect(process),
         acquire: () => Promise.reject(new Error('out of order')),
       }),
     };

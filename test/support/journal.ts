@@ -5,6 +5,7 @@ import {
   type BackendConnection,
   type LeaseIdentity,
   type LockBackend,
+  type LockProcess,
   type LockRequest,
 } from 'nestjs-lock';
 
@@ -51,8 +52,8 @@ export class Journal implements LockBackend {
     return result;
   }
 
-  connect(): BackendConnection {
-    const memory = this.#memory.connect();
+  connect(process: LockProcess): BackendConnection {
+    const memory = this.#memory.connect(process);
     return {
       ...memory,
       acquire: async (request) => this.#hear(request, await memory.acquire(request)),

@@ -37,7 +37,7 @@ function faulty(fault: Fault): LockBackend {
     name: backend.name,
     minTtl: backend.minTtl,
     connect(process) {
-      const right = backend.connect();
+      const right = backend.connect(process);
       return { ...right, ...fault(right, process) };
     },
   };
@@ -91,12 +91,20 @@ const renamed =
 const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   [
     'each process has locks of its own',
-    () => ({ name: 'faulty', minTtl: 10, connect: () => new MemoryBackend().connect() }),
+    () => ({
+      name: 'faulty',
+      minTtl: 10,
+      connect: (process) => new MemoryBackend().connect(process),
+    }),
     'who does not want to queue is told that the lock is busy, and leaves nothing behind',
   ],
   [
     'each process has locks of its own, seen by a service',
-    () => ({ name: 'faulty', minTtl: 10, connect: () => new MemoryBackend().connect() }),
+    () => ({
+      name: 'faulty',
+      minTtl: 10,
+      connect: (process) => new MemoryBackend().connect(process),
+    }),
     'fifty increments by three processes are fifty, one after the other, with rising tokens',
   ],
   [

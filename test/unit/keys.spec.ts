@@ -26,7 +26,7 @@ afterEach(async () => {
 /** How a value begins when it is shown. */
 function brief(value: unknown): string {
   const [line = ''] = inspect(value, { depth: 0, breakLength: Infinity }).split('\n');
-  return line.slice(0, 16);
+  return line.slice(0, 12);
 }
 
 const titled = (values: readonly unknown[]) =>

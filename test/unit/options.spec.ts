@@ -81,7 +81,7 @@ const titled = <T extends readonly unknown[]>(rows: readonly T[]) =>
 /** How a value begins when it is shown. */
 function brief(value: unknown): string {
   const [line = ''] = inspect(value, { depth: 0, breakLength: Infinity }).split('\n');
-  return line.slice(0, 16);
+  return line.slice(0, 12);
 }
 
 /** Asserts that it is refused with an error that names the option and shows what was given. */
@@ -277,10 +277,10 @@ describe('options of the module', () => {
     await expectRefused(
       'backend',
       value,
-      () => new LockService({ backend: value as MemoryBackend }),
+      () => new LockService({ backend: value as unknown as MemoryBackend }),
     );
     await expectRefused('backend', value, () =>
-      compile({ imports: [LockModule.forRoot({ backend: value as MemoryBackend })] }),
+      compile({ imports: [LockModule.forRoot({ backend: value as unknown as MemoryBackend })] }),
     );
   });
 

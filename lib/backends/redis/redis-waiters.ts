@@ -65,7 +65,7 @@ export class RedisWaiters {
 
   /** Registers a request before it is sent: its grant may overtake the reply that says that it waits. */
   add(asked: LockRequest): RedisRequest {
-    const request = new RedisRequest(asked);
+    const request = this.#requests.get(asked.id) ?? new RedisRequest(asked);
     this.#requests.set(request.id, request);
     return request;
   }

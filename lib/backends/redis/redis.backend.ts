@@ -109,7 +109,7 @@ function readTarget(given: Record<string, unknown>): RedisTarget {
   for (const [option, value] of named) {
     if (Object.hasOwn(WAYS, option)) continue;
     throw new LockConfigurationError(
-      `unknown option ${shown(option)} of RedisBackend, got ${/password/i.test(option) ? '***' : shownWithoutSecret(value)}`,
+      `unknown option ${shown(option)} of RedisBackend, got ${/password/i.test(option) ? '***' : shown(value)}`,
     );
   }
   const [way, another] = named;
@@ -123,31 +123,20 @@ function readTarget(given: Record<string, unknown>): RedisTarget {
   return Object.fromEntries([way]) as RedisTarget;
 }
 
-/** Errors are logged: the credentials of a URL are not for there. */
-function shownWithoutSecret(value: unknown): string {
-  return shown(typeof value === 'string' ? value.replace(/\/\/.*@/, '//***@') : value);
-}
-
 function checkUrl(url: unknown): void {
   if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new LockConfigurationError(
-      `url must be a redis:// or rediss:// URL, got ${shownWithoutSecret(url)}`,
-    );
+    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${shown(url)}`);
   }
   const [parameter] = unwelcomeParameters(url);
   if (parameter !== undefined) {
-    throw new LockConfigurationError(
-      `url must not set ${parameter}, got ${shownWithoutSecret(url)}`,
-    );
+    throw new LockConfigurationError(`url must not set ${parameter}, got ${shown(url)}`);
   }
 }
 
 function checkClient(client: unknown): void {
   const { duplicate, isCluster } = (client ?? {}) as Partial<DuplicableRedisClient>;
   if (typeof duplicate !== 'function') {
-    throw new LockConfigurationError(
-      `client must be an ioredis client, got ${shownWithoutSecret(client)}`,
-    );
+    throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
   }
   if (isCluster) {
     throw new LockConfigurationError('client is a Redis Cluster, which is not supported yet');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Instant } from '../../clock.js';
 import type { Chapter } from '../chapter.js';
-import { LONG } from '../patience.js';
+import { LONG, soon } from '../patience.js';
 
 export const asking: Chapter = {
   title: 'asking for a lock',
@@ -35,15 +35,16 @@ export const asking: Chapter = {
     'the same request again has the same place in the queue': async (world) => {
       const [a, b, c] = [world.process(), world.process(), world.process()];
       const held = await a.take('k');
-      const { request } = await b.queue('k');
+      const place = await b.queue('k');
       const behind = await c.queue('k');
-      const again = await b.ask(request);
+      const again = await b.ask(place.request);
       assert.ok(again.state === 'waiting');
       assert.equal((await a.connection.inspect('k')).waiters, 2);
 
       await a.release(held);
-      const grant = await again.granted;
-      await b.release({ request });
+      const grant = await place.grant();
+      assert.equal((await soon('the same grant', again.granted)).token, grant.token);
+      await b.release(place);
       assert.ok((await behind.grant()).token > grant.token);
     },
 

@@ -14,7 +14,7 @@ export const losing: Chapter = {
       const lock = await world.service().acquire('k', { ttl, renew: false });
       const next = await world.service().acquire('k', { wait: ttl + SOON });
       assertLost(lock, 'expired');
-      assert.ok(elapsed() >= ttl, `granted to another after ${elapsed()} ms`);
+      assert.ok(elapsed() >= ttl - 2, `granted to another after ${elapsed()} ms`);
       assert.ok(next.held && next.fencingToken > lock.fencingToken);
     },
 
@@ -41,10 +41,11 @@ export const losing: Chapter = {
       assert.ok(lock.remaining <= maxHold);
       const next = world.service().acquire('k', { wait: 2 * ttl + SOON });
       await eventually('the abort', () => lock.signal.aborted, maxHold + SOON);
-      assert.ok(elapsed() >= maxHold);
+      // Wall clocks count whole milliseconds.
+      assert.ok(elapsed() >= maxHold - 2);
       assertLost(lock, 'maxHold');
       assert.ok((await next).held);
-      assert.ok(elapsed() >= ttl, `granted to another after ${elapsed()} ms`);
+      assert.ok(elapsed() >= ttl - 2, `granted to another after ${elapsed()} ms`);
     },
 
     'after a blocked event loop the first look tells the truth': async (world) => {
