@@ -66,7 +66,7 @@ export class Leases {
           this.#giveUp(waiter, reason);
         },
       );
-      if (line.first === waiter) this.#ask(waiter);
+      if (line.first === waiter) void this.#ask(waiter);
     });
   }
 
@@ -118,19 +118,16 @@ export class Leases {
     return line;
   }
 
-  #ask(waiter: Waiter): void {
+  async #ask(waiter: Waiter): Promise<void> {
     const { key, ttl, wait } = waiter.wish;
     const id = `${this.context.processId}:${++this.#counter}`;
     const request = { id, key, ttl, queue: wait > 0 };
     waiter.request = request;
-    this.#connection.acquire(request).then(
-      (answer) => {
-        this.#hear(waiter, request, answer);
-      },
-      (error: unknown) => {
-        this.#refused(waiter, error);
-      },
-    );
+    try {
+      this.#hear(waiter, request, await this.#connection.acquire(request));
+    } catch (error) {
+      this.#refused(waiter, error);
+    }
   }
 
   #hear(waiter: Waiter, request: LockRequest, answer: Answer): void {
@@ -190,7 +187,7 @@ export class Leases {
     if (next === undefined) {
       if (this.#lines.get(waiter.wish.key) === line) this.#lines.delete(waiter.wish.key);
     } else if (next.request === undefined && !this.#closing) {
-      this.#ask(next);
+      void this.#ask(next);
     }
   }
 
@@ -243,7 +240,8 @@ export class Leases {
 
   #inBackground(work: () => Promise<unknown>): void {
     if (this.#closed) return;
-    const settled = work()
+    const settled = Promise.resolve()
+      .then(work)
       .catch(() => undefined)
       .finally(() => {
         this.#background.delete(settled);
