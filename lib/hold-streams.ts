@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { Observable } from 'rxjs';
+import { Observable, Subject, takeUntil } from 'rxjs';
 import type { Lock } from './interfaces/index.js';
 
 /** Runs `body` under a lock; `signal` ends the waiting for it. */
@@ -17,21 +17,26 @@ export function holdWhileSubscribed(
     const unsubscribed = new AbortController();
     const body = (lock: Lock) =>
       new Promise<void>((resolve, reject) => {
-        const subscription = source().subscribe({
-          next: (value) => {
-            subscriber.next(value);
-          },
-          error: reject,
-          complete: resolve,
-        });
+        // Before the source: it may say all that it has to say while it is subscribed to.
+        const ended = new Subject<void>();
         whenAborted(unsubscribed.signal, () => {
-          subscription.unsubscribe();
           resolve();
+          ended.next();
         });
         whenAborted(lock.signal, () => {
-          subscription.unsubscribe();
           reject(lock.signal.reason as Error);
+          ended.next();
         });
+        if (unsubscribed.signal.aborted || lock.signal.aborted) return;
+        source()
+          .pipe(takeUntil(ended))
+          .subscribe({
+            next: (value) => {
+              subscriber.next(value);
+            },
+            error: reject,
+            complete: resolve,
+          });
       });
     hold(unsubscribed.signal, body).then(
       () => {

@@ -3,20 +3,34 @@ import type { LockHandle } from './lock-handle.js';
 
 /** A lock that code runs under, inside of the locks that were entered before it. */
 interface Scope {
-  readonly lock: LockHandle;
+  /** Undefined once the body is over. */
+  lock: LockHandle | undefined;
   /** The service that gave it: keys of other services are other keys. */
   readonly service: object;
-  readonly outer: Scope | undefined;
+  outer: Scope | undefined;
 }
 
 const scopes = new AsyncLocalStorage<Scope>();
 
-/** Runs `body` so that everything it calls and awaits knows that it runs under `lock`. */
-export function runUnder<T>(service: object, lock: LockHandle, body: () => T): T {
-  let outer = scopes.getStore();
-  // A task that outlives its body may start the next one, and so on for ever: none remembers the last.
-  while (outer?.lock.released) outer = outer.outer;
-  return scopes.run({ lock, service, outer }, body);
+/**
+ * Runs `body` so that everything it calls and awaits knows that it runs under `lock`, and then
+ * releases the lock.
+ */
+export async function runUnder<T>(
+  service: object,
+  lock: LockHandle,
+  body: () => Promise<T> | T,
+): Promise<T> {
+  const scope: Scope = { lock, service, outer: running(scopes.getStore()) };
+  try {
+    return await scopes.run(scope, body);
+  } finally {
+    await lock.release();
+    // A timer that the body leaves behind keeps this scope, and may start the next body, and so on
+    // for ever: none of them may remember the last.
+    scope.lock = undefined;
+    scope.outer = running(scope.outer);
+  }
 }
 
 /**
@@ -24,9 +38,15 @@ export function runUnder<T>(service: object, lock: LockHandle, body: () => T): T
  * Released ones do not count: a task that outlives the body is under no lock.
  */
 export function currentLock(service: object, key?: string): LockHandle | undefined {
-  for (let scope = scopes.getStore(); scope !== undefined; scope = scope.outer) {
+  for (let scope = running(scopes.getStore()); scope?.lock; scope = running(scope.outer)) {
     const matches = scope.service === service && (key === undefined || scope.lock.key === key);
     if (matches && !scope.lock.released) return scope.lock;
   }
   return undefined;
+}
+
+/** The innermost scope whose body is not over. */
+function running(scope: Scope | undefined): Scope | undefined {
+  while (scope !== undefined && scope.lock === undefined) scope = scope.outer;
+  return scope;
 }

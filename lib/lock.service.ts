@@ -106,12 +106,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       throw new LockConfigurationError(`withLock needs a function to run, got ${shown(body)}`, key);
     }
     const lock = await this.#acquire(key, this.#read(key, options));
-    let result: T;
-    try {
-      result = await runUnder(this, lock, () => body(lock));
-    } finally {
-      await lock.release();
-    }
+    const result = await runUnder(this, lock, () => body(lock));
     if (lock.lost !== undefined) throw lock.lost;
     return result;
   }
@@ -184,9 +179,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   #hold(lease: Lease): LockHandle {
+    const { leases } = this.#open();
     return new LockHandle(
       lease,
-      () => this.#open().leases.release(lease),
+      () => leases.release(lease),
       (given) => {
         const ttl = readDuration('ttl', given);
         checkTtl(ttl, this.#backend);

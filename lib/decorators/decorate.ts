@@ -50,3 +50,7 @@ export function impersonate(wrapper: Method, original: Method): void {
     Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, original), wrapper);
   }
 }
+
+export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}

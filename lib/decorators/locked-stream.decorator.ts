@@ -2,7 +2,7 @@ import { defer, isObservable, type Observable } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedStreamOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
-import { kindOf } from './decorate.js';
+import { isAsyncIterable, kindOf } from './decorate.js';
 import {
   lockMethod,
   type Advice,
@@ -75,10 +75,6 @@ function observableOf(result: unknown, where: string): Observable<unknown> {
 function iterableOf(result: unknown, where: string): AsyncIterable<unknown> {
   if (isAsyncIterable(result)) return result;
   throw isObservable(result) ? misused(where, 'iterated') : noStream(where, result);
-}
-
-function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
 function misused(where: string, how: string): LockConfigurationError {

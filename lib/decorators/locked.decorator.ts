@@ -2,7 +2,7 @@ import { defer, isObservable, lastValueFrom } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
-import { kindOf } from './decorate.js';
+import { isAsyncIterable, kindOf } from './decorate.js';
 import { lockMethod, type Advice, type Fits, type KeySource } from './lock-method.js';
 
 /** Refuses, by its type, what is not a method that returns a promise and fits the key function. */
@@ -68,8 +68,4 @@ function returnsStream(where: string): LockConfigurationError {
   return new LockConfigurationError(
     `@Locked cannot lock ${where}, which returns a stream; use @LockedStream`,
   );
-}
-
-function isAsyncIterable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }

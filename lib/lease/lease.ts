@@ -1,4 +1,4 @@
-import type { Grant, LeaseRenewal, LockRequest } from '../backends/lock-backend.js';
+import type { Grant, LeaseIdentity, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
 import { alarm, Deadline, type Instant } from '../clock.js';
 import type { Renewer } from './renewer.js';
@@ -28,7 +28,7 @@ export function margin(ttl: number): number {
  * It is valid until `since + ttl - margin`, where `since` is a moment before the request was sent:
  * so it ends here before it ends at the backend. Once lost it stays lost; no late reply revives it.
  */
-export class Lease implements LeaseRenewal {
+export class Lease implements LeaseIdentity {
   readonly id: string;
   readonly key: string;
   readonly token: number;
@@ -36,8 +36,8 @@ export class Lease implements LeaseRenewal {
   #validity: Deadline;
   readonly #hold: Deadline | undefined;
   readonly #keepRenewing: boolean;
-  /** A hand-off grants a short claim: it is renewed to the full ttl once, also when `renew` is false. */
-  #claimed: boolean;
+  /** A hand-off grants a short claim, so long: it is renewed to the full ttl once, also when `renew` is false. */
+  #claim: number | undefined;
 
   /** Reentrant holders that share it. */
   #holders = 1;
@@ -64,10 +64,10 @@ export class Lease implements LeaseRenewal {
     this.#ttl = terms.ttl;
     this.#keepRenewing = terms.renew;
     this.#hold = terms.maxHold === undefined ? undefined : Deadline.in(terms.maxHold);
-    this.#claimed = grant.ttl < terms.ttl;
+    this.#claim = grant.ttl < terms.ttl ? grant.ttl : undefined;
     this.#validity = new Deadline(grant.since, grant.ttl - margin(grant.ttl));
     if (this.#validity.passed) return;
-    if (this.#claimed) void this.#renewNow();
+    if (this.#claim !== undefined) void this.#renewNow();
     else this.#planRenewal();
     this.#arm();
   }
@@ -159,7 +159,7 @@ export class Lease implements LeaseRenewal {
   }
 
   get #renewsItself(): boolean {
-    return this.#keepRenewing || this.#claimed;
+    return this.#keepRenewing || this.#claim !== undefined;
   }
 
   /** Looks at the clock, so that what is over is lost from this moment on. */
@@ -179,12 +179,15 @@ export class Lease implements LeaseRenewal {
   /** Resolves to the error when the backend did not answer. */
   async #renewNow(): Promise<unknown> {
     const ttl = this.#ttl;
-    const patience = Deadline.in(ttl / 3);
+    const patience = Deadline.in((this.#claim ?? ttl) / 3);
     this.#unanswered = patience;
     if (this.#renewsItself) this.#nextRenewal = patience;
     let since: Instant | undefined;
     try {
-      since = await this.renewer.renew(this, this.#claimed);
+      since = await this.renewer.renew(
+        { id: this.id, key: this.key, ttl },
+        this.#claim !== undefined,
+      );
     } catch (error) {
       if (this.#unanswered === patience) this.#unanswered = undefined;
       this.#trouble = error;
@@ -200,7 +203,7 @@ export class Lease implements LeaseRenewal {
     if (since === undefined) {
       this.lose('stolen');
     } else if (this.#lost === undefined) {
-      this.#claimed = false;
+      this.#claim = undefined;
       // Renewals never shorten a lease, so that of two answers the longer holds.
       const validity = new Deadline(since, ttl - margin(ttl));
       if (validity.remaining > this.#validity.remaining) this.#validity = validity;

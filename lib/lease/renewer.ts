@@ -1,12 +1,11 @@
-import type { BackendConnection } from '../backends/lock-backend.js';
+import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
 import { Instant } from '../clock.js';
-import type { Lease } from './lease.js';
 
 /** Few enough that one call does not hold up the others at the backend. */
 const BATCH = 500;
 
 interface Turn {
-  readonly lease: Lease;
+  readonly lease: LeaseRenewal;
   resolve(since: Instant | undefined): void;
   reject(error: unknown): void;
 }
@@ -22,7 +21,7 @@ export class Renewer {
    * Resolves to a moment before the renewal was sent, or to undefined when the lease was not ours
    * any more; rejects when the backend did not answer.
    */
-  renew(lease: Lease, urgent: boolean): Promise<Instant | undefined> {
+  renew(lease: LeaseRenewal, urgent: boolean): Promise<Instant | undefined> {
     return new Promise((resolve, reject) => {
       this.#batch.push({ lease, resolve, reject });
       if (urgent) this.#send();

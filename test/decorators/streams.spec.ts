@@ -404,6 +404,12 @@ describe('@LockedStream on an async generator', () => {
       yield 1;
     }
 
+    @LockedStream('waits', { wait: Infinity })
+    async *waits(): AsyncGenerator<number> {
+      journal.note('waits', 'open');
+      yield 1;
+    }
+
     @LockedStream('short', { ttl: 200 })
     async *short(): AsyncGenerator<number> {
       journal.note('short', 'open');
@@ -581,6 +587,19 @@ describe('@LockedStream on an async generator', () => {
     await lock.release();
     await expect(all(rows.busy())).resolves.toEqual([1]);
     expect(journal.of('busy')).toEqual(['granted', 'released', 'granted', 'open', 'released']);
+  });
+
+  it('leaves the queue when it is returned from while it waits', async () => {
+    const lock = await service.acquire('waits');
+    const iterator = rows.waits();
+    const first = iterator.next();
+    await eventually('it waits', async () => (await service.inspect('waits')).waiters === 1);
+    await expect(iterator.return('enough')).resolves.toEqual({ value: 'enough', done: true });
+    await expect(first).resolves.toEqual({ value: undefined, done: true });
+    expect((await service.inspect('waits')).waiters).toBe(0);
+    await lock.release();
+    await turn();
+    expect(journal.of('waits')).toEqual(['granted', 'released']);
   });
 
   it('rejects the first next() where the arguments give no key', async () => {

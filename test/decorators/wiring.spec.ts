@@ -194,6 +194,27 @@ describe('an instance that the application was given', () => {
     await expectLockedOnce(app.get(Shop), 'by hand');
   });
 
+  it.each([
+    ['nothing', null],
+    ['what has no constructor', Object.assign(Object.create(null) as object, { run: () => 1 })],
+    [
+      'what has none any more',
+      Object.defineProperty({ run: () => 1 }, 'constructor', { value: undefined }),
+    ],
+  ])('starts, although one inherits from %s', async (_, prototype) => {
+    const odd = Object.create(prototype) as object;
+    const app = await start({
+      imports: [locks],
+      providers: [
+        { provide: 'odd', useValue: odd },
+        { provide: 'made', useFactory: () => Object.create(prototype) as object },
+        { provide: Shop, useValue: new Shop() },
+      ],
+    });
+    expect(app.get('odd')).toBe(odd);
+    await expectLockedOnce(app.get(Shop), 'by hand');
+  });
+
   it('gets nothing that shows', async () => {
     const shop = new Shop();
     await start({ imports: [locks], providers: [{ provide: Shop, useValue: shop }] });

@@ -1,8 +1,11 @@
+import { RedisBackend } from 'nestjs-lock/redis';
+import { Courier } from '../support/courier.js';
 import { eventually } from '../support/eventually.js';
 import { FencedResource } from '../support/fenced-resource.js';
 import { entered, lost, machineTime, violations, visit } from '../support/history.js';
 import { RedisView } from '../support/redis-view.js';
 import { Scene } from '../support/scene.js';
+import { pending } from '../support/scripted-backend.js';
 
 const MINUTE = 60_000;
 
@@ -134,6 +137,56 @@ describe("the server's clock", () => {
         violations([visit(key, first, at, false), visit(key, one, left), visit(key, other)]),
       ).toEqual([]);
       await view.untouched(key);
+    },
+    15_000,
+  );
+
+  it.concurrent(
+    'is set forward before a grant whose message comes late: it is not believed',
+    async () => {
+      const key = 'forward and late';
+      const { clock, view, url } = await server();
+      const courier = new Courier(url);
+      const waiter = scene.service(url, { backend: new RedisBackend({ client: courier }) });
+      const [holder, other] = [scene.service(url), scene.service(url)];
+      await waiter.withLock('warm up', () => undefined);
+      const first = await entered(holder.acquire(key));
+      const granted = entered(waiter.acquire(key, { ttl: 500 }));
+      await view.queued(key, 1);
+      await view.heard(key);
+
+      // By its message the grant lies in the future, and no heartbeat tells better.
+      const beats = pending<undefined>();
+      courier.on('heartbeat', async ({ send }) => {
+        await beats.promise;
+        return send();
+      });
+      const messages: (() => void)[] = [];
+      courier.deliver = (arrive) => {
+        messages.push(arrive);
+      };
+      clock.step(1_500);
+      let left = machineTime();
+      const visits = [visit(key, first, left)];
+      await first.lock.release();
+      await eventually('its claim is over', async () => (await view.token(key)) === undefined);
+      const second = await entered(other.acquire(key));
+      for (const arrive of messages) arrive();
+      const again = eventually('it asks again', () => courier.count('acquire') === 3);
+      expect(await Promise.race([granted.then(() => 'believed'), again])).toBeUndefined();
+
+      courier.deliver = (arrive) => {
+        arrive();
+      };
+      beats.resolve(undefined);
+      await view.queued(key, 1);
+      left = machineTime();
+      visits.push(visit(key, second, left));
+      await second.lock.release();
+      const third = await granted;
+      visits.push(visit(key, third));
+      expect(await third.lock.release()).toBe('released');
+      expect(violations(visits)).toEqual([]);
     },
     15_000,
   );

@@ -60,7 +60,8 @@ describe.each([
       const worker = await scene.worker(`redis://127.0.0.1:${await freePort()}`, { nest });
       const asked = worker.call('acquire', 'lock', 'exit', { wait: 300 });
       await expect(asked).rejects.toMatchObject({ name: 'LockBackendError' });
-      expect(await worker.close()).toBeLessThan(PATIENT);
+      // Nothing is held and nothing was sent: there is nothing to try.
+      expect(await worker.close()).toBeLessThan(PROMPT);
       expect(await worker.ended).toEqual({ code: 0, signal: null });
     },
     15_000,

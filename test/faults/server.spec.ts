@@ -185,6 +185,30 @@ describe('the server', () => {
     15_000,
   );
 
+  it.concurrent('runs out of memory: who waits is told at once', async () => {
+    const { client, view, url } = await server();
+    const [holder, waiter] = [scene.service(url), scene.service(url)];
+    const first = await holder.acquire('full');
+    const refused = waiter.acquire('full', { wait: 30_000 }).catch((error: unknown) => error);
+    await view.queued('full', 1);
+
+    await client.config('SET', 'maxmemory', 1);
+    const full = machineTime();
+    const error = await refused;
+    expect(machineTime() - full).toBeLessThan(HEARTBEAT + SLACK);
+    expect(error).toBeInstanceOf(LockBackendError);
+    expect(String(error)).toMatch(/OOM.*raise maxmemory/);
+    await expect(waiter.acquire('other')).rejects.toThrow(/raise maxmemory/);
+    expect(first.held).toBe(true);
+
+    await client.config('SET', 'maxmemory', 0);
+    expect(await first.release()).toBe('released');
+    await waiter.withLock('full', ({ held }) => {
+      expect(held).toBe(true);
+    });
+    await view.untouched('full');
+  });
+
   it.concurrent('a lock is released twice, together and after each other', async () => {
     const key = 'released twice';
     const { view, url } = await server();

@@ -275,6 +275,41 @@ describe('TLS', () => {
 });
 
 describe('SCRIPT FLUSH', () => {
+  // It has ioredis connect anew at each error, and at 2 send the command again.
+  it.each<[string, () => RedisBackend]>([
+    [
+      'of options',
+      () => new RedisBackend({ options: { port: server.port, reconnectOnError: () => true } }),
+    ],
+    [
+      'of options, with the command sent again',
+      () => new RedisBackend({ options: { port: server.port, reconnectOnError: () => 2 } }),
+    ],
+    [
+      'of a client',
+      () => {
+        const client = new Redis(server.port, { reconnectOnError: () => true });
+        return new RedisBackend({ client: own(client) });
+      },
+    ],
+    [
+      'of a client of ioredis 5',
+      () => {
+        const client = new Redis5(server.port, { reconnectOnError: () => true });
+        return new RedisBackend({ client: own(client) });
+      },
+    ],
+  ])('is no reason to connect anew: reconnectOnError %s is not taken over', async (_, make) => {
+    const service = openService(make());
+    await admin.script('FLUSH');
+    await (await service.acquire('k', { wait: 1_000 })).release();
+    await admin.script('FLUSH');
+    const lock = await service.acquire('k', { wait: 1_000 });
+    await lock.renew();
+    expect(await lock.release()).toBe('released');
+    expect(warnings).toEqual([]);
+  });
+
   it('between any two steps goes unnoticed', async () => {
     const [first, second] = [1, 2].map(() => openService(new RedisBackend({ url: server.url })));
     const flushed = async <T>(step: () => Promise<T>) => {

@@ -40,6 +40,8 @@ export function keyPrefixOf(target: RedisTarget): string {
 /** What our own connections insist on. */
 const OWN = {
   lazyConnect: true,
+  // How long a server that does not answer may hold up the end of a connection, in milliseconds.
+  disconnectTimeout: 200,
   keyPrefix: '',
   stringNumbers: false,
   // A command that waits somewhere runs at a time when nobody wants it any more: each is sent now
@@ -54,9 +56,13 @@ const OWN = {
   retryStrategy: (times: number) => Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
 } satisfies RedisOptions;
 
+function ownOptions(silence: number) {
+  return { ...OWN, socketTimeout: silence, connectTimeout: silence };
+}
+
 /** The query parameters of a URL that would override what we insist on, or would not be heard by us. */
 export function unwelcomeParameters(url: string): string[] {
-  return [...new URL(url).searchParams.keys()].filter((name) => Object.hasOwn(OWN, name));
+  return [...new URL(url).searchParams.keys()].filter((name) => Object.hasOwn(ownOptions(0), name));
 }
 
 /**
@@ -64,7 +70,7 @@ export function unwelcomeParameters(url: string): string[] {
  * @param silence after how many milliseconds without an answer it is given up and made anew
  */
 export function openClient(target: RedisTarget, silence: number): RedisClient {
-  const own = { ...OWN, socketTimeout: silence, connectTimeout: silence };
+  const own = ownOptions(silence);
   if ('client' in target) return target.client.duplicate(own) as RedisClient;
   if ('url' in target) return new Redis(target.url, own);
   return new Redis({ ...target.options, ...own });

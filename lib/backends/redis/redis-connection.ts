@@ -27,8 +27,8 @@ export class RedisConnection implements BackendConnection {
   readonly #clock = new ServerClock();
   readonly #runner: ScriptRunner;
   readonly #waiters: RedisWaiters;
-  /** Settles when the clock of the server that we are connected to is known, or cannot be known. */
-  #clockRead: Promise<void> = Promise.resolve();
+  /** Withdrawals that nobody waits for but {@link close}. */
+  readonly #withdrawals = new Set<Promise<void>>();
   #closed = false;
 
   constructor(
@@ -49,12 +49,18 @@ export class RedisConnection implements BackendConnection {
       clock: this.#clock,
       keyspace,
       askAgain: (request) => {
-        void this.#ask(request);
+        // What comes of it, the request tells.
+        this.#ask(request).catch(() => undefined);
+      },
+      withdrawStray: (request) => {
+        this.#withdrawStray(request);
       },
       warn,
     });
     commands.on('ready', () => {
-      this.#clockRead = this.#readClock();
+      this.#clock.forget();
+      // Early, so that the first request need not wait for it.
+      this.#readClock().catch(() => undefined);
     });
     commands.once('ready', () => {
       void this.#checkServer(warn);
@@ -83,7 +89,7 @@ export class RedisConnection implements BackendConnection {
     this.#waiters.forget(request);
     if (!request.sent) return;
     await this.#withdraw(asked);
-    await this.#withdrawStray(request);
+    this.#withdrawStray(request);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]> {
@@ -102,7 +108,7 @@ export class RedisConnection implements BackendConnection {
     const released = await this.#runner.run('release', this.keyspace.of(key), [id, channel]);
     if (stray !== undefined) {
       this.#waiters.forget(stray);
-      this.#withdrawStray(stray).catch(() => undefined);
+      this.#withdrawStray(stray);
     }
     return released === 1;
   }
@@ -117,12 +123,13 @@ export class RedisConnection implements BackendConnection {
     return { waiters, holders: token === undefined ? [] : [{ token, remaining }] };
   }
 
-  close(): Promise<void> {
-    this.#closed = true;
+  async close(): Promise<void> {
     this.#waiters.close();
+    await within(this.#runner.patience, Promise.all(this.#withdrawals));
+    this.#closed = true;
+    this.#runner.close();
     this.commands.disconnect();
     this.subscriber.disconnect();
-    return Promise.resolve();
   }
 
   /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
@@ -135,6 +142,7 @@ export class RedisConnection implements BackendConnection {
     } catch (error) {
       if (!request.isSettled()) {
         this.#waiters.forget(request);
+        this.#withdrawStray(request);
         request.refuse(error);
       }
       return await request.granted;
@@ -145,13 +153,17 @@ export class RedisConnection implements BackendConnection {
     const { key, ttl, queue } = request.asked;
     const { patience } = this.#runner;
     await this.#runner.connected();
-    await within(patience, this.#clockRead);
+    if (!this.#clock.known) await this.#readClock();
     if (request.isSettled()) throw new Error('settled meanwhile');
 
     const before = Instant.now();
     const earlier = request.unanswered;
     request.sent = true;
-    request.unanswered = Deadline.in(patience);
+    const mine = Deadline.in(patience);
+    request.unanswered = mine;
+    const answered = () => {
+      if (request.unanswered === mine) request.unanswered = earlier;
+    };
     let reply: AcquireReply;
     try {
       reply = (await this.#runner.run('acquire', this.keyspace.of(key), [
@@ -162,9 +174,9 @@ export class RedisConnection implements BackendConnection {
         this.keyspace.channel,
         LIVENESS,
       ])) as AcquireReply;
-      request.unanswered = earlier;
+      answered();
     } catch (error) {
-      if (isReply(error)) request.unanswered = earlier;
+      if (isReply(error)) answered();
       throw error;
     }
     const [state, now] = reply;
@@ -184,17 +196,21 @@ export class RedisConnection implements BackendConnection {
         return { state, granted: request.granted };
       case 'busy':
         this.#waiters.forget(request);
+        this.#withdrawStray(request);
         return { state };
       case 'late':
         throw new Error('the request reached Redis too late');
     }
   }
 
-  /** What was sent and not answered may run after a withdrawal, until it is void. */
-  async #withdrawStray({ asked, unanswered }: RedisRequest): Promise<void> {
-    if (unanswered === undefined) return;
-    await pause(unanswered.remaining);
-    await this.#withdraw(asked);
+  /** What was sent and not answered may run after its request is over, until it is void. */
+  #withdrawStray({ asked, unanswered }: RedisRequest): void {
+    if (unanswered === undefined || unanswered.passed || this.#closed) return;
+    const withdrawal = pause(unanswered.remaining)
+      .then(() => this.#withdraw(asked))
+      .catch(() => undefined)
+      .finally(() => this.#withdrawals.delete(withdrawal));
+    this.#withdrawals.add(withdrawal);
   }
 
   async #withdraw({ id, key, ttl }: LockRequest): Promise<void> {
@@ -208,14 +224,11 @@ export class RedisConnection implements BackendConnection {
   }
 
   async #readClock(): Promise<void> {
-    this.#clock.forget();
     const before = Instant.now();
-    try {
-      const [seconds, micros] = await this.commands.time();
-      this.#clock.learn(before, Math.floor(Number(seconds) * 1000 + Number(micros) / 1000));
-    } catch {
-      // Without it the first request has no bound; its reply tells the time as well.
-    }
+    const time = await within(this.#runner.patience, this.commands.time());
+    if (time === undefined) throw new Error('Redis did not tell the time');
+    const [seconds, micros] = time;
+    this.#clock.learn(before, Math.floor(Number(seconds) * 1000 + Number(micros) / 1000));
   }
 
   async #checkServer(warn: (message: string) => void): Promise<void> {

@@ -34,6 +34,8 @@ export interface RedisWaitersContext {
   readonly keyspace: Keyspace;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
   readonly askAgain: (request: RedisRequest) => void;
+  /** Sees to what was sent for a request that is over, and may still run. */
+  readonly withdrawStray: (request: RedisRequest) => void;
   readonly warn: (message: string) => void;
 }
 
@@ -154,6 +156,7 @@ export class RedisWaiters {
 
   #refuse(request: RedisRequest, error: unknown): void {
     this.forget(request);
+    this.context.withdrawStray(request);
     request.refuse(toBackendError(error));
   }
 
@@ -210,9 +213,11 @@ export class RedisWaiters {
   /** Never rejects. */
   async #look(requests: RedisRequest[]): Promise<void> {
     const { clock, keyspace, runner } = this.context;
-    const before = Instant.now();
+    let before: Instant;
     let seen: Seen[];
     try {
+      await runner.connected();
+      before = Instant.now();
       const [now, ...rest] = (await runner.run(
         'heartbeat',
         [keyspace.sequence, ...requests.flatMap(({ asked }) => keyspace.of(asked.key).slice(0, 3))],

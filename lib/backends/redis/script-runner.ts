@@ -42,6 +42,10 @@ export class ScriptRunner {
     return this.#trouble;
   }
 
+  close(): void {
+    for (const tell of this.#waiting) tell(false);
+  }
+
   /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
   async connected(): Promise<void> {
     if (this.client.status === 'ready') return;

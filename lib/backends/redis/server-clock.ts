@@ -1,36 +1,47 @@
-import type { Instant } from '../../clock.js';
+import { Instant } from '../../clock.js';
+
+/** How old what is known may be, in milliseconds: the server's clock may have been set meanwhile. */
+const FRESH = 2_000;
 
 /**
- * What this process knows of the server's clock: a local moment before a request, and the server's
- * time in its reply. The server's time came later than that moment; so every moment that is read
- * off this pair errs towards "earlier", which is the safe side for a lease.
+ * What this process knows of the server's clock: the server's time in a reply, and the local moments
+ * before the request and after the reply. What is read off it errs towards the safe side: a lease
+ * began earlier, a request is void sooner.
  */
 export class ServerClock {
   #before: Instant | undefined;
+  #after: Instant | undefined;
   #server = 0;
 
   learn(before: Instant, server: number): void {
     this.#before = before;
+    this.#after = Instant.now();
     this.#server = server;
   }
 
   /** Another server may have another clock. */
   forget(): void {
     this.#before = undefined;
+    this.#after = undefined;
+  }
+
+  get known(): boolean {
+    return this.#before !== undefined;
   }
 
   /**
    * A local moment that is surely not after the server's clock showed `server`; undefined when
-   * nothing is known, or when the server's clock was set forward in between.
+   * nothing is known, or nothing fresh, or when the server's clock was set forward in between.
    */
   momentOf(server: number): Instant | undefined {
+    if (this.#before === undefined || this.#before.elapsed > FRESH) return undefined;
     // Both times are whole milliseconds: the last one may have been almost two of them ago.
-    const moment = this.#before?.plus(server - this.#server - 1);
-    return moment === undefined || moment.elapsed < 0 ? undefined : moment;
+    const moment = this.#before.plus(server - this.#server - 1);
+    return moment.elapsed < 0 ? undefined : moment;
   }
 
-  /** What the server's clock shows at most in so many milliseconds; undefined while nothing is known. */
+  /** What the server's clock surely shows in so many milliseconds; undefined while nothing is known. */
   timeIn(ms: number): number | undefined {
-    return this.#before && Math.ceil(this.#server + 1 + this.#before.elapsed + ms);
+    return this.#after && Math.floor(this.#server + this.#after.elapsed + ms);
   }
 }

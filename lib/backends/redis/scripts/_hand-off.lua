@@ -8,7 +8,7 @@ local CLAIM = 2000
 
 -- So many processes are told in vain before a script gives up: the next heartbeat goes on, and those
 -- who are dead are gone by then or soon after.
-local PATIENCE = 500
+local MOST_UNHEARD = 2000
 
 -- However many there are, they go together: dead waiters cost one deadline, not a sum.
 local function drop_dead(queue, deadlines)
@@ -62,7 +62,7 @@ local function hand_off(lock, queue, deadlines, sequence, channel, present)
       end
     end
     first = first + 100
-  until #waiters < 100 or unheard >= PATIENCE
+  until #waiters < 100 or unheard >= MOST_UNHEARD
 
   -- Behind so many that do not answer, one that does comes first.
   if present and redis.call('ZSCORE', queue, present) then

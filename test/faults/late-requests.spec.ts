@@ -1,0 +1,266 @@
+import type { Redis } from 'ioredis';
+import { LockBackendError, type LockModuleOptions } from 'nestjs-lock';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { scripts } from '../../lib/backends/redis/scripts.js';
+import { Courier } from '../support/courier.js';
+import { eventually } from '../support/eventually.js';
+import { entered, machineTime, violations, visit } from '../support/history.js';
+import { pending } from '../support/scripted-backend.js';
+import type { RedisServer } from '../support/redis-server.js';
+import { RedisView } from '../support/redis-view.js';
+import { Scene } from '../support/scene.js';
+
+const MINUTE = 60_000;
+
+/** How long a request that was not answered may still run, in milliseconds. */
+const PATIENCE = 2_000;
+
+/** Long enough for whoever would ask again, in milliseconds. */
+const ANOTHER_TRY = 500;
+
+describe('what arrives late', () => {
+  const scene = new Scene();
+  let server: RedisServer;
+  let redis: Redis;
+  let view: RedisView;
+
+  beforeAll(async () => {
+    server = await scene.redis();
+    redis = scene.client(server.url);
+    view = new RedisView(redis);
+    // A request that a test sends again itself must find its script.
+    for (const { source } of Object.values(scripts)) await redis.script('LOAD', source);
+  });
+
+  afterAll(() => scene.end(), 30_000);
+
+  const direct = () => scene.service(server.url);
+
+  /** A service whose requests and messages are in the test's hands. */
+  async function remote({
+    ready = true,
+    ...options
+  }: LockModuleOptions & { ready?: boolean } = {}) {
+    const courier = new Courier(server.url);
+    courier.tellsTime = ready;
+    const backend = new RedisBackend({ client: courier });
+    const service = scene.service(server.url, { backend, ...options });
+    // Both connections stand, and the server's clock is known.
+    if (ready) await service.withLock('warm up', () => undefined);
+    return { courier, service };
+  }
+
+  const left = (key: string) => redis.pttl(view.keyspace.of(key)[0]);
+
+  const passed = async (ms: number) => {
+    const end = machineTime() + ms;
+    await eventually(`${ms} ms`, () => machineTime() > end);
+  };
+
+  describe('takes no life from a lease', () => {
+    it.concurrent('that was renewed for longer: a copy of its request', async () => {
+      const key = 'late acquire';
+      const { courier, service } = await remote({ ttl: 1_000 });
+      const stray = courier.stray('acquire');
+      const granted = service.acquire(key);
+      const late = await stray;
+      const lock = await granted;
+      await lock.renew(MINUTE);
+
+      expect(await late()).toEqual(['granted', expect.any(Number), lock.fencingToken]);
+      expect(await left(key)).toBeGreaterThan(lock.remaining);
+      expect(lock.remaining).toBeGreaterThan(MINUTE / 2);
+      await lock.release();
+    });
+
+    it.concurrent('that was renewed for longer: an earlier renewal', async () => {
+      const key = 'late renewal';
+      const { courier, service } = await remote({ ttl: 1_000, renew: false });
+      const lock = await service.acquire(key);
+      const stray = courier.stray('renew');
+      const failed = lock.renew().catch((error: unknown) => error);
+      const late = await stray;
+      expect(await failed).toBeInstanceOf(LockBackendError);
+      await lock.renew(MINUTE);
+
+      expect(await late()).toEqual([1]);
+      expect(await left(key)).toBeGreaterThan(lock.remaining);
+      expect(lock.remaining).toBeGreaterThan(MINUTE / 2);
+      await lock.release();
+    });
+
+    it.concurrent('whichever of three renewals runs last', async () => {
+      const { courier, service } = await remote();
+      for (const order of [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+      ]) {
+        const key = `renewals ${order.join()}`;
+        const lock = await service.acquire(key);
+        const doors: (() => void)[] = [];
+        courier.on('renew', async ({ send }) => {
+          const door = pending<undefined>();
+          doors.push(() => door.resolve(undefined));
+          await door.promise;
+          return send();
+        });
+        const renewals: Promise<void>[] = [];
+        for (const ttl of [MINUTE, 1_000, MINUTE]) {
+          renewals.push(lock.renew(ttl));
+          await eventually('sent', () => doors.length === renewals.length);
+        }
+        for (const index of order) {
+          doors[index]!();
+          await renewals[index];
+          // It never believes in more than there is.
+          expect(await left(key)).toBeGreaterThan(lock.remaining);
+        }
+        expect(lock.remaining).toBeGreaterThan(MINUTE / 2);
+        await lock.release();
+      }
+    });
+  });
+
+  it.concurrent(
+    'the message of a grant whose claim is over, before any reply: it is not believed',
+    async () => {
+      const key = 'late message';
+      const { courier, service } = await remote({ ready: false });
+      const [holder, other] = [direct(), direct()];
+      const first = await entered(holder.acquire(key));
+      const replies = pending<undefined>();
+      courier.on('acquire', async ({ send }) => {
+        const reply = await send();
+        await replies.promise;
+        return reply;
+      });
+      const messages: (() => void)[] = [];
+      courier.deliver = (arrive) => {
+        messages.push(arrive);
+      };
+      const granted = entered(service.acquire(key, { ttl: 500 }));
+      await view.queued(key, 1);
+      await view.heard(key);
+
+      let leave = machineTime();
+      const visits = [visit(key, first, leave)];
+      await first.lock.release();
+      await eventually('its claim is over', async () => (await view.token(key)) === undefined);
+      const second = await entered(other.acquire(key));
+      for (const arrive of messages) arrive();
+      replies.resolve(undefined);
+      const again = eventually('it asks again', () => courier.count('acquire') === 2);
+      expect(await Promise.race([granted.then(() => 'believed'), again])).toBeUndefined();
+      expect(messages).toHaveLength(1);
+
+      courier.deliver = (arrive) => {
+        arrive();
+      };
+      await view.queued(key, 1);
+      leave = machineTime();
+      visits.push(visit(key, second, leave));
+      await second.lock.release();
+      const third = await granted;
+      visits.push(visit(key, third));
+      expect(await third.lock.release()).toBe('released');
+      expect(violations(visits)).toEqual([]);
+    },
+  );
+
+  describe("leaves no lock that is nobody's", () => {
+    it.concurrent('a waiter that lost its place and was granted as it asked again', async () => {
+      const key = 'asked again';
+      const { courier, service } = await remote();
+      const first = await direct().acquire(key);
+      const done = service.withLock(key, () => 'done');
+      await view.queued(key, 1);
+      const before = courier.count('acquire');
+      const [, queue, deadlines] = view.keyspace.of(key);
+      courier.on('acquire', async ({ send }) => {
+        await send();
+        await done;
+        return courier.lose();
+      });
+      await redis.del(queue, deadlines);
+      await view.queued(key, 1);
+      await first.release();
+
+      expect(await done).toBe('done');
+      await passed(ANOTHER_TRY);
+      expect(courier.count('acquire')).toBe(before + 1);
+      expect(await view.token(key)).toBeUndefined();
+    });
+
+    it.concurrent('a grant that overtook its reply', async () => {
+      const key = 'overtaken';
+      const { courier, service } = await remote();
+      const first = await direct().acquire(key);
+      let arrived = false;
+      courier.on('acquire', async ({ send }) => {
+        if (!arrived) await send();
+        arrived = true;
+        return courier.lose();
+      });
+      const granted = service.acquire(key, { wait: 2_000 });
+      await view.queued(key, 1);
+      await first.release();
+      const lock = await granted;
+      await lock.renew();
+
+      const tries = courier.count('acquire');
+      await passed(ANOTHER_TRY);
+      expect(courier.count('acquire')).toBe(tries);
+      expect(await lock.release()).toBe('released');
+      await passed(ANOTHER_TRY);
+      expect(courier.count('acquire')).toBe(tries);
+      expect(await view.token(key)).toBeUndefined();
+    });
+
+    it.concurrent('a first try that runs after all is over', async () => {
+      const key = 'late try';
+      const { courier, service } = await remote();
+      const first = await direct().acquire(key);
+      const stray = courier.stray('acquire');
+      const done = service.withLock(key, () => 'done');
+      const late = await stray;
+      await view.queued(key, 1);
+      await first.release();
+
+      expect(await done).toBe('done');
+      expect(await late()).toEqual(['granted', expect.any(Number), expect.any(Number)]);
+      await view.untouched(key, PATIENCE + ANOTHER_TRY);
+    });
+
+    it.concurrent(
+      'a first try that runs just before it is void',
+      async () => {
+        const key = 'very late try';
+        const { courier, service } = await remote();
+        // The server's clock is known only roughly: this request was on its way for long.
+        const way = 600;
+        courier.on('acquire', async ({ send }) => {
+          await passed(way);
+          return send();
+        });
+        await service.withLock('slow', () => undefined);
+        const first = await direct().acquire(key);
+        const stray = courier.stray('acquire');
+        const done = service.withLock(key, () => 'done');
+        const late = await stray;
+        const sent = machineTime();
+        await view.queued(key, 1);
+        await first.release();
+
+        expect(await done).toBe('done');
+        await passed(sent + PATIENCE + way / 2 - machineTime());
+        await late();
+        await view.untouched(key, PATIENCE + ANOTHER_TRY);
+      },
+      10_000,
+    );
+  });
+});

@@ -1,0 +1,94 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { setImmediate as turn } from 'node:timers/promises';
+import { type Lock, LockLostError, LockService } from 'nestjs-lock';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+const ROUNDS = 1_000;
+
+/** As many as the runtime itself may have at hand. */
+const FEW = 10;
+
+let locks: LockService;
+
+beforeEach(() => {
+  locks = new LockService();
+});
+
+afterEach(() => locks.close());
+
+describe('a body that starts the next one', () => {
+  /** So many bodies, each started by the one before; how many of their locks the last one keeps alive. */
+  function relay(body: (round: number, startNext: () => void) => Promise<void>): Promise<number> {
+    const seen: WeakRef<Lock>[] = [];
+    return new Promise((resolve, reject) => {
+      const start = (round: number) => {
+        const run = async (lock: Lock) => {
+          seen.push(new WeakRef(lock));
+          if (round < ROUNDS) {
+            await body(round, () => {
+              start(round + 1);
+            });
+            return;
+          }
+          // From inside: all that this context remembers is still at hand.
+          await turn();
+          collectGarbage();
+          resolve(seen.filter((one) => one.deref() !== undefined).length);
+        };
+        locks.withLock(keyOf(round), run).catch(reject);
+      };
+      start(1);
+    });
+  }
+
+  const keyOf = (round: number) => `job ${round % 2}`;
+
+  it.each([
+    ['a timer', (next: () => void) => setTimeout(next, 0)],
+    ['an immediate', (next: () => void) => setImmediate(next)],
+  ])(
+    'when it is over, by %s, is forgotten',
+    async (_, later) => {
+      const kept = await relay((_round, startNext) => {
+        later(startNext);
+        return Promise.resolve();
+      });
+      expect(kept).toBeLessThan(FEW);
+    },
+    20_000,
+  );
+
+  it('and ends after that one has begun is forgotten', async () => {
+    const begun: (() => void)[] = [];
+    const kept = await relay((round, startNext) => {
+      begun[round]?.();
+      const next = new Promise<void>((resolve) => (begun[round + 1] = resolve));
+      setImmediate(startNext);
+      return round === ROUNDS - 1 ? Promise.resolve() : next;
+    });
+    expect(kept).toBeLessThan(FEW);
+  }, 20_000);
+});
+
+describe('who enters again a lock that was lost is told so', () => {
+  it.each([
+    ['acquire', () => locks.acquire('k')],
+    ['tryAcquire', () => locks.tryAcquire('k')],
+    ['withLock', () => locks.withLock('k', () => 'ran')],
+    ['acquire with reentrant', () => locks.acquire('k', { reentrant: true })],
+    ['withLock with reentrant', () => locks.withLock('k', { reentrant: true }, () => 'ran')],
+  ])('by %s', async (_, enter) => {
+    const errors: unknown[] = [];
+    const outer = locks.withLock('k', { maxHold: 20 }, async ({ signal }) => {
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      });
+      errors.push(await enter().catch((error: unknown) => error));
+    });
+    await expect(outer).rejects.toBeInstanceOf(LockLostError);
+    expect(errors).toMatchObject([{ code: 'LOCK_LOST', reason: 'maxHold', key: 'k' }]);
+  });
+});
