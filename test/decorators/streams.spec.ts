@@ -37,10 +37,12 @@ import {
   NEVER,
   Observable,
   of,
+  range,
   retry,
   Subject,
   switchMap,
   take,
+  tap,
   throwError,
   toArray,
 } from 'rxjs';
@@ -310,6 +312,14 @@ describe('@LockedStream on a method that returns an Observable', () => {
       expect((await service.inspect('wrong')).holders).toEqual([]);
     },
   );
+
+  it('stops a source that says all at once when its consumer has enough', async () => {
+    const app = await start({ imports: [locks], providers: [Feed] });
+    let said = 0;
+    const endless = defer(() => range(0, 1_000).pipe(tap(() => said++)));
+    await expect(lastValueFrom(app.get(Feed).feed('f', endless).pipe(take(3)))).resolves.toBe(2);
+    expect(said).toBe(3);
+  });
 
   it('ends when the application shuts down', async () => {
     const app = await start({ imports: [locks], providers: [Feed] });

@@ -4,7 +4,7 @@ import { RedisBackend } from 'nestjs-lock/redis';
 import { scripts } from '../../lib/backends/redis/scripts.js';
 import { Courier } from '../support/courier.js';
 import { eventually } from '../support/eventually.js';
-import { entered, machineTime, violations, visit } from '../support/history.js';
+import { machineTime } from '../support/history.js';
 import { pending } from '../support/scripted-backend.js';
 import type { RedisServer } from '../support/redis-server.js';
 import { RedisView } from '../support/redis-view.js';
@@ -125,51 +125,16 @@ describe('what arrives late', () => {
     });
   });
 
-  it.concurrent(
-    'the message of a grant whose claim is over, before any reply: it is not believed',
-    async () => {
-      const key = 'late message';
-      const { courier, service } = await remote({ ready: false });
-      const [holder, other] = [direct(), direct()];
-      const first = await entered(holder.acquire(key));
-      const replies = pending<undefined>();
-      courier.on('acquire', async ({ send }) => {
-        const reply = await send();
-        await replies.promise;
-        return reply;
-      });
-      const messages: (() => void)[] = [];
-      courier.deliver = (arrive) => {
-        messages.push(arrive);
-      };
-      const granted = entered(service.acquire(key, { ttl: 500 }));
-      await view.queued(key, 1);
-      await view.heard(key);
-
-      let leave = machineTime();
-      const visits = [visit(key, first, leave)];
-      await first.lock.release();
-      await eventually('its claim is over', async () => (await view.token(key)) === undefined);
-      const second = await entered(other.acquire(key));
-      for (const arrive of messages) arrive();
-      replies.resolve(undefined);
-      const again = eventually('it asks again', () => courier.count('acquire') === 2);
-      expect(await Promise.race([granted.then(() => 'believed'), again])).toBeUndefined();
-      expect(messages).toHaveLength(1);
-
-      courier.deliver = (arrive) => {
-        arrive();
-      };
-      await view.queued(key, 1);
-      leave = machineTime();
-      visits.push(visit(key, second, leave));
-      await second.lock.release();
-      const third = await granted;
-      visits.push(visit(key, third));
-      expect(await third.lock.release()).toBe('released');
-      expect(violations(visits)).toEqual([]);
-    },
-  );
+  it.concurrent('nothing is asked before the clock of the server is known', async () => {
+    const { courier, service } = await remote({ ready: false });
+    await expect(service.acquire('no clock', { wait: 300 })).rejects.toMatchObject({
+      code: 'LOCK_BACKEND',
+    });
+    expect(courier.count('acquire')).toBe(0);
+    courier.tellsTime = true;
+    const lock = await service.acquire('no clock');
+    expect(await lock.release()).toBe('released');
+  });
 
   describe("leaves no lock that is nobody's", () => {
     it.concurrent('a waiter that lost its place and was granted as it asked again', async () => {
