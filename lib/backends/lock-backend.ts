@@ -49,7 +49,7 @@ export interface BackendConnection {
    * Gives each lease at least its ttl to live from now, if it is still this owner's. Answers in the
    * same order: true for renewed, false for not (or no longer) the owner. Never creates a lease,
    * and never shortens one: requests may be late, and the last answer is what a holder believes.
-   * Rejects when the store did not answer; no later than a few seconds.
+   * Rejects when the store did not answer. It need not be quick: who asks has its own patience.
    */
   renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]>;
 

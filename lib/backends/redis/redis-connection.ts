@@ -204,9 +204,9 @@ export class RedisConnection implements BackendConnection {
   }
 
   /** What was sent and not answered may run after its request is over, until it is void. */
-  #withdrawStray({ asked, unanswered }: RedisRequest): void {
-    if (unanswered === undefined || unanswered.passed || this.#closed) return;
-    const withdrawal = pause(unanswered.remaining)
+  #withdrawStray({ asked, mayStillRun, unanswered }: RedisRequest): void {
+    if (!mayStillRun || this.#closed) return;
+    const withdrawal = pause(unanswered?.remaining ?? 0)
       .then(() => this.#withdraw(asked))
       .catch(() => undefined)
       .finally(() => this.#withdrawals.delete(withdrawal));

@@ -1,7 +1,7 @@
 import type { Deadline } from '../../clock.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 
-/** What this process knows of one request that it sent, until nothing of it can be left at the server. */
+/** What this process knows of one request, until nothing of it can be left at the server. */
 export class RedisRequest {
   /** The grant, however it came: by a reply, by a message, or found by a heartbeat. */
   readonly granted: Promise<Grant>;
@@ -37,7 +37,15 @@ export class RedisRequest {
     return this.asked.id;
   }
 
-  /** Whether there is nothing to ask for any more. */
+  /** Whether a try of it that was not answered may still run at the server. */
+  get mayStillRun(): boolean {
+    return this.unanswered?.passed === false;
+  }
+
+  /**
+   * Whether there is nothing to ask for any more. A method, as it changes while others are awaited,
+   * which the compiler does not see of a getter.
+   */
   isSettled(): boolean {
     return this.#settled || this.over;
   }

@@ -85,10 +85,10 @@ export class RedisWaiters {
   /** The request has its grant: by whatever way it came. */
   settle(request: RedisRequest, grant: Grant): void {
     this.forget(request);
-    for (const [id, { unanswered }] of this.#strays) {
-      if (!unanswered || unanswered.passed) this.#strays.delete(id);
+    for (const [id, stray] of this.#strays) {
+      if (!stray.mayStillRun) this.#strays.delete(id);
     }
-    if (request.unanswered && !request.unanswered.passed) this.#strays.set(request.id, request);
+    if (request.mayStillRun) this.#strays.set(request.id, request);
     request.grant(grant);
   }
 
