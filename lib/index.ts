@@ -10,6 +10,7 @@ export type {
   LeaseIdentity,
   LeaseRenewal,
   LockBackend,
+  LockGuard,
   LockProcess,
   LockRequest,
   Waiting,

@@ -1,6 +1,7 @@
 import type { Lock, LockMode } from './interfaces/index.js';
 import type { Lease, ReleaseOutcome } from './lease/lease.js';
-import { LockLostError } from './errors/index.js';
+import type { LockGuard } from './backends/lock-backend.js';
+import { LockConfigurationError, LockLostError } from './errors/index.js';
 
 /** One holder's view of a lease. Reentrant holders share a lease, each with a handle of its own. */
 export class LockHandle implements Lock {
@@ -47,6 +48,16 @@ export class LockHandle implements Lock {
   assertHeld(): void {
     if (this.held) return;
     throw this.lease.lost ?? new LockLostError(this.key, 'released');
+  }
+
+  guard(): LockGuard {
+    this.assertHeld();
+    const { guard, key } = this.lease;
+    if (guard !== undefined) return guard;
+    throw new LockConfigurationError(
+      `Lock "${key}" has no guard() on its backend: let the resource refuse smaller fencing tokens`,
+      key,
+    );
   }
 
   async renew(ttl?: number | string): Promise<void> {

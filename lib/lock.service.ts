@@ -207,7 +207,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     const warn = (message: string) => {
       this.#logger.warn(message);
     };
-    const connection = this.#backend.connect({ id: processId, warn });
+    const lost = (id: string) => {
+      leases.lose(id);
+    };
+    const connection = this.#backend.connect({ id: processId, warn, lost });
     const leases = new Leases({ processId, backendName: this.#backend.name, connection, warn });
     return { connection, leases };
   }

@@ -24,6 +24,11 @@ export interface LockProcess {
   readonly id: string;
   /** Tells the operator of something that endangers a promise, with its mend. */
   warn(message: string): void;
+  /**
+   * To be told, by its request id, as soon as the connection learns that the store ended a lease
+   * of this process before its time. Of an id that is not held it may be told as well.
+   */
+  lost(id: string): void;
 }
 
 export interface BackendConnection {
@@ -47,11 +52,13 @@ export interface BackendConnection {
 
   /**
    * Gives each lease at least its ttl to live from now, if it is still this owner's. Answers in the
-   * same order: true for renewed, false for not (or no longer) the owner. Never creates a lease,
-   * and never shortens one: requests may be late, and the last answer is what a holder believes.
-   * Rejects when the store did not answer. It need not be quick: who asks has its own patience.
+   * same order: true for renewed, false for not (or no longer) the owner, an error for a lease of
+   * which the store said nothing. Never shortens a lease: requests may be late, and the last answer
+   * is what a holder believes. Never creates one, unless the store knows that it lost its memory and
+   * granted nothing since. Rejects when the store did not answer at all. It need not be quick: who
+   * asks has its own patience.
    */
-  renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]>;
+  renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]>;
 
   /**
    * Ends the lease and hands the lock to the next waiter in the same step. False when it was not
@@ -81,6 +88,8 @@ export interface LockRequest extends LeaseIdentity {
 }
 
 export interface LeaseRenewal extends LeaseIdentity {
+  /** The fencing token that the lease was granted with. */
+  readonly token: number;
   /** Milliseconds. */
   readonly ttl: number;
 }
@@ -95,7 +104,17 @@ export interface Grant {
   readonly since: Instant;
   /** Milliseconds of life from `since`; a hand-off may grant less than was asked until the first renewal. */
   readonly ttl: number;
+  /** Where the store has transactions of the user's: what makes one succeed only under this grant. */
+  readonly guard?: LockGuard;
 }
+
+/** A comparison for a transaction at the store, in the order in which etcd3's `if()` takes it. */
+export type LockGuard = readonly [
+  key: string,
+  column: 'Create',
+  comparison: '==',
+  value: number | string,
+];
 
 /** Held by another, and the request did not want to queue. */
 export interface Busy {

@@ -1,3 +1,4 @@
+import type { LockGuard } from '../backends/lock-backend.js';
 import type { ReleaseOutcome } from '../lease/lease.js';
 
 export type { ReleaseOutcome };
@@ -37,6 +38,13 @@ export interface Lock extends AsyncDisposable {
    * @throws LockLostError when the lock is gone; LockBackendError when the backend did not answer
    */
   renew(ttl?: number | string): Promise<void>;
+
+  /**
+   * For those who keep their data where the lock is: what makes a transaction of their own succeed
+   * only while the lock is theirs. On etcd: `client.if(...lock.guard()).then(…).commit()`.
+   * @throws LockLostError when it is not {@link held}; LockConfigurationError on any other backend
+   */
+  guard(): LockGuard;
 
   /** Gives the lock back. Idempotent; never rejects: the outcome says what happened. */
   release(): Promise<ReleaseOutcome>;

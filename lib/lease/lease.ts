@@ -1,4 +1,4 @@
-import type { Grant, LeaseIdentity, LockRequest } from '../backends/lock-backend.js';
+import type { Grant, LeaseIdentity, LockGuard, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
 import { alarm, Deadline, type Instant } from '../clock.js';
 import type { Renewer } from './renewer.js';
@@ -32,6 +32,8 @@ export class Lease implements LeaseIdentity {
   readonly id: string;
   readonly key: string;
   readonly token: number;
+  /** What makes a transaction of the user's at the store succeed only under this lease. */
+  readonly guard: LockGuard | undefined;
   #ttl: number;
   #validity: Deadline;
   readonly #hold: Deadline | undefined;
@@ -61,6 +63,7 @@ export class Lease implements LeaseIdentity {
     this.id = request.id;
     this.key = request.key;
     this.token = grant.token;
+    this.guard = grant.guard;
     this.#ttl = terms.ttl;
     this.#keepRenewing = terms.renew;
     this.#hold = terms.maxHold === undefined ? undefined : Deadline.in(terms.maxHold);
@@ -185,7 +188,7 @@ export class Lease implements LeaseIdentity {
     let since: Instant | undefined;
     try {
       since = await this.renewer.renew(
-        { id: this.id, key: this.key, ttl },
+        { id: this.id, key: this.key, token: this.token, ttl },
         this.#claim !== undefined,
       );
     } catch (error) {

@@ -30,7 +30,8 @@ export class Leases {
   readonly #renewer: Renewer;
   readonly #lines = new Map<string, Line>();
   readonly #waiting = new Set<Waiter>();
-  readonly #held = new Set<Lease>();
+  /** By request id. */
+  readonly #held = new Map<string, Lease>();
   /** What is still under way at the backend and nobody waits for. */
   readonly #background = new Set<Promise<unknown>>();
   #counter = 0;
@@ -81,9 +82,14 @@ export class Leases {
       // What is left of it at the backend would only keep others waiting.
       this.#inBackground(() => this.#connection.release(lease));
     }
-    this.#held.delete(lease);
+    this.#held.delete(lease.id);
     if (this.#held.size === 0) this.#whenAllReleased();
     return outcome;
+  }
+
+  /** The backend ended a lease before its time. */
+  lose(id: string): void {
+    this.#held.get(id)?.lose('stolen');
   }
 
   /**
@@ -95,7 +101,7 @@ export class Leases {
     this.#closing = true;
     for (const waiter of this.#waiting)
       this.#giveUp(waiter, new LockShutdownError(waiter.wish.key));
-    for (const lease of this.#held) lease.notify('shutdown');
+    for (const lease of this.#held.values()) lease.notify('shutdown');
     if (this.#held.size > 0) {
       await within(
         grace,
@@ -104,7 +110,7 @@ export class Leases {
         }),
       );
     }
-    for (const lease of this.#held) {
+    for (const lease of this.#held.values()) {
       lease.lose('shutdown');
       this.#inBackground(() => this.#connection.release(lease));
     }
@@ -161,7 +167,7 @@ export class Leases {
       this.#giveUp(waiter, new LockBackendError(`Lock "${request.key}": ${late}`, request.key));
       return;
     }
-    this.#held.add(lease);
+    this.#held.set(lease.id, lease);
     this.#leave(waiter);
     waiter.grant(lease);
   }

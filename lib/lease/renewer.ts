@@ -47,7 +47,9 @@ export class Renewer {
     try {
       const renewed = await this.connection.renew(turns.map((turn) => turn.lease));
       turns.forEach((turn, index) => {
-        turn.resolve(renewed[index] ? since : undefined);
+        const answer = renewed[index];
+        if (answer instanceof Error) turn.reject(answer);
+        else turn.resolve(answer ? since : undefined);
       });
     } catch (error) {
       for (const turn of turns) turn.reject(error);

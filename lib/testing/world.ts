@@ -32,7 +32,8 @@ export class World {
   /** One more process at the store, by its bare connection: it does only what it is told. */
   process(): Peer {
     const id = randomBytes(12).toString('base64url');
-    const peer = new Peer(id, this.backend.connect({ id, warn: () => undefined }));
+    const nobody = () => undefined;
+    const peer = new Peer(id, this.backend.connect({ id, warn: nobody, lost: nobody }));
     this.#peers.push(peer);
     return peer;
   }
@@ -74,6 +75,8 @@ export interface Place {
 /** One process, as the store sees it. It renews nothing by itself, so that it is as good as dead. */
 export class Peer {
   #requests = 0;
+  /** The token of each grant, by request id. */
+  readonly #tokens = new Map<string, number>();
   #closed: Promise<void> | undefined;
 
   constructor(
@@ -94,6 +97,7 @@ export class Peer {
     const request = this.request(key, ttl);
     const grant = await this.ask(request);
     assert.ok(grant.state === 'granted', `${key} should be free, but is ${grant.state}`);
+    this.#tokens.set(request.id, grant.token);
     return { request, grant };
   }
 
@@ -102,7 +106,12 @@ export class Peer {
     const request = this.request(key, ttl, true);
     const answer = await this.ask(request);
     assert.ok(answer.state === 'waiting', `should queue for ${key}, but is ${answer.state}`);
-    const { granted } = answer;
+    const granted = answer.granted.then((grant) => {
+      this.#tokens.set(request.id, grant.token);
+      return grant;
+    });
+    // Whoever waits for it hears of it; a place that is given up has none.
+    granted.catch(() => undefined);
     return {
       request,
       grant: (ms = SOON) => soon(`the grant of ${key}`, granted, ms),
@@ -137,10 +146,11 @@ export class Peer {
   async renew(
     leases: readonly { readonly request: LockRequest }[],
     ttl?: number,
-  ): Promise<boolean[]> {
+  ): Promise<(boolean | Error)[]> {
     const renewals = leases.map(({ request: { id, key, ttl: own } }) => ({
       id,
       key,
+      token: this.#tokens.get(id) ?? 0,
       ttl: ttl ?? own,
     }));
     return [...(await soon('a renewal', this.connection.renew(renewals)))];

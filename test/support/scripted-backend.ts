@@ -7,6 +7,7 @@ import {
   type LeaseIdentity,
   type LeaseRenewal,
   type LockBackend,
+  type LockProcess,
   type LockRequest,
 } from 'nestjs-lock';
 
@@ -39,17 +40,20 @@ export class ScriptedBackend implements LockBackend {
   };
 
   trouble: Error | undefined;
+  /** Tells the service that connected last that the store ended a lease. */
+  lose: LockProcess['lost'] = () => undefined;
   acquire = (request: LockRequest): Promise<Answer> => Promise.resolve(this.grant(request));
   cancel = (_request: LockRequest): Promise<void> => Promise.resolve();
-  renew = (leases: readonly LeaseRenewal[]): Promise<boolean[]> =>
+  renew = (leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> =>
     Promise.resolve(leases.map(() => true));
   release = (_lease: LeaseIdentity): Promise<boolean> => Promise.resolve(true);
   inspect = (_key: string): Promise<KeyState> => Promise.resolve({ holders: [], waiters: 0 });
 
   #token = 0;
 
-  connect(): BackendConnection {
+  connect({ lost }: LockProcess): BackendConnection {
     this.connections++;
+    this.lose = lost;
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- `trouble` is read at each look
     const script = this;
     return {

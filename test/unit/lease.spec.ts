@@ -59,6 +59,57 @@ function expectLost(lock: Lock, reason: string): void {
   expect(lock.signal.reason).toMatchObject({ reason, key: lock.key });
 }
 
+describe('what the backend says of single leases', () => {
+  it('an error for one of those renewed together loses no time for the others', async () => {
+    const [lock, beside] = [await locks.acquire('k'), await locks.acquire('beside')];
+    backend.renew = (leases) =>
+      Promise.resolve(leases.map(({ key }) => (key === 'beside' ? true : REFUSED)));
+    const lost = abortOf(lock);
+    await passTogether(2 * TTL);
+    expect(lost.after).toBe(VALID);
+    expectLost(lock, 'backend');
+    expect(lock.signal.reason).toMatchObject({ cause: REFUSED });
+    expect(beside).toMatchObject({ held: true, signal: { aborted: false } });
+  });
+
+  it('that it ended is told to the holder at once, and to nobody else', async () => {
+    const [lock, beside] = [await locks.acquire('k'), await locks.acquire('beside')];
+    const lost = abortOf(lock);
+    await pass(10);
+    backend.lose(backend.asked.acquire[0]!.id);
+    expect(lost.after).toBe(10);
+    expectLost(lock, 'stolen');
+    expect(beside.held).toBe(true);
+    expect(await lock.release()).toBe('stolen');
+
+    backend.lose(backend.asked.acquire[0]!.id);
+    expect(await beside.release()).toBe('released');
+    backend.lose(backend.asked.acquire[1]!.id);
+    expect(beside.signal.aborted).toBe(false);
+  });
+
+  it('carries its token with each renewal', async () => {
+    const lock = await locks.acquire('k');
+    await lock.renew();
+    const { id } = backend.asked.acquire[0]!;
+    const renewal = { id, key: 'k', token: lock.fencingToken, ttl: TTL };
+    expect(backend.asked.renew).toEqual([[renewal]]);
+  });
+
+  it('has a guard only where the store gives one, and only while it is held', async () => {
+    const guard = ['key at the store', 'Create', '==', 7] as const;
+    backend.acquire = (request) => Promise.resolve({ ...backend.grant(request), guard });
+    const lock = await locks.acquire('k');
+    expect(lock.guard()).toEqual(guard);
+    backend.lose(backend.asked.acquire[0]!.id);
+    expect(() => lock.guard()).toThrow(LockLostError);
+
+    backend.acquire = (request) => Promise.resolve(backend.grant(request));
+    const without = await locks.acquire('without');
+    expect(() => without.guard()).toThrow(/"without" has no guard\(\)/);
+  });
+});
+
 describe('validity', () => {
   it.each([
     [50, 48],

@@ -59,7 +59,7 @@ export class MemoryStore {
   renew({ id, key, ttl }: LeaseRenewal): boolean {
     const holder = this.#holderOf(key);
     if (holder?.id !== id) return false;
-    if (holder.ends.remaining < ttl) holder.ends = Deadline.in(ttl);
+    this.#prolong(holder, ttl);
     return true;
   }
 
@@ -120,11 +120,15 @@ export class MemoryStore {
     const since = Instant.now();
     if (entry.holder?.id === id) {
       // Asked again, the same request has the same grant; only its life starts anew.
-      this.renew({ id, key, ttl });
+      this.#prolong(entry.holder, ttl);
     } else {
       entry.holder = { id, token: this.#nextToken(), ends: new Deadline(since, ttl) };
     }
     return { state: 'granted', token: entry.holder.token, since, ttl };
+  }
+
+  #prolong(holder: Holder, ttl: number): void {
+    if (holder.ends.remaining < ttl) holder.ends = Deadline.in(ttl);
   }
 
   #nextToken(): number {
