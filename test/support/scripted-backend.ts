@@ -41,7 +41,7 @@ export class ScriptedBackend implements LockBackend {
 
   trouble: Error | undefined;
   /** Tells the service that connected last that the store ended a lease. */
-  lose: LockProcess['lost'] = () => undefined;
+  lose: (id: string) => void = () => undefined;
   acquire = (request: LockRequest): Promise<Answer> => Promise.resolve(this.grant(request));
   cancel = (_request: LockRequest): Promise<void> => Promise.resolve();
   renew = (leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> =>
@@ -51,9 +51,11 @@ export class ScriptedBackend implements LockBackend {
 
   #token = 0;
 
-  connect({ lost }: LockProcess): BackendConnection {
+  connect(process: LockProcess): BackendConnection {
     this.connections++;
-    this.lose = lost;
+    this.lose = (id) => {
+      process.lost(id);
+    };
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- `trouble` is read at each look
     const script = this;
     return {

@@ -4,18 +4,19 @@ export type ResourceKeys = readonly [
   queue: string,
   deadlines: string,
   sequence: string,
+  guard: string,
 ];
 
 /**
- * How everything is named at the server. All keys of a resource share the hash tag
- * `{namespace:bucket}`, so that each script stays within one slot; one node needs one bucket. The
- * tag comes first, so that braces in the keys themselves are harmless.
+ * How everything of one bucket is named at the server. All its keys share the hash tag
+ * `{namespace:bucket}`, so that each script stays within one slot. The tag comes first, so that
+ * braces in the keys themselves are harmless.
  */
 export class Keyspace {
   readonly #tag: string;
 
-  constructor(keyPrefix: string, namespace: string) {
-    this.#tag = `${keyPrefix}{${namespace}:0}`;
+  constructor(keyPrefix: string, namespace: string, bucket = 0) {
+    this.#tag = `${keyPrefix}{${namespace}:${bucket}}`;
   }
 
   of(key: string): ResourceKeys {
@@ -24,12 +25,18 @@ export class Keyspace {
       `${this.#tag}:queue:${key}`,
       `${this.#tag}:deadlines:${key}`,
       this.sequence,
+      this.guard,
     ];
   }
 
-  /** Where the last fencing token stands: the one key that stays. */
+  /** Where the last fencing token stands: the one key that always stays. */
   get sequence(): string {
     return `${this.#tag}:sequence`;
+  }
+
+  /** Where the server has written who it is: stays as well, when the failover guard is on. */
+  get guard(): string {
+    return `${this.#tag}:guard`;
   }
 
   /** Before the process id: the channel on which that process is told of its grants. */
@@ -41,4 +48,16 @@ export class Keyspace {
   get check(): readonly [string, string] {
     return [`${this.#tag}:check:string`, `${this.#tag}:check:set`];
   }
+}
+
+/** Over how many hash tags the keys are spread where their slots lie on many nodes. */
+export const BUCKETS = 256;
+
+/** The bucket of a key: the same in every process and every version. FNV-1a over UTF-16 units. */
+export function bucketOf(key: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < key.length; index++) {
+    hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
+  }
+  return ((hash >>> 16) ^ hash) & (BUCKETS - 1);
 }

@@ -10,8 +10,8 @@ export interface RedisClient {
   disconnect(reconnect?: boolean): void;
   evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
-  info(): Promise<string>;
-  time(): Promise<readonly (number | string)[]>;
+  info(section: string): Promise<string>;
+  wait(replicas: number, ms: number): Promise<number>;
   subscribe(channel: string): Promise<unknown>;
   on(event: string, listener: (...args: never[]) => void): unknown;
   once(event: string, listener: (...args: never[]) => void): unknown;

@@ -1,4 +1,4 @@
-import { Deadline, Instant, pause, within } from '../../clock.js';
+import { within } from '../../clock.js';
 import type {
   Answer,
   BackendConnection,
@@ -8,232 +8,142 @@ import type {
   LockProcess,
   LockRequest,
 } from '../lock-backend.js';
-import type { Keyspace } from './keyspace.js';
+import { FailoverGuard, type FailoverGrace } from './failover-guard.js';
+import { bucketOf, Keyspace } from './keyspace.js';
+import type { Mailbox } from './mailbox.js';
+import { RedisBucket } from './redis-bucket.js';
 import type { RedisClient } from './redis-client.js';
-import { isReply } from './redis-errors.js';
-import type { RedisRequest } from './redis-request.js';
-import { LIVENESS, RedisWaiters } from './redis-waiters.js';
+import { RedisStore } from './redis-store.js';
+import { ReplicaWitness } from './replica-witness.js';
 import { ScriptRunner } from './script-runner.js';
+import { scripts, type ScriptName } from './scripts.js';
 import { checkServer } from './server-check.js';
-import { ServerClock } from './server-clock.js';
 
-type AcquireReply =
-  | readonly [state: 'granted', now: number, token: number]
-  | readonly [state: 'waiting', now: number, remaining: number, place: number]
-  | readonly [state: 'busy' | 'late', now: number];
+export interface RedisSettings {
+  readonly keyPrefix: string;
+  readonly namespace: string;
+  /** How long to wait for a reply, in milliseconds. */
+  readonly patience: number;
+  readonly failoverGrace: FailoverGrace | undefined;
+  /** Milliseconds. */
+  readonly longestTtl: number;
+  readonly replicas: number;
+  /** Whether the keys are spread over many hash tags. */
+  readonly spread: boolean;
+}
 
-/** One process's locks on one Redis node. The protocol itself is in the scripts. */
+/** One process's locks on Redis: those of one bucket, or on a Cluster of many. */
 export class RedisConnection implements BackendConnection {
-  readonly #clock = new ServerClock();
-  readonly #runner: ScriptRunner;
-  readonly #waiters: RedisWaiters;
-  /** Withdrawals that nobody waits for but {@link close}. */
-  readonly #withdrawals = new Set<Promise<void>>();
+  readonly #runner: ScriptRunner<ScriptName>;
+  readonly #guard: FailoverGuard | undefined;
+  readonly #witness: ReplicaWitness | undefined;
+  readonly #buckets = new Map<number, { store: RedisStore; bucket: RedisBucket }>();
   #closed = false;
 
   constructor(
-    process: LockProcess,
+    private readonly process: LockProcess,
     private readonly commands: RedisClient,
-    private readonly subscriber: RedisClient,
-    private readonly keyspace: Keyspace,
-    patience: number,
+    private readonly mailbox: Mailbox,
+    private readonly settings: RedisSettings,
   ) {
+    const { failoverGrace, keyPrefix, longestTtl, namespace, patience, replicas, spread } =
+      settings;
     const warn = (message: string) => {
-      process.warn(message);
+      if (!this.#closed) process.warn(message);
     };
-    this.#runner = new ScriptRunner(commands, patience);
-    this.#waiters = new RedisWaiters({
-      processId: process.id,
-      subscriber,
-      runner: this.#runner,
-      clock: this.#clock,
-      keyspace,
-      askAgain: (request) => {
-        // What comes of it, the request tells.
-        this.#ask(request).catch(() => undefined);
-      },
-      withdrawStray: (request) => {
-        this.#withdrawStray(request);
-      },
-      warn,
-    });
+    const runner = new ScriptRunner(commands, scripts, patience);
+    this.#runner = runner;
+    if (failoverGrace !== undefined) {
+      const keyspace = new Keyspace(keyPrefix, namespace);
+      const context = { mode: failoverGrace, longestTtl, client: commands, runner, keyspace, warn };
+      this.#guard = new FailoverGuard(context);
+    }
+    if (replicas > 0) this.#witness = new ReplicaWitness(commands, runner, replicas);
+    // Early, so that the first waiter is heard of at once.
+    if (!spread) this.#bucketOf('');
     commands.on('ready', () => {
-      this.#clock.forget();
-      // Early, so that the first request need not wait for it.
-      this.#readClock().catch(() => undefined);
+      for (const { store } of this.#buckets.values()) {
+        store.forget();
+        // Early, so that the next request need not wait for it.
+        store.entered().catch(() => undefined);
+      }
     });
     commands.once('ready', () => {
-      void this.#checkServer(warn);
+      void checkServer(commands, runner, new Keyspace(keyPrefix, namespace)).then((warnings) => {
+        warnings.forEach(warn);
+      });
     });
-    // What goes wrong shows in the clients' events, and they try again by themselves.
-    for (const client of [commands, subscriber]) client.connect().catch(() => undefined);
+    // What goes wrong shows in the client's events, and it tries again by itself.
+    commands.connect().catch(() => undefined);
   }
 
   get trouble(): Error | undefined {
-    return this.#runner.trouble;
+    return this.#runner.trouble ?? this.#guard?.trouble;
   }
 
-  acquire(asked: LockRequest): Promise<Answer> {
-    const request = this.#waiters.add(asked);
-    // The grant may come by a message while the reply is still awaited, or was lost.
-    return Promise.race([this.#ask(request), request.granted]);
+  acquire(request: LockRequest): Promise<Answer> {
+    return this.#bucketOf(request.key).acquire(request);
   }
 
-  async cancel(asked: LockRequest): Promise<void> {
-    const request = this.#waiters.find(asked.id);
-    if (request === undefined) {
-      await this.#withdraw(asked);
-      return;
+  cancel(request: LockRequest): Promise<void> {
+    return this.#bucketOf(request.key).cancel(request);
+  }
+
+  async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
+    const [first] = leases;
+    if (first === undefined) return [];
+    if (!this.settings.spread) return this.#bucketOf(first.key).renew(leases);
+    const groups = new Map<RedisBucket, LeaseRenewal[]>();
+    for (const lease of leases) {
+      const bucket = this.#bucketOf(lease.key);
+      const group = groups.get(bucket);
+      if (group === undefined) groups.set(bucket, [lease]);
+      else group.push(lease);
     }
-    request.over = true;
-    this.#waiters.forget(request);
-    if (!request.sent) return;
-    await this.#withdraw(asked);
-    this.#withdrawStray(request);
+    const answers = new Map<LeaseRenewal, boolean | Error>();
+    await Promise.all(
+      [...groups].map(async ([bucket, group]) => {
+        // A shard that does not answer says nothing of the leases on the others.
+        const renewed = await bucket.renew(group).catch((error: unknown) => error as Error);
+        group.forEach((lease, index) => {
+          answers.set(lease, renewed instanceof Error ? renewed : (renewed[index] ?? false));
+        });
+      }),
+    );
+    return leases.map((lease) => answers.get(lease) ?? false);
   }
 
-  async renew(leases: readonly LeaseRenewal[]): Promise<readonly boolean[]> {
-    const renewed = (await this.#runner.run(
-      'renew',
-      leases.map(({ key }) => this.keyspace.of(key)[0]),
-      leases.flatMap(({ id, ttl }) => [id, ttl]),
-    )) as number[];
-    return renewed.map((one) => one === 1);
+  release(lease: LeaseIdentity): Promise<boolean> {
+    return this.#bucketOf(lease.key).release(lease);
   }
 
-  async release({ id, key }: LeaseIdentity): Promise<boolean> {
-    const stray = this.#waiters.find(id);
-    if (stray !== undefined) stray.over = true;
-    const { channel } = this.keyspace;
-    const released = await this.#runner.run('release', this.keyspace.of(key), [id, channel]);
-    if (stray !== undefined) {
-      this.#waiters.forget(stray);
-      this.#withdrawStray(stray);
-    }
-    return released === 1;
-  }
-
-  async inspect(key: string): Promise<KeyState> {
-    const [lock, , deadlines] = this.keyspace.of(key);
-    const patience = Deadline.in(this.#runner.patience);
-    const [waiters = 0, token, remaining = 0] = (await this.#runner.insist(
-      () => this.#runner.run('inspect', [lock, deadlines], []),
-      () => patience.passed || this.#closed,
-    )) as number[];
-    return { waiters, holders: token === undefined ? [] : [{ token, remaining }] };
+  inspect(key: string): Promise<KeyState> {
+    return this.#bucketOf(key).inspect(key);
   }
 
   async close(): Promise<void> {
-    this.#waiters.close();
-    await within(this.#runner.patience, Promise.all(this.#withdrawals));
+    const closing = [...this.#buckets.values()].map(({ bucket }) => bucket.close());
+    await within(this.settings.patience, Promise.all(closing));
     this.#closed = true;
     this.#runner.close();
     this.commands.disconnect();
-    this.subscriber.disconnect();
+    this.mailbox.close();
   }
 
-  /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
-  async #ask(request: RedisRequest): Promise<Answer> {
-    try {
-      return await this.#runner.insist(
-        () => this.#attempt(request),
-        () => request.isSettled() || this.#closed,
-      );
-    } catch (error) {
-      if (!request.isSettled()) {
-        this.#waiters.forget(request);
-        this.#withdrawStray(request);
-        request.refuse(error);
-      }
-      return await request.granted;
+  #bucketOf(key: string): RedisBucket {
+    const { keyPrefix, namespace, spread } = this.settings;
+    const number = spread ? bucketOf(key) : 0;
+    let known = this.#buckets.get(number);
+    if (known === undefined) {
+      const { mailbox } = this;
+      const keyspace = new Keyspace(keyPrefix, namespace, number);
+      const runner = this.#runner;
+      const store = new RedisStore({ keyspace, runner, mailbox, guard: this.#guard });
+      const channel = keyspace.channel + this.process.id;
+      const bucket = new RedisBucket({ store, runner, mailbox, channel, witness: this.#witness });
+      known = { store, bucket };
+      this.#buckets.set(number, known);
     }
-  }
-
-  async #attempt(request: RedisRequest): Promise<Answer> {
-    const { key, ttl, queue } = request.asked;
-    const { patience } = this.#runner;
-    await this.#runner.connected();
-    if (!this.#clock.known) await this.#readClock();
-    if (request.isSettled()) throw new Error('settled meanwhile');
-
-    const before = Instant.now();
-    const earlier = request.unanswered;
-    request.sent = true;
-    const mine = Deadline.in(patience);
-    request.unanswered = mine;
-    const answered = () => {
-      if (request.unanswered === mine) request.unanswered = earlier;
-    };
-    let reply: AcquireReply;
-    try {
-      reply = (await this.#runner.run('acquire', this.keyspace.of(key), [
-        request.id,
-        ttl,
-        this.#clock.timeIn(patience) ?? 0,
-        queue ? 1 : 0,
-        this.keyspace.channel,
-        LIVENESS,
-      ])) as AcquireReply;
-      answered();
-    } catch (error) {
-      if (isReply(error)) answered();
-      throw error;
-    }
-    const [state, now] = reply;
-    this.#clock.learn(before, now);
-    if (request.over) {
-      // The withdrawal may have run first, and found nothing.
-      await this.#withdraw(request.asked);
-      throw new Error('withdrawn meanwhile');
-    }
-    if (request.isSettled()) return request.granted;
-    switch (state) {
-      case 'granted':
-        this.#waiters.settle(request, { state, token: reply[2], since: before, ttl });
-        return request.granted;
-      case 'waiting':
-        this.#waiters.stand(request, reply[2], reply[3]);
-        return { state, granted: request.granted };
-      case 'busy':
-        this.#waiters.forget(request);
-        this.#withdrawStray(request);
-        return { state };
-      case 'late':
-        throw new Error('the request reached Redis too late');
-    }
-  }
-
-  /** What was sent and not answered may run after its request is over, until it is void. */
-  #withdrawStray({ asked, mayStillRun, unanswered }: RedisRequest): void {
-    if (!mayStillRun || this.#closed) return;
-    const withdrawal = pause(unanswered?.remaining ?? 0)
-      .then(() => this.#withdraw(asked))
-      .catch(() => undefined)
-      .finally(() => this.#withdrawals.delete(withdrawal));
-    this.#withdrawals.add(withdrawal);
-  }
-
-  async #withdraw({ id, key, ttl }: LockRequest): Promise<void> {
-    const { channel } = this.keyspace;
-    // By then nothing of it can be left.
-    const over = Deadline.in(ttl + LIVENESS);
-    await this.#runner.insist(
-      () => this.#runner.run('cancel', this.keyspace.of(key), [id, ttl, channel]),
-      () => over.passed || this.#closed,
-    );
-  }
-
-  async #readClock(): Promise<void> {
-    const before = Instant.now();
-    const time = await within(this.#runner.patience, this.commands.time());
-    if (time === undefined) throw new Error('Redis did not tell the time');
-    const [seconds, micros] = time;
-    this.#clock.learn(before, Math.floor(Number(seconds) * 1000 + Number(micros) / 1000));
-  }
-
-  async #checkServer(warn: (message: string) => void): Promise<void> {
-    for (const warning of await checkServer(this.commands, this.#runner, this.keyspace)) {
-      if (!this.#closed) warn(warning);
-    }
+    return known.bucket;
   }
 }

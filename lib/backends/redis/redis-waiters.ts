@@ -1,15 +1,9 @@
-import { alarm, Deadline, Instant, within } from '../../clock.js';
-import { messageOf } from '../../errors/shown.js';
+import { alarm, Deadline, type Instant } from '../../clock.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
-import type { Keyspace } from './keyspace.js';
-import type { RedisClient } from './redis-client.js';
+import type { Mailbox } from './mailbox.js';
 import { isPassing, toBackendError } from './redis-errors.js';
 import { RedisRequest } from './redis-request.js';
-import type { ScriptRunner } from './script-runner.js';
-import type { ServerClock } from './server-clock.js';
-
-/** How long a waiter lives at the server without a sign of life, in milliseconds. */
-export const LIVENESS = 3_500;
+import type { RedisStore, Seen } from './redis-store.js';
 
 /** How long a lease that was handed over lives before its first renewal: CLAIM in _hand-off.lua. */
 const CLAIM = 2_000;
@@ -20,28 +14,28 @@ const HEARTBEAT = 1_000;
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
 
-/** Every so many heartbeats the subscriber has to answer: it only listens, and may have died silently. */
+/** Every so many heartbeats the mailbox has to show that it still hears. */
 const PROBE_EVERY = 5;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
 
 export interface RedisWaitersContext {
-  readonly processId: string;
-  readonly subscriber: RedisClient;
-  readonly runner: ScriptRunner;
-  readonly clock: ServerClock;
-  readonly keyspace: Keyspace;
+  readonly store: RedisStore;
+  readonly mailbox: Mailbox;
+  /** On which this process is told of its grants. */
+  readonly channel: string;
+  /** Whether a grant that was not the answer to a question may be believed. */
+  readonly confirm: ((request: RedisRequest, grant: Grant) => Promise<boolean>) | undefined;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
   readonly askAgain: (request: RedisRequest) => void;
   /** Sees to what was sent for a request that is over, and may still run. */
   readonly withdrawStray: (request: RedisRequest) => void;
-  readonly warn: (message: string) => void;
 }
 
 /**
- * The requests of this process that have no answer yet, or that wait: told of their grants by
- * messages on the process's one channel, and kept alive by one heartbeat for all, which also finds
+ * The requests of one bucket that have no answer yet, or that wait: told of their grants by
+ * messages on the process's one channel there, and kept alive by one heartbeat for all, which also finds
  * what a lost message would have told.
  */
 export class RedisWaiters {
@@ -55,13 +49,16 @@ export class RedisWaiters {
   #closed = false;
 
   constructor(private readonly context: RedisWaitersContext) {
-    const { subscriber } = context;
-    subscriber.on('message', (_channel: string, message: string) => {
-      this.#hear(message);
-    });
-    subscriber.on('error', () => undefined);
-    subscriber.on('ready', () => {
-      void this.#subscribe();
+    const { channel, mailbox } = context;
+    mailbox.listen(channel, {
+      hear: (message) => {
+        this.#hear(message);
+      },
+      listening: () => {
+        // What was published while nobody listened is found by looking.
+        this.#nextBeat = Deadline.in(0);
+        this.#plan();
+      },
     });
   }
 
@@ -106,45 +103,27 @@ export class RedisWaiters {
     this.#strays.clear();
   }
 
-  get #channel(): string {
-    return this.context.keyspace.channel + this.context.processId;
-  }
-
-  async #subscribe(): Promise<void> {
-    const { subscriber } = this.context;
-    try {
-      await subscriber.subscribe(this.#channel);
-    } catch (error) {
-      if (this.#closed || isPassing(error)) return;
-      this.context.warn(
-        `Cannot subscribe to ${this.#channel}, so waiters learn of their grants late: ` +
-          `${messageOf(error)}. See the minimal ACL in the README.`,
-      );
-      return;
-    }
-    // What was published while nobody listened is found by looking.
-    this.#nextBeat = Deadline.in(0);
-    this.#plan();
-  }
-
   /** `granted <id> <token> <server time in ms> <ms of life>` */
   #hear(message: string): void {
     const [word, id = '', token, server, life] = message.split(' ');
     const request = this.#requests.get(id);
     if (word !== 'granted' || request === undefined) return;
-    const since = this.context.clock.momentOf(Number(server));
+    const since = this.context.store.momentOf(Number(server));
     if (since === undefined) {
       this.#again(request);
     } else {
       const ttl = Number(life);
-      this.#accept(request, { state: 'granted', token: Number(token), since, ttl });
+      void this.#accept(request, { state: 'granted', token: Number(token), since, ttl });
     }
   }
 
-  /** Takes a grant that was not answered to a question, unless it is over or nearly: then asks again. */
-  #accept(request: RedisRequest, grant: Grant): void {
+  /** Takes a grant that was not the answer to a question, unless it is over or nearly: then asks again. */
+  async #accept(request: RedisRequest, grant: Grant): Promise<void> {
+    const confirmed = this.context.confirm?.(request, grant);
+    const good = confirmed === undefined || (await confirmed.catch(() => false));
+    if (request.isSettled()) return;
     const left = grant.ttl - grant.since.elapsed;
-    if (left > Math.min(request.asked.ttl, CLAIM) / 2) this.settle(request, grant);
+    if (good && left > Math.min(request.asked.ttl, CLAIM) / 2) this.settle(request, grant);
     else this.#again(request);
   }
 
@@ -186,7 +165,7 @@ export class RedisWaiters {
     let due = [...this.#requests.values()].filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      if (++this.#beats % PROBE_EVERY === 0) void this.#probe();
+      if (++this.#beats % PROBE_EVERY === 0) this.context.mailbox.probe(this.context.channel);
     } else {
       due = due.filter(({ free }) => free?.passed);
     }
@@ -199,32 +178,12 @@ export class RedisWaiters {
     this.#plan();
   }
 
-  /** Subscribes again, which changes nothing and needs no right but the one we have. */
-  async #probe(): Promise<void> {
-    const { subscriber, runner } = this.context;
-    try {
-      const answer = await within(runner.patience, subscriber.subscribe(this.#channel));
-      if (answer === undefined && !this.#closed) subscriber.disconnect(true);
-    } catch {
-      // It is reconnecting already.
-    }
-  }
-
   /** Never rejects. */
   async #look(requests: RedisRequest[]): Promise<void> {
-    const { clock, keyspace, runner } = this.context;
     let before: Instant;
     let seen: Seen[];
     try {
-      await runner.connected();
-      before = Instant.now();
-      const [now, ...rest] = (await runner.run(
-        'heartbeat',
-        [keyspace.sequence, ...requests.flatMap(({ asked }) => keyspace.of(asked.key).slice(0, 3))],
-        [keyspace.channel, LIVENESS, ...requests.map(({ asked }) => `${asked.id} ${asked.ttl}`)],
-      )) as [number, ...Seen[]];
-      clock.learn(before, now);
-      seen = rest;
+      [before, seen] = await this.context.store.heartbeat(requests.map(({ asked }) => asked));
     } catch (error) {
       // What passes by itself is mended by the next heartbeat.
       if (!isPassing(error)) for (const request of requests) this.#refuse(request, error);
@@ -235,7 +194,7 @@ export class RedisWaiters {
       if (request.isSettled() || !request.queued) return;
       const [state, first, second] = seen[index] ?? ['dropped'];
       if (state === 'granted') {
-        this.#accept(request, { state, token: first, since: before, ttl: second });
+        void this.#accept(request, { state, token: first, since: before, ttl: second });
       } else if (state === 'waiting') {
         this.#place(request, first, second);
       } else if (state === 'failed') {
@@ -246,9 +205,3 @@ export class RedisWaiters {
     });
   }
 }
-
-type Seen =
-  | readonly [state: 'granted', token: number, remaining: number]
-  | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'failed', error: string, none?: undefined]
-  | readonly [state: 'dropped', none?: undefined, none?: undefined];

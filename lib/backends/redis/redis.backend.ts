@@ -4,7 +4,8 @@ import { shown } from '../../errors/shown.js';
 import { readDuration } from '../../duration.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
-import { Keyspace } from './keyspace.js';
+import type { FailoverGrace } from './failover-guard.js';
+import { SubscriberMailbox } from './mailbox.js';
 import {
   keyPrefixOf,
   openClient,
@@ -12,7 +13,7 @@ import {
   type DuplicableRedisClient,
   type RedisTarget,
 } from './redis-client.js';
-import { RedisConnection } from './redis-connection.js';
+import { RedisConnection, type RedisSettings } from './redis-connection.js';
 
 interface RedisBackendSettings {
   /**
@@ -28,6 +29,31 @@ interface RedisBackendSettings {
    * @default '2s'
    */
   commandTimeout?: number | string;
+
+  /**
+   * What to do when the server forgot what it granted, as it restarted or another node took over
+   * before it had all: with `'on'` (or `true`) nothing new is granted until every lease of before
+   * must have ended, while holders keep theirs. With `'strict'` also when nobody can tell whether
+   * the server forgot anything: then the first start of all waits as well, for `longestTtl`. One
+   * node and Sentinel only. See the README for what it costs and what it needs.
+   * @default 'off'
+   */
+  failoverGrace?: 'off' | 'on' | 'strict' | boolean;
+
+  /**
+   * The longest ttl that is used in this namespace, for `failoverGrace: 'strict'` when the server
+   * does not know it any more. Milliseconds, or a string such as `'30s'`.
+   * @default '30s'
+   */
+  longestTtl?: number | string;
+
+  /**
+   * How many replicas must have a grant before it is believed; with too few it is given back, and
+   * asked for again while `wait` allows. A help and no guarantee: Sentinel may choose a replica that
+   * has it not. Costs a second round trip. One node and Sentinel only.
+   * @default 0
+   */
+  replicas?: number;
 }
 
 /** Where the server is: exactly one of `url`, `options` and `client`. */
@@ -63,22 +89,61 @@ export class RedisBackend implements LockBackend {
   readonly name = 'redis';
   readonly minTtl = 10;
   readonly #target: RedisTarget;
-  readonly #keyspace: Keyspace;
-  readonly #patience: number;
+  readonly #settings: RedisSettings;
 
   constructor(options: RedisBackendOptions) {
     checkIsOptions(options);
-    const { namespace = 'nestjs-lock', commandTimeout = '2s', ...target } = options;
+    const {
+      namespace = 'nestjs-lock',
+      commandTimeout = '2s',
+      failoverGrace = 'off',
+      longestTtl = '30s',
+      replicas = 0,
+      ...target
+    } = options;
     checkNamespace(namespace);
     this.#target = readTarget(target);
-    this.#keyspace = new Keyspace(keyPrefixOf(this.#target), namespace);
-    this.#patience = readDuration('commandTimeout', commandTimeout);
+    this.#settings = {
+      keyPrefix: keyPrefixOf(this.#target),
+      namespace,
+      patience: readDuration('commandTimeout', commandTimeout),
+      failoverGrace: readFailoverGrace(failoverGrace),
+      longestTtl: readDuration('longestTtl', longestTtl),
+      replicas: readReplicas(replicas),
+      spread: false,
+    };
   }
 
   connect(process: LockProcess): BackendConnection {
-    const open = () => openClient(this.#target, this.#patience);
-    return new RedisConnection(process, open(), open(), this.#keyspace, this.#patience);
+    const { patience } = this.#settings;
+    const warn = (message: string) => {
+      process.warn(message);
+    };
+    const mailbox = new SubscriberMailbox(openClient(this.#target, patience), patience, warn);
+    const commands = openClient(this.#target, patience);
+    return new RedisConnection(process, commands, mailbox, this.#settings);
   }
+}
+
+/** The ways to say it; undefined stands for off. */
+const GRACES = new Map<unknown, FailoverGrace | undefined>([
+  ['off', undefined],
+  [false, undefined],
+  ['on', 'on'],
+  [true, 'on'],
+  ['strict', 'strict'],
+]);
+
+function readFailoverGrace(given: unknown): FailoverGrace | undefined {
+  if (GRACES.has(given)) return GRACES.get(given);
+  throw new LockConfigurationError(
+    `failoverGrace must be 'off', 'on' or 'strict', got ${shown(given)}`,
+  );
+}
+
+function readReplicas(given: unknown): number {
+  if (Number.isSafeInteger(given) && (given as number) >= 0) return given as number;
+  throw new LockConfigurationError(`replicas must be a whole number from 0, got ${shown(given)}`);
 }
 
 /** What a namespace can be at most, in UTF-16 units. */

@@ -2,13 +2,13 @@ import { pause, within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
-import { scripts, type ScriptName } from './scripts.js';
+import type { Scripts } from './scripts.js';
 
 /** The longest pause before a failed request is sent again, in milliseconds. */
 const LONGEST_PAUSE = 250;
 
 /** The one place where requests are sent to Redis. */
-export class ScriptRunner {
+export class ScriptRunner<Name extends string> {
   #trouble: Error | undefined;
   /** What the server answered when the connection was set up. */
   #refusal: Error | undefined;
@@ -17,6 +17,7 @@ export class ScriptRunner {
 
   constructor(
     private readonly client: RedisClient,
+    private readonly scripts: Scripts<Name>,
     /** How long to wait for a reply, in milliseconds. */
     readonly patience: number,
   ) {
@@ -65,14 +66,14 @@ export class ScriptRunner {
    * may have run all the same, and may still run.
    */
   async run(
-    name: ScriptName,
+    name: Name,
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
     await this.connected();
     if (this.#refusal !== undefined) throw this.#refusal;
     try {
-      const reply = await this.#answered(this.#send(name, keys, args));
+      const reply = await this.answered(this.#send(name, keys, args));
       this.#trouble = undefined;
       return reply;
     } catch (error) {
@@ -96,11 +97,11 @@ export class ScriptRunner {
   }
 
   async #send(
-    name: ScriptName,
+    name: Name,
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
-    const { sha, source } = scripts[name];
+    const { sha, source } = this.scripts[name];
     try {
       return await this.client.evalsha(sha, keys.length, ...keys, ...args);
     } catch (error) {
@@ -109,7 +110,8 @@ export class ScriptRunner {
     }
   }
 
-  async #answered(reply: Promise<unknown>): Promise<unknown> {
+  /** The reply to something sent; rejects when there is none within the patience. */
+  async answered<T>(reply: Promise<T>): Promise<T> {
     const answer = await within(
       this.patience,
       reply.then((value) => ({ value })),

@@ -1,18 +1,23 @@
 import { createHash } from 'node:crypto';
 import { sources } from './scripts/sources.js';
 
-export type ScriptName = keyof typeof sources;
-
 export interface Script {
   readonly source: string;
   /** What EVALSHA calls it by. */
   readonly sha: string;
 }
 
-/** The Lua scripts, by the names of their files. */
-export const scripts = Object.fromEntries(
-  Object.entries(sources).map(([name, source]) => [
-    name,
-    { source, sha: createHash('sha1').update(source).digest('hex') },
-  ]),
-) as Record<ScriptName, Script>;
+/** Lua scripts by the names of their files. */
+export type Scripts<Name extends string> = Readonly<Record<Name, Script>>;
+
+export function readScripts<Name extends string>(
+  texts: Readonly<Record<Name, string>>,
+): Scripts<Name> {
+  const read = ([name, source]: [string, string]) =>
+    [name, { source, sha: createHash('sha1').update(source).digest('hex') }] as const;
+  return Object.fromEntries(Object.entries<string>(texts).map(read)) as Scripts<Name>;
+}
+
+export const scripts = readScripts(sources);
+
+export type ScriptName = keyof typeof scripts;

@@ -2,6 +2,7 @@ import type { Keyspace } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
 import { isReply } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
+import type { ScriptName } from './scripts.js';
 
 /** The first version with SET … GET, in which the scripts take their tokens. */
 const OLDEST = [6, 2] as const;
@@ -9,7 +10,7 @@ const OLDEST = [6, 2] as const;
 /** What at this server would break our promises, each with its mend. Never rejects. */
 export async function checkServer(
   client: RedisClient,
-  runner: ScriptRunner,
+  runner: ScriptRunner<ScriptName>,
   keyspace: Keyspace,
 ): Promise<string[]> {
   const [settings, rights] = await Promise.all([
@@ -21,7 +22,7 @@ export async function checkServer(
 
 async function checkSettings(client: RedisClient): Promise<string[]> {
   const warnings = [];
-  const info = await client.info();
+  const info = await client.info('default');
   const read = (field: string) => new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(info)?.[1];
 
   const version = read('redis_version') ?? '';
@@ -41,7 +42,10 @@ async function checkSettings(client: RedisClient): Promise<string[]> {
   return warnings;
 }
 
-async function checkRights(runner: ScriptRunner, keyspace: Keyspace): Promise<string[]> {
+async function checkRights(
+  runner: ScriptRunner<ScriptName>,
+  keyspace: Keyspace,
+): Promise<string[]> {
   const errors = (await runner.run('check', keyspace.check, [
     `${keyspace.channel}check`,
   ])) as string[];

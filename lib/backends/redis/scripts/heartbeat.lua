@@ -1,10 +1,12 @@
 -- The sign of life of all waiters of a process, and their look at how things stand: it makes up
 -- for messages that were lost, and promotes where a holder's lease ended by itself.
 --
--- KEYS  1 sequence, then lock, queue and deadlines for each waiter
--- ARGV  1 channel prefix  2 how long a waiter lives without a sign (ms), then '<id> <ttl>' for each
--- Reply now, then for each
---       {'waiting', ms left of the holder's lease, place in the queue from 0}
+-- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each waiter
+-- ARGV  1 address of the waiters  2 how long a waiter lives without a sign (ms)
+--       3 run id of the server, or '' for no guard, then '<id> <ttl>' for each
+-- Reply {now, 'stranger'}  the process has to enter first: nothing was done
+--       or now, then for each
+--       {'waiting', ms until the lock may be free, place in the queue from 0}
 --       {'granted', token, ms left of the lease}
 --       {'dropped'}  it was counted as dead and must ask again
 --       {'failed', error}
@@ -13,7 +15,12 @@
 --- @include "owner"
 --- @include "mint"
 --- @include "hand-off"
-local sequence, channel, liveness = KEYS[1], ARGV[1], tonumber(ARGV[2])
+--- @include "guard"
+local sequence, guard, address = KEYS[1], KEYS[2], ARGV[1]
+local liveness, run = tonumber(ARGV[2]), ARGV[3]
+
+local state, grace = guarded(guard, run)
+if state == 'stranger' then return { now, state } end
 
 local function look(lock, queue, deadlines, waiter)
   local id = string.match(waiter, '^%S+')
@@ -23,20 +30,24 @@ local function look(lock, queue, deadlines, waiter)
   end
   if not redis.call('ZSCORE', queue, waiter) then return { 'dropped' } end
   redis.call('ZADD', deadlines, now + liveness, waiter)
-  if not held then
-    local next, token = hand_off(lock, queue, deadlines, sequence, channel, waiter)
-    if next == waiter then return { 'granted', token, redis.call('PTTL', lock) } end
+  if not held and state == 'open' then
+    local next, token = hand_off(lock, queue, deadlines, sequence, address, waiter)
+    if next == waiter then
+      -- All of its ttl at once, which may have been forgotten while it waited.
+      guarded(guard, run, tonumber(string.match(waiter, '%d+$')))
+      return { 'granted', token, redis.call('PTTL', lock) }
+    end
   end
   redis.call('PEXPIRE', queue, liveness)
   redis.call('PEXPIRE', deadlines, liveness)
-  return { 'waiting', redis.call('PTTL', lock), redis.call('ZRANK', queue, waiter) }
+  return { 'waiting', math.max(redis.call('PTTL', lock), grace), redis.call('ZRANK', queue, waiter) }
 end
 
 local seen = { now }
-for index = 3, #ARGV do
-  local key = 3 * (index - 3) + 2
+for index = 4, #ARGV do
+  local key = 3 * (index - 4) + 3
   -- What is wrong with one key must not stop the others' sign of life.
-  local fine, state = pcall(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
-  seen[index - 1] = fine and state or { 'failed', type(state) == 'table' and state.err or state }
+  local fine, answer = pcall(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
+  seen[index - 2] = fine and answer or { 'failed', type(answer) == 'table' and answer.err or answer }
 end
 return seen

@@ -1,0 +1,89 @@
+import { Deadline, Instant } from '../../clock.js';
+import type { Keyspace } from './keyspace.js';
+import type { RedisClient } from './redis-client.js';
+import type { ScriptRunner } from './script-runner.js';
+import type { ScriptName } from './scripts.js';
+
+/**
+ * `on`: a server that another process knew differently is not trusted. `strict`: neither is one of
+ * which nobody knows anything.
+ */
+export type FailoverGrace = 'on' | 'strict';
+
+export interface FailoverGuardContext {
+  readonly mode: FailoverGrace;
+  /** The longest ttl that anybody uses, as far as the server cannot tell it, in milliseconds. */
+  readonly longestTtl: number;
+  readonly client: RedisClient;
+  readonly runner: ScriptRunner<ScriptName>;
+  readonly keyspace: Keyspace;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * What this process knows of the server's memory, so that one that forgot what it granted is found
+ * out: after a restart, or when another node took over. Then nothing new is granted until every
+ * lease of before has expired, while holders assert theirs anew by their renewals: the grace period
+ * that Chubby gives after a master's failure (Burrows, OSDI 2006, section 2.9). The rules are in
+ * scripts/_guard.lua and scripts/enter.lua.
+ */
+export class FailoverGuard {
+  #run: string | undefined;
+  #known = '';
+  #longest = 0;
+  #token = 0;
+  #grace = Deadline.in(0);
+
+  constructor(private readonly context: FailoverGuardContext) {}
+
+  /** The run id of the server that this connection has entered; undefined before. */
+  get run(): string | undefined {
+    return this.#run;
+  }
+
+  /** Why nothing new is granted now; undefined when that is not so. */
+  get trouble(): Error | undefined {
+    const { remaining } = this.#grace;
+    return remaining > 0 ? graceError(remaining) : undefined;
+  }
+
+  /** The next connection may be one to another server. */
+  forget(): void {
+    this.#run = undefined;
+  }
+
+  /** Remembers a grant, or a ttl that was asked for, for the case that the server does not. */
+  learn(ttl: number, token = 0): void {
+    this.#longest = Math.max(this.#longest, ttl);
+    this.#token = Math.max(this.#token, token);
+  }
+
+  /** Enters the server of the connection there is. Returns a moment before, and the server's time after it. */
+  async enter(): Promise<[before: Instant, now: number]> {
+    const { client, keyspace, longestTtl, mode, runner, warn } = this.context;
+    const info = await runner.answered(client.info('server'));
+    const run = /^run_id:(\w+)/m.exec(info)?.[1];
+    if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
+
+    const strict = mode === 'strict';
+    const longest = Math.max(this.#longest, strict && this.#known === '' ? longestTtl : 0);
+    const before = Instant.now();
+    const [now, grace, known, begun] = (await runner.run(
+      'enter',
+      [keyspace.guard, keyspace.sequence],
+      [run, this.#known, strict ? 1 : 0, longest, this.#token],
+    )) as [number, number, number, number];
+    this.#run = this.#known = run;
+    this.learn(known);
+    this.#grace = Deadline.in(grace);
+    if (begun === 1 && grace > 0) warn(graceError(grace).message);
+    return [before, now];
+  }
+}
+
+export function graceError(ms: number): Error {
+  return new Error(
+    'Redis lost its memory, or another node took over: it grants nothing new for ' +
+      `${Math.ceil(ms)} ms, until all leases of before are over`,
+  );
+}

@@ -1,0 +1,84 @@
+import { within } from '../../clock.js';
+import { messageOf } from '../../errors/shown.js';
+import type { RedisClient } from './redis-client.js';
+import { isPassing } from './redis-errors.js';
+
+/** Who listens on a channel. */
+export interface Listener {
+  hear(message: string): void;
+  /** From now on it hears; what was published before, it may have missed. */
+  listening(): void;
+}
+
+/** Where the messages to this process arrive. */
+export interface Mailbox {
+  /** How scripts send, and whether the number of those who heard it can be believed. */
+  readonly delivery: Delivery;
+  listen(channel: string, listener: Listener): void;
+  /** Makes sure that it still hears: a connection that only listens may die without a word. */
+  probe(channel: string): void;
+  close(): void;
+}
+
+/** `broadcast`: by PUBLISH, whose answer does not count those who listen at another node. */
+export type Delivery = 'counted' | 'sharded' | 'broadcast';
+
+/** A mailbox on one connection of its own. */
+export class SubscriberMailbox implements Mailbox {
+  readonly delivery: Delivery;
+  readonly #listeners = new Map<string, Listener>();
+  #closed = false;
+
+  constructor(
+    private readonly subscriber: RedisClient,
+    private readonly patience: number,
+    private readonly warn: (message: string) => void,
+    delivery: Delivery = 'counted',
+  ) {
+    this.delivery = delivery;
+    subscriber.on('message', (channel: string, message: string) => {
+      this.#listeners.get(channel)?.hear(message);
+    });
+    subscriber.on('error', () => undefined);
+    subscriber.on('ready', () => {
+      for (const channel of this.#listeners.keys()) void this.#subscribe(channel);
+    });
+    // What goes wrong shows in its events, and it tries again by itself.
+    subscriber.connect().catch(() => undefined);
+  }
+
+  listen(channel: string, listener: Listener): void {
+    this.#listeners.set(channel, listener);
+    if (this.subscriber.status === 'ready') void this.#subscribe(channel);
+  }
+
+  /** Subscribes again, which changes nothing and needs no right but the one we have. */
+  probe(channel: string): void {
+    within(this.patience, this.subscriber.subscribe(channel)).then(
+      (answer) => {
+        if (answer === undefined && !this.#closed) this.subscriber.disconnect(true);
+      },
+      // It is reconnecting already.
+      () => undefined,
+    );
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.subscriber.disconnect();
+  }
+
+  async #subscribe(channel: string): Promise<void> {
+    try {
+      await this.subscriber.subscribe(channel);
+    } catch (error) {
+      if (this.#closed || isPassing(error)) return;
+      this.warn(
+        `Cannot subscribe to ${channel}, so waiters learn of their grants late: ` +
+          `${messageOf(error)}. See the minimal ACL in the README.`,
+      );
+      return;
+    }
+    this.#listeners.get(channel)?.listening();
+  }
+}

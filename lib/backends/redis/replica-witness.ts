@@ -1,0 +1,36 @@
+import type { RedisClient } from './redis-client.js';
+import type { ScriptRunner } from './script-runner.js';
+import type { ScriptName } from './scripts.js';
+
+/** How long replicas may take to say that they have a write, in milliseconds. */
+const PATIENCE = 500;
+
+/**
+ * Asks how many replicas have what this connection wrote last. A help, and no guarantee: a replica
+ * that has the grant need not be the one that takes over, and what it has it may not have on disk.
+ */
+export class ReplicaWitness {
+  #connections = 0;
+
+  constructor(
+    private readonly client: RedisClient,
+    private readonly runner: ScriptRunner<ScriptName>,
+    private readonly replicas: number,
+  ) {
+    client.on('ready', () => {
+      this.#connections++;
+    });
+  }
+
+  /** Which connection it is that a write is sent on: WAIT on another says nothing of it. */
+  get connection(): number {
+    return this.#connections;
+  }
+
+  /** Whether enough replicas have all that was written on the given connection up to now. */
+  async sees(connection: number | undefined): Promise<boolean> {
+    const wait = Math.min(PATIENCE, this.runner.patience / 2);
+    const seen = await this.runner.answered(this.client.wait(this.replicas, wait));
+    return seen >= this.replicas && connection === this.#connections;
+  }
+}
