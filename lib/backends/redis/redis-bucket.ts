@@ -130,7 +130,7 @@ export class RedisBucket {
     if (request.over || !seen) {
       // The withdrawal may have run first, and found nothing.
       await this.#withdraw(request.asked);
-      throw new Error(seen ? 'withdrawn meanwhile' : 'too few replicas have the grant');
+      throw witness?.trouble ?? new Error('withdrawn meanwhile');
     }
     if (request.isSettled()) return request.granted;
     switch (state) {

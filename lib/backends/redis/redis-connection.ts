@@ -78,7 +78,7 @@ export class RedisConnection implements BackendConnection {
   }
 
   get trouble(): Error | undefined {
-    return this.#runner.trouble ?? this.#guard?.trouble;
+    return this.#runner.trouble ?? this.#guard?.trouble ?? this.#witness?.trouble;
   }
 
   acquire(request: LockRequest): Promise<Answer> {

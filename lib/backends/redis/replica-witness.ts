@@ -11,6 +11,7 @@ const PATIENCE = 500;
  */
 export class ReplicaWitness {
   #connections = 0;
+  #trouble: Error | undefined;
 
   constructor(
     private readonly client: RedisClient,
@@ -22,6 +23,11 @@ export class ReplicaWitness {
     });
   }
 
+  /** Why the last grant was not believed; undefined when it was. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
+  }
+
   /** Which connection it is that a write is sent on: WAIT on another says nothing of it. */
   get connection(): number {
     return this.#connections;
@@ -31,6 +37,9 @@ export class ReplicaWitness {
   async sees(connection: number | undefined): Promise<boolean> {
     const wait = Math.min(PATIENCE, this.runner.patience / 2);
     const seen = await this.runner.answered(this.client.wait(this.replicas, wait));
-    return seen >= this.replicas && connection === this.#connections;
+    const enough = seen >= this.replicas && connection === this.#connections;
+    const shortfall = `too few replicas have the grant: ${seen} of ${this.replicas}`;
+    this.#trouble = enough ? undefined : new Error(shortfall);
+    return enough;
   }
 }
