@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from './free-port.js';
+import { RedisProcess } from './redis-process.js';
 
 /**
  * A real redis-server of a test's own, on a port of the system's choosing, without persistence.
@@ -13,7 +13,7 @@ import { freePort } from './free-port.js';
  * server as it is; those that stop, start or configure theirs fail with the reason.
  */
 export class RedisServer {
-  #child: ChildProcess | undefined;
+  readonly #process = new RedisProcess();
 
   private constructor(
     readonly port: number,
@@ -42,7 +42,12 @@ export class RedisServer {
       return server;
     }
     const server = new RedisServer(await freePort(), folder, settings, environment);
-    await server.launch();
+    try {
+      await server.launch();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
     return server;
   }
 
@@ -50,27 +55,19 @@ export class RedisServer {
     return this.foreign ?? `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts the process (again, on the same port and with empty memory) and waits until it accepts connections. */
-  async launch(): Promise<void> {
+  /**
+   * Starts the process (again, on the same port and with empty memory) and waits until it accepts connections.
+   * @param more settings for this time only
+   */
+  async launch(more: readonly string[] = []): Promise<void> {
     this.#mustBeOurs();
     const fixed = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.folder];
     const lean = ['--save', '', '--appendonly', 'no', '--daemonize', 'no'];
-    const child = spawn('redis-server', [...fixed, ...lean, ...this.settings], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, ...this.environment },
-    });
-    this.#child = child;
-    await new Promise<void>((resolve, reject) => {
-      let log = '';
-      child.stdout.on('data', (chunk: Buffer) => {
-        log += chunk.toString();
-        if (log.includes('Ready to accept connections')) resolve();
-      });
-      child.once('error', reject);
-      child.once('exit', (code) => {
-        reject(new Error(`redis-server ended with ${String(code)}: ${log}`));
-      });
-    });
+    await this.#process.launch(
+      [...fixed, ...lean, ...this.settings, ...more],
+      'Ready to accept connections',
+      this.environment,
+    );
   }
 
   /** A plain client for the test's own questions to the server; the test closes it. */
@@ -81,21 +78,21 @@ export class RedisServer {
   /** SIGSTOP: it keeps its connections and answers nothing. */
   freeze(): void {
     this.#mustBeOurs();
-    this.#child?.kill('SIGSTOP');
+    this.#process.freeze();
   }
 
   thaw(): void {
-    this.#child?.kill('SIGCONT');
+    this.#process.thaw();
   }
 
   /** SIGKILL, and waits until it is gone. Its memory is lost; {@link launch} starts it anew. */
   async kill(): Promise<void> {
     this.#mustBeOurs();
-    await this.#end();
+    await this.#process.kill();
   }
 
   async stop(): Promise<void> {
-    await this.#end();
+    await this.#process.kill();
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -104,13 +101,5 @@ export class RedisServer {
     throw new Error(
       'this test controls its own redis-server, which is not on the PATH: install it',
     );
-  }
-
-  async #end(): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (child?.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
   }
 }

@@ -60,9 +60,9 @@ export class Scene {
     return service;
   }
 
-  /** A real process. Unless a test kills it, it must end with code 0. */
+  /** A real process, with its resource on this Redis. Unless a test kills it, it must end with code 0. */
   async worker(url: string, settings: Partial<WorkerSettings> = {}): Promise<WorkerProcess> {
-    const defaults = { locks: url, resource: url, nest: true, grace: 0 };
+    const defaults = { locks: { redis: { url } }, resource: url, nest: true, grace: 0 };
     const worker = await WorkerProcess.start({ ...defaults, ...settings });
     this.#endings.push(() => worker.assertEndsWell());
     return worker;

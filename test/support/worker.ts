@@ -4,13 +4,25 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Redis } from 'ioredis';
-import { type Lock, LockModule, type LockOptions, LockService } from 'nestjs-lock';
-import { RedisBackend } from 'nestjs-lock/redis';
+import {
+  type Lock,
+  type LockBackend,
+  LockModule,
+  type LockOptions,
+  LockService,
+} from 'nestjs-lock';
+import type { RedisBackendOptions } from 'nestjs-lock/redis';
 import type { Visit } from './history.js';
+
+/** A backend by its name, with its options: all of it travels as JSON. */
+export type Locks =
+  | { readonly redis: RedisBackendOptions }
+  | { readonly redlock: { readonly nodes: string[] } }
+  | { readonly etcd: { readonly hosts: string[] } };
 
 export interface WorkerSettings {
   /** Where the locks live. */
-  readonly locks: string;
+  readonly locks: Locks;
   /** Where the resource lives that the locks protect. */
   readonly resource: string;
   /** Whether the service belongs to a Nest application, or stands alone. */
@@ -53,7 +65,7 @@ export type Report =
 
 const settings = JSON.parse(process.env.WORKER_SETTINGS ?? '') as WorkerSettings;
 const options = {
-  backend: new RedisBackend({ url: settings.locks }),
+  backend: await backendOf(settings.locks),
   shutdownGrace: settings.grace,
 };
 const app: INestApplicationContext | undefined = settings.nest
@@ -62,6 +74,12 @@ const app: INestApplicationContext | undefined = settings.nest
 const service = app?.get(LockService) ?? new LockService(options);
 const resource = new Redis(settings.resource, { lazyConnect: true });
 const locks = new Map<string, Lock>();
+
+async function backendOf(where: Locks): Promise<LockBackend> {
+  if ('etcd' in where) return new (await import('nestjs-lock/etcd')).EtcdBackend(where.etcd);
+  const { RedisBackend, RedlockBackend } = await import('nestjs-lock/redis');
+  return 'redis' in where ? new RedisBackend(where.redis) : new RedlockBackend(where.redlock);
+}
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 const report = (message: Report) => process.send?.(message);

@@ -12,20 +12,25 @@ export interface Listener {
 
 /** Where the messages to this process arrive. */
 export interface Mailbox {
-  /** How scripts send, and whether the number of those who heard it can be believed. */
+  /** How scripts send. */
   readonly delivery: Delivery;
+  /** Waits until {@link delivery} is known. */
+  opened(): Promise<void>;
   listen(channel: string, listener: Listener): void;
   /** Makes sure that it still hears: a connection that only listens may die without a word. */
   probe(channel: string): void;
   close(): void;
 }
 
-/** `broadcast`: by PUBLISH, whose answer does not count those who listen at another node. */
+/**
+ * `counted`: by PUBLISH, which says how many heard it. `sharded`: by SPUBLISH, which does as well.
+ * `broadcast`: by PUBLISH on a Cluster, which does not count those who listen at another node.
+ */
 export type Delivery = 'counted' | 'sharded' | 'broadcast';
 
 /** A mailbox on one connection of its own. */
 export class SubscriberMailbox implements Mailbox {
-  readonly delivery: Delivery;
+  readonly delivery = 'counted';
   readonly #listeners = new Map<string, Listener>();
   #closed = false;
 
@@ -33,9 +38,7 @@ export class SubscriberMailbox implements Mailbox {
     private readonly subscriber: RedisClient,
     private readonly patience: number,
     private readonly warn: (message: string) => void,
-    delivery: Delivery = 'counted',
   ) {
-    this.delivery = delivery;
     subscriber.on('message', (channel: string, message: string) => {
       this.#listeners.get(channel)?.hear(message);
     });
@@ -45,6 +48,10 @@ export class SubscriberMailbox implements Mailbox {
     });
     // What goes wrong shows in its events, and it tries again by itself.
     subscriber.connect().catch(() => undefined);
+  }
+
+  opened(): Promise<void> {
+    return Promise.resolve();
   }
 
   listen(channel: string, listener: Listener): void {

@@ -13,31 +13,39 @@ export interface RedisClient {
   info(section: string): Promise<string>;
   wait(replicas: number, ms: number): Promise<number>;
   subscribe(channel: string): Promise<unknown>;
+  ssubscribe(channel: string): Promise<unknown>;
   on(event: string, listener: (...args: never[]) => void): unknown;
   once(event: string, listener: (...args: never[]) => void): unknown;
 }
 
-/** A client of the user's: we only make copies of it. */
+/** A `Redis` or a `Cluster` of the user's: we only make copies of it. */
 export interface DuplicableRedisClient {
   readonly isCluster?: boolean;
-  readonly options: { readonly keyPrefix?: string | undefined };
-  duplicate(override?: object): unknown;
+  readonly options: {
+    readonly keyPrefix?: string | undefined;
+    readonly redisOptions?: { readonly keyPrefix?: string | undefined } | undefined;
+  };
+  duplicate(...args: never[]): unknown;
 }
 
 /** Where to connect to. */
 export type RedisTarget =
   | { readonly url: string }
   | { readonly options: RedisOptions }
-  | { readonly client: DuplicableRedisClient };
+  | { readonly client: DuplicableRedisClient }
+  | { readonly cluster: readonly string[] };
+
+/** One of those that are one server at a time. */
+export type SingleTarget = Exclude<RedisTarget, { readonly cluster: readonly string[] }>;
 
 /** The user's key prefix: we put it before our names ourselves, for channels have it too. */
 export function keyPrefixOf(target: RedisTarget): string {
-  const options =
-    'client' in target ? target.client.options : 'options' in target ? target.options : {};
-  return options.keyPrefix ?? '';
+  if ('options' in target) return target.options.keyPrefix ?? '';
+  if (!('client' in target)) return '';
+  const { keyPrefix, redisOptions } = target.client.options;
+  return keyPrefix ?? redisOptions?.keyPrefix ?? '';
 }
 
-/** What our own connections insist on. */
 const OWN = {
   lazyConnect: true,
   // How long a server that does not answer may hold up the end of a connection, in milliseconds.
@@ -56,7 +64,8 @@ const OWN = {
   retryStrategy: (times: number) => Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
 } satisfies RedisOptions;
 
-function ownOptions(silence: number) {
+/** What our own connections insist on, and when they give up a server that is silent, in milliseconds. */
+export function ownOptions(silence: number) {
   return { ...OWN, socketTimeout: silence, connectTimeout: silence };
 }
 
@@ -69,9 +78,14 @@ export function unwelcomeParameters(url: string): string[] {
  * A connection of our own, not yet connected.
  * @param silence after how many milliseconds without an answer it is given up and made anew
  */
-export function openClient(target: RedisTarget, silence: number): RedisClient {
+export function openClient(target: SingleTarget, silence: number): RedisClient {
   const own = ownOptions(silence);
-  if ('client' in target) return target.client.duplicate(own) as RedisClient;
+  if ('client' in target) return duplicated(target.client, own) as RedisClient;
   if ('url' in target) return new Redis(target.url, own);
   return new Redis({ ...target.options, ...own });
+}
+
+/** A copy of a client of the user's, by whatever it takes to make one. */
+export function duplicated(client: DuplicableRedisClient, ...args: unknown[]): unknown {
+  return (client as { duplicate(...args: unknown[]): unknown }).duplicate(...args);
 }

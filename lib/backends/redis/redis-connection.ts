@@ -45,13 +45,14 @@ export class RedisConnection implements BackendConnection {
     private readonly commands: RedisClient,
     private readonly mailbox: Mailbox,
     private readonly settings: RedisSettings,
+    reconnect?: () => void,
   ) {
     const { failoverGrace, keyPrefix, longestTtl, namespace, patience, replicas, spread } =
       settings;
     const warn = (message: string) => {
       if (!this.#closed) process.warn(message);
     };
-    const runner = new ScriptRunner(commands, scripts, patience);
+    const runner = new ScriptRunner(commands, scripts, patience, reconnect);
     this.#runner = runner;
     if (failoverGrace !== undefined) {
       const keyspace = new Keyspace(keyPrefix, namespace);
@@ -67,6 +68,10 @@ export class RedisConnection implements BackendConnection {
         // Early, so that the next request need not wait for it.
         store.entered().catch(() => undefined);
       }
+    });
+    // On a Cluster: another node will have its slots.
+    commands.on('-node', () => {
+      for (const { store } of this.#buckets.values()) store.forget();
     });
     commands.once('ready', () => {
       void checkServer(commands, runner, new Keyspace(keyPrefix, namespace)).then((warnings) => {

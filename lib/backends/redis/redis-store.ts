@@ -48,9 +48,10 @@ export class RedisStore {
 
   /** Waits for the connection, and until what must be known of its server is known. */
   async entered(): Promise<void> {
-    const { guard, runner } = this.context;
+    const { guard, mailbox, runner } = this.context;
     await runner.connected();
     if (this.#clock.known && (guard === undefined || guard.run !== undefined)) return;
+    await mailbox.opened();
     this.#entering ??= this.#enter().finally(() => {
       this.#entering = undefined;
     });

@@ -5,6 +5,8 @@ import { readDuration } from '../../duration.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import type { FailoverGrace } from './failover-guard.js';
+import { isCluster, openCluster } from './cluster-client.js';
+import { ClusterMailbox } from './cluster-mailbox.js';
 import { SubscriberMailbox } from './mailbox.js';
 import {
   keyPrefixOf,
@@ -56,7 +58,7 @@ interface RedisBackendSettings {
   replicas?: number;
 }
 
-/** Where the server is: exactly one of `url`, `options` and `client`. */
+/** Where the server is: exactly one of `url`, `options`, `client` and `cluster`. */
 export type RedisBackendOptions = RedisBackendSettings &
   (
     | {
@@ -64,24 +66,35 @@ export type RedisBackendOptions = RedisBackendSettings &
         url: string;
         options?: never;
         client?: never;
+        cluster?: never;
       }
     | {
-        /** Options of ioredis. */
+        /** Options of ioredis: `{ host, port, tls }`, or `{ sentinels, name }`. */
         options: RedisOptions;
         url?: never;
         client?: never;
+        cluster?: never;
       }
     | {
-        /** A client of ioredis 5 or 6. It is duplicated, never used itself and never closed. */
+        /** A `Redis` or a `Cluster` of ioredis 5 or 6. It is duplicated, never used itself and never closed. */
         client: DuplicableRedisClient;
         url?: never;
         options?: never;
+        cluster?: never;
+      }
+    | {
+        /** URLs of some nodes of a Redis Cluster; credentials and TLS of the first are those of all. */
+        cluster: readonly string[];
+        url?: never;
+        options?: never;
+        client?: never;
       }
   );
 
 /**
- * Locks on one Redis node (6.2 or newer), for all processes that use the same namespace there.
- * Opens two connections for each LockService: one for commands, one to be told of grants.
+ * Locks on Redis (6.2 or newer): on one node, on the master that Sentinel names, or on a Cluster, for
+ * all processes that use the same namespace there. Opens two connections for each LockService: one
+ * for commands, one to be told of grants; on a Cluster up to two for each node.
  *
  * @throws LockConfigurationError for bad options
  */
@@ -110,8 +123,9 @@ export class RedisBackend implements LockBackend {
       failoverGrace: readFailoverGrace(failoverGrace),
       longestTtl: readDuration('longestTtl', longestTtl),
       replicas: readReplicas(replicas),
-      spread: false,
+      spread: isCluster(this.#target),
     };
+    if (this.#settings.spread) refuseOnCluster(this.#settings);
   }
 
   connect(process: LockProcess): BackendConnection {
@@ -119,9 +133,21 @@ export class RedisBackend implements LockBackend {
     const warn = (message: string) => {
       process.warn(message);
     };
+    if (isCluster(this.#target)) {
+      const commands = openCluster(this.#target, patience);
+      const mailbox = new ClusterMailbox(commands, patience, warn);
+      // A node that is silent is given up by its own connection; the others go on.
+      return new RedisConnection(process, commands, mailbox, this.#settings, () => {
+        commands.refreshSlotsCache();
+      });
+    }
     const mailbox = new SubscriberMailbox(openClient(this.#target, patience), patience, warn);
-    const commands = openClient(this.#target, patience);
-    return new RedisConnection(process, commands, mailbox, this.#settings);
+    return new RedisConnection(
+      process,
+      openClient(this.#target, patience),
+      mailbox,
+      this.#settings,
+    );
   }
 }
 
@@ -167,6 +193,7 @@ const WAYS: Readonly<Record<string, (value: unknown) => void>> = {
   url: checkUrl,
   options: checkIsOptions,
   client: checkClient,
+  cluster: checkCluster,
 };
 
 function readTarget(given: Record<string, unknown>): RedisTarget {
@@ -180,7 +207,7 @@ function readTarget(given: Record<string, unknown>): RedisTarget {
   const [way, another] = named;
   if (way === undefined || another !== undefined) {
     throw new LockConfigurationError(
-      `RedisBackend needs exactly one of url, options and client, got ${shown(named.map(([option]) => option))}`,
+      `RedisBackend needs exactly one of url, options, client and cluster, got ${shown(named.map(([option]) => option))}`,
     );
   }
   const [option, value] = way;
@@ -199,11 +226,29 @@ function checkUrl(url: unknown): void {
 }
 
 function checkClient(client: unknown): void {
-  const { duplicate, isCluster } = (client ?? {}) as Partial<DuplicableRedisClient>;
+  const { duplicate } = (client ?? {}) as Partial<DuplicableRedisClient>;
   if (typeof duplicate !== 'function') {
     throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
   }
-  if (isCluster) {
-    throw new LockConfigurationError('client is a Redis Cluster, which is not supported yet');
+}
+
+function checkCluster(nodes: unknown): void {
+  if (!Array.isArray(nodes) || nodes.length === 0) {
+    throw new LockConfigurationError(`cluster must be a list of URLs, got ${shown(nodes)}`);
+  }
+  nodes.forEach(checkUrl);
+}
+
+/** What one shard knows of itself says nothing of the others. */
+function refuseOnCluster({ failoverGrace, replicas }: RedisSettings): void {
+  if (failoverGrace !== undefined) {
+    throw new LockConfigurationError(
+      `failoverGrace is for one node and Sentinel, got ${shown(failoverGrace)} on a Cluster`,
+    );
+  }
+  if (replicas > 0) {
+    throw new LockConfigurationError(
+      `replicas is for one node and Sentinel, got ${replicas} on a Cluster`,
+    );
   }
 }

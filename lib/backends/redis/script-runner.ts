@@ -20,6 +20,10 @@ export class ScriptRunner<Name extends string> {
     private readonly scripts: Scripts<Name>,
     /** How long to wait for a reply, in milliseconds. */
     readonly patience: number,
+    /** When the server is silent, or is not the one to ask: only a new connection tells more. */
+    private readonly reconnect = () => {
+      client.disconnect(true);
+    },
   ) {
     client.on('ready', () => {
       this.#trouble = undefined;
@@ -78,7 +82,7 @@ export class ScriptRunner<Name extends string> {
       return reply;
     } catch (error) {
       this.#trouble = isPassing(error) ? (error as Error) : undefined;
-      if (/\bREADONLY\b/.test(String(error))) this.client.disconnect(true);
+      if (/\bREADONLY\b/.test(String(error))) this.reconnect();
       throw error;
     }
   }
@@ -117,8 +121,7 @@ export class ScriptRunner<Name extends string> {
       reply.then((value) => ({ value })),
     );
     if (answer === undefined) {
-      // The server may be stalled, or the connection dead without a word: only a new one tells.
-      this.client.disconnect(true);
+      this.reconnect();
       throw new Error(`no reply within ${this.patience} ms`);
     }
     return answer.value;

@@ -1,0 +1,26 @@
+import { randomUUID } from 'node:crypto';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { describeLockBackend } from 'nestjs-lock/testing';
+import { RedisCluster } from '../support/redis-cluster.js';
+
+let cluster: RedisCluster;
+
+beforeAll(async () => {
+  cluster = await RedisCluster.start();
+}, 60_000);
+
+afterAll(() => cluster.stop(), 30_000);
+
+describeLockBackend(
+  { describe, it },
+  {
+    name: 'Redis Cluster',
+    create: () => ({
+      backend: new RedisBackend({
+        cluster: cluster.urls,
+        namespace: `conformance:${randomUUID()}`,
+      }),
+      close: () => undefined,
+    }),
+  },
+);
