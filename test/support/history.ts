@@ -69,6 +69,11 @@ export function violations(history: readonly Visit[]): string[] {
   return found;
 }
 
+/** How often a valid holder entered while another was inside. */
+export function overlaps(history: readonly Visit[]): number {
+  return violations(history).filter((words) => words.includes('was inside')).length;
+}
+
 function byKey(history: readonly Visit[]): Visit[][] {
   const keys = new Map<string, Visit[]>();
   for (const visit of [...history].sort((one, other) => one.enter - other.enter)) {

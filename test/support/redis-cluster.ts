@@ -1,7 +1,7 @@
 import { Cluster, type ClusterOptions } from 'ioredis';
 import { eventually } from './eventually.js';
 import { freePort } from './free-port.js';
-import { answers, host, reader, RedisNode } from './redis-nodes.js';
+import { allOf, answers, host, reader, RedisNode } from './redis-nodes.js';
 import { RedisServer } from './redis-server.js';
 
 const SLOTS = 16_384;
@@ -174,15 +174,12 @@ export class RedisCluster {
     const lenient = ['--cluster-require-full-coverage', 'no'];
     const sync = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
     const all = ['--cluster-enabled', 'yes', ...quick, ...lenient, ...sync, ...settings];
-    const started = await Promise.allSettled(
-      Array.from({ length: 2 * MASTERS }, async () => {
-        const node = await ClusterNode.start(all);
-        this.nodes.push(node);
-        await answers(node.admin);
-        node.id = String(await node.cluster('MYID'));
-      }),
-    );
-    for (const one of started) if (one.status === 'rejected') throw one.reason;
+    await allOf(2 * MASTERS, async () => {
+      const node = await ClusterNode.start(all);
+      this.nodes.push(node);
+      await answers(node.admin);
+      node.id = String(await node.cluster('MYID'));
+    });
 
     const masters = this.nodes.slice(0, MASTERS);
     for (const [index, node] of this.nodes.entries()) {

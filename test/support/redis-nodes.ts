@@ -66,14 +66,9 @@ export class RedisNode {
   }
 }
 
-/** For the test's own questions to a node that may be dead: they fail at once, and nothing is sent later. */
+/** For questions to a server that may be dead, or may cut its clients off as it changes its role. */
 export function adminOf(port: number): Redis {
-  const admin = new Redis(port, {
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    enableReadyCheck: false,
-    retryStrategy: () => 50,
-  });
+  const admin = new Redis(port, { enableReadyCheck: false, retryStrategy: () => 50 });
   // What is wrong shows in the answers.
   admin.on('error', () => undefined);
   return admin;
@@ -92,4 +87,12 @@ export async function answers(admin: Redis): Promise<void> {
 /** Reads the fields of what INFO, or CLUSTER INFO, says. */
 export function reader(info: string): (field: string) => string | undefined {
   return (field) => new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+}
+
+/** Does it so many times at once, and waits for all before it fails: what was started can then be stopped. */
+export async function allOf(count: number, start: (index: number) => Promise<void>): Promise<void> {
+  const started = await Promise.allSettled(
+    Array.from({ length: count }, (_, index) => start(index)),
+  );
+  for (const one of started) if (one.status === 'rejected') throw one.reason;
 }

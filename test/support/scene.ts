@@ -23,6 +23,11 @@ export class Scene {
     return server;
   }
 
+  /** Ends something else that the spec has started. */
+  also(ending: () => Promise<void> | void): void {
+    this.#endings.push(ending);
+  }
+
   clock(): ClockShim {
     const clock = ClockShim.build();
     this.#endings.push(() => {

@@ -7,6 +7,7 @@ import { Redis } from 'ioredis';
 import {
   type Lock,
   type LockBackend,
+  LockError,
   LockModule,
   type LockOptions,
   LockService,
@@ -74,6 +75,7 @@ const app: INestApplicationContext | undefined = settings.nest
 const service = app?.get(LockService) ?? new LockService(options);
 const resource = new Redis(settings.resource, { lazyConnect: true });
 const locks = new Map<string, Lock>();
+let leaving = false;
 
 async function backendOf(where: Locks): Promise<LockBackend> {
   if ('etcd' in where) return new (await import('nestjs-lock/etcd')).EtcdBackend(where.etcd);
@@ -156,6 +158,36 @@ const methods = {
     };
     await Promise.all(Array.from({ length: callers }, caller));
     return visits;
+  },
+
+  /**
+   * So many callers take the lock over and over until {@link goHome}, stay for `stay` milliseconds,
+   * and bear with all that may happen to it. A visit ends at the last look at which the lock was held.
+   */
+  async visit(key: string, callers: number, stay: number, options: LockOptions): Promise<Visit[]> {
+    const visits: Visit[] = [];
+    const body = async (lock: Lock) => {
+      const enter = now();
+      let leave = enter;
+      while (now() < enter + stay && lock.held) {
+        leave = now();
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      visits.push({ key, token: lock.fencingToken, enter, leave, valid: true });
+    };
+    const caller = async () => {
+      while (!leaving) {
+        await service.withLock(key, options, body).catch((error: unknown) => {
+          if (!(error instanceof LockError)) throw error;
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: callers }, caller));
+    return visits;
+  },
+
+  goHome(): void {
+    leaving = true;
   },
 
   /** Closes what was opened here; then nothing but a leaked handle keeps the process alive. */
