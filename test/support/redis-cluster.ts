@@ -1,6 +1,6 @@
 import { Cluster, type ClusterOptions } from 'ioredis';
 import { eventually } from './eventually.js';
-import { freePort } from './free-port.js';
+import { freePort, onFreePorts } from './free-port.js';
 import { allOf, answers, host, reader, RedisNode } from './redis-nodes.js';
 import { RedisServer } from './redis-server.js';
 
@@ -22,10 +22,12 @@ export class ClusterNode extends RedisNode {
 
   /** @param settings as on the command line */
   static override async start(settings: readonly string[]): Promise<ClusterNode> {
-    const bus = await freePort();
-    // The default, 10000 above the port, may not exist.
-    const ports = ['--cluster-port', String(bus), '--cluster-announce-ip', host];
-    return new ClusterNode(await RedisServer.start([...settings, ...ports]), bus);
+    return onFreePorts(async () => {
+      const bus = await freePort();
+      // The default, 10000 above the port, may not exist.
+      const ports = ['--cluster-port', String(bus), '--cluster-announce-ip', host];
+      return new ClusterNode(await RedisServer.start([...settings, ...ports]), bus);
+    });
   }
 
   cluster(...args: (string | number)[]): Promise<unknown> {

@@ -27,7 +27,8 @@ export class RedisProcess {
         if (log.includes(ready)) resolve();
       });
       child.once('error', reject);
-      child.once('exit', (code) => {
+      // With all that it has said.
+      child.once('close', (code) => {
         reject(new Error(`redis-server ended with ${String(code)}: ${log}`));
       });
     });

@@ -11,22 +11,25 @@ const REDIS_NODES = 3;
 const QUORUM = 2;
 
 /**
- * After how many milliseconds each sentinel takes the master for dead. One comes late: three that
- * stand for election at once all vote for themselves, and the next try is seconds away.
+ * After how many milliseconds each sentinel takes the master for dead: several pings, or a busy
+ * machine causes failovers that nobody asked for. One comes late: three that stand for election at
+ * once all vote for themselves, and the next try is seconds away.
  */
-const DOWN_AFTER = [500, 500, 900] as const;
+const DOWN_AFTER = [800, 800, 1_200] as const;
 
 /**
  * What is meant for machines far apart, in milliseconds: a test cannot wait for it. An old master
  * that comes back is demoted after four times the publish period: long enough to do harm before.
+ * Replicas are eligible while INFO of them is younger than five times the ping period.
  */
 const PACE = {
   'INFO-PERIOD': 500,
+  'PING-PERIOD': 300,
   'ASK-PERIOD': 100,
   'PUBLISH-PERIOD': 500,
   'ELECTION-TIMEOUT': 1_000,
   'TILT-PERIOD': 1_000,
-  'MIN-LINK-RECONNECT-PERIOD': 500,
+  'MIN-LINK-RECONNECT-PERIOD': 100,
 };
 
 /** A real master with two replicas, without persistence, and three sentinels that watch over them. */
@@ -162,7 +165,7 @@ export class RedisSentinels {
       this.#sentinels.push(sentinel);
       await sentinel.watch(this.name, master.port, {
         'down-after-milliseconds': DOWN_AFTER[index] ?? 0,
-        'failover-timeout': 1_000,
+        'failover-timeout': 1_500,
         'parallel-syncs': replicas.length,
       });
     });

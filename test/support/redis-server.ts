@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from './free-port.js';
+import { freePort, onFreePorts } from './free-port.js';
 import { RedisProcess } from './redis-process.js';
 
 /**
@@ -41,14 +41,16 @@ export class RedisServer {
       if (settings.length > 0) server.#mustBeOurs();
       return server;
     }
-    const server = new RedisServer(await freePort(), folder, settings, environment);
     try {
-      await server.launch();
+      return await onFreePorts(async () => {
+        const server = new RedisServer(await freePort(), folder, settings, environment);
+        await server.launch();
+        return server;
+      });
     } catch (error) {
-      await server.stop();
+      await rm(folder, { recursive: true, force: true });
       throw error;
     }
-    return server;
   }
 
   get url(): string {
