@@ -36,7 +36,7 @@ describe('a queue full of dead waiters', () => {
   async function bury(key: string, count = DEAD): Promise<void> {
     const pipeline = redis.pipeline();
     for (let dead = 0; dead < count; dead++) {
-      const address = `counted ${view.keyspace.channel}`;
+      const address = `ordinary ${view.keyspace.channel}`;
       const request = [`dead-${dead}:1`, 30_000, 0, 1, address, LIVENESS, ''];
       pipeline.evalsha(scripts.acquire.sha, 5, ...view.keyspace.of(key), ...request);
     }

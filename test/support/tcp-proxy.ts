@@ -154,7 +154,7 @@ class ProxyLink implements Link {
     from.setNoDelay();
     from.on('error', () => undefined);
     from.on('data', (chunk: Buffer) => {
-      if (direction === 'requests' && /\bsubscribe\b/i.test(chunk.toString('latin1'))) {
+      if (direction === 'requests' && /\bs?subscribe\b/i.test(chunk.toString('latin1'))) {
         this.subscribed = true;
       }
       const { drop, delay } = this.flow(direction);

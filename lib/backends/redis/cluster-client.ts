@@ -6,11 +6,10 @@ export interface ClusterClient extends RedisClient {
   /** By slot the nodes that have it, master first, each as `host:port`. */
   readonly slots: readonly (readonly string[] | undefined)[];
   nodes(role: 'master'): readonly ClusterNode[];
-  refreshSlotsCache(): void;
-  cluster(command: 'KEYSLOT', key: string): Promise<unknown>;
+  refreshSlotsCache(done: (error?: Error) => void): void;
 }
 
-export interface ClusterNode {
+export interface ClusterNode extends Pick<RedisClient, 'eval' | 'evalsha'> {
   readonly options: { readonly host?: string | undefined; readonly port?: number | undefined };
   duplicate(override: object): unknown;
 }
@@ -34,20 +33,22 @@ export function openCluster(target: ClusterTarget, silence: number): ClusterClie
     enableAutoPipelining: false,
     keyPrefix: '',
     scaleReads: 'master',
-    // Redirections are followed at once; for all else those retry who know what a request means.
-    maxRedirections: 6,
-    retryDelayOnMoved: 0,
+    // A Cluster that cannot serve says so to who asks.
+    enableReadyCheck: false,
+    // Nothing is sent again but by those who know what it means.
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
-    retryDelayOnTryAgain: 30,
     shardedSubscribers: false,
+    // A node that is gone is not waited for: another one says where its slots are now.
+    clusterNodeRetryStrategy: null,
     clusterRetryStrategy: (times: number) =>
       Math.min(50 * times, 1_000) * (0.5 + Math.random() / 2),
   } satisfies ClusterOptions;
-  // A node that is gone is not waited for: another one says where its slots are now.
   const redisOptions = { ...ownOptions(silence), retryStrategy: null };
   if ('client' in target) {
-    return duplicated(target.client, [], { ...own, redisOptions }) as ClusterClient;
+    // ioredis 5 would forget the user's.
+    const theirs = { ...target.client.options.redisOptions, ...redisOptions };
+    return duplicated(target.client, [], { ...own, redisOptions: theirs }) as ClusterClient;
   }
   const [first = ''] = target.cluster;
   const { protocol, username, password } = new URL(first);

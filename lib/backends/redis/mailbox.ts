@@ -6,8 +6,11 @@ import { isPassing } from './redis-errors.js';
 /** Who listens on a channel. */
 export interface Listener {
   hear(message: string): void;
-  /** From now on it hears; what was published before, it may have missed. */
-  listening(): void;
+  /**
+   * From now on it hears; what was published before, it may have missed.
+   * @param elsewhere whether it is another server, with another clock, that it hears
+   */
+  listening(elsewhere: boolean): void;
 }
 
 /** Where the messages to this process arrive. */
@@ -22,15 +25,12 @@ export interface Mailbox {
   close(): void;
 }
 
-/**
- * `counted`: by PUBLISH, which says how many heard it. `sharded`: by SPUBLISH, which does as well.
- * `broadcast`: by PUBLISH on a Cluster, which does not count those who listen at another node.
- */
-export type Delivery = 'counted' | 'sharded' | 'broadcast';
+/** `ordinary`: by PUBLISH; `sharded`: by SPUBLISH. Both tell how many heard it at that server. */
+export type Delivery = 'ordinary' | 'sharded';
 
 /** A mailbox on one connection of its own. */
 export class SubscriberMailbox implements Mailbox {
-  readonly delivery = 'counted';
+  readonly delivery = 'ordinary';
   readonly #listeners = new Map<string, Listener>();
   #closed = false;
 
@@ -86,6 +86,6 @@ export class SubscriberMailbox implements Mailbox {
       );
       return;
     }
-    this.#listeners.get(channel)?.listening();
+    this.#listeners.get(channel)?.listening(false);
   }
 }

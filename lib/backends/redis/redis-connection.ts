@@ -15,7 +15,7 @@ import { RedisBucket } from './redis-bucket.js';
 import type { RedisClient } from './redis-client.js';
 import { RedisStore } from './redis-store.js';
 import { ReplicaWitness } from './replica-witness.js';
-import { ScriptRunner } from './script-runner.js';
+import { ScriptRunner, type ScriptServer } from './script-runner.js';
 import { scripts, type ScriptName } from './scripts.js';
 import { checkServer } from './server-check.js';
 
@@ -45,14 +45,14 @@ export class RedisConnection implements BackendConnection {
     private readonly commands: RedisClient,
     private readonly mailbox: Mailbox,
     private readonly settings: RedisSettings,
-    reconnect?: () => void,
+    server?: ScriptServer,
   ) {
     const { failoverGrace, keyPrefix, longestTtl, namespace, patience, replicas, spread } =
       settings;
     const warn = (message: string) => {
       if (!this.#closed) process.warn(message);
     };
-    const runner = new ScriptRunner(commands, scripts, patience, reconnect);
+    const runner = new ScriptRunner(commands, scripts, patience, server);
     this.#runner = runner;
     if (failoverGrace !== undefined) {
       const keyspace = new Keyspace(keyPrefix, namespace);
@@ -74,7 +74,7 @@ export class RedisConnection implements BackendConnection {
       for (const { store } of this.#buckets.values()) store.forget();
     });
     commands.once('ready', () => {
-      void checkServer(commands, runner, new Keyspace(keyPrefix, namespace)).then((warnings) => {
+      void this.#check(new Keyspace(keyPrefix, namespace)).then((warnings) => {
         warnings.forEach(warn);
       });
     });
@@ -133,6 +133,12 @@ export class RedisConnection implements BackendConnection {
     this.#runner.close();
     this.commands.disconnect();
     this.mailbox.close();
+  }
+
+  async #check(keyspace: Keyspace): Promise<string[]> {
+    // When it cannot be known how messages are delivered, that shows elsewhere.
+    await this.mailbox.opened().catch(() => undefined);
+    return checkServer(this.commands, this.#runner, keyspace, this.mailbox.delivery);
   }
 
   #bucketOf(key: string): RedisBucket {

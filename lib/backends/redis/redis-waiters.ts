@@ -54,7 +54,8 @@ export class RedisWaiters {
       hear: (message) => {
         this.#hear(message);
       },
-      listening: () => {
+      listening: (elsewhere) => {
+        if (elsewhere) context.store.forget();
         // What was published while nobody listened is found by looking.
         this.#nextBeat = Deadline.in(0);
         this.#plan();

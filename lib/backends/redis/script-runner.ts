@@ -7,6 +7,12 @@ import type { Scripts } from './scripts.js';
 /** The longest pause before a failed request is sent again, in milliseconds. */
 const LONGEST_PAUSE = 250;
 
+/** Where scripts are sent to. */
+export interface ScriptServer extends Pick<RedisClient, 'eval' | 'evalsha'> {
+  /** To be told when it is silent, or is not the one to ask: only a new connection tells more. */
+  reconnect(): void;
+}
+
 /** The one place where requests are sent to Redis. */
 export class ScriptRunner<Name extends string> {
   #trouble: Error | undefined;
@@ -20,10 +26,7 @@ export class ScriptRunner<Name extends string> {
     private readonly scripts: Scripts<Name>,
     /** How long to wait for a reply, in milliseconds. */
     readonly patience: number,
-    /** When the server is silent, or is not the one to ask: only a new connection tells more. */
-    private readonly reconnect = () => {
-      client.disconnect(true);
-    },
+    private readonly server: ScriptServer = serverOf(client),
   ) {
     client.on('ready', () => {
       this.#trouble = undefined;
@@ -32,8 +35,10 @@ export class ScriptRunner<Name extends string> {
     client.on('end', () => {
       for (const tell of this.#waiting) tell(false);
     });
-    client.on('error', (error: Error) => {
-      this.#trouble = error;
+    client.on('error', (error: Error & { lastNodeError?: Error }) => {
+      // Of a Cluster the last node that was asked says more than that all were asked in vain.
+      const cause = error.lastNodeError ?? error;
+      this.#trouble = isPassing(cause) ? cause : toBackendError(cause);
       // A refused SELECT does not close the connection: it would work on, in another database.
       if (isReply(error)) this.#refusal = error;
     });
@@ -82,7 +87,7 @@ export class ScriptRunner<Name extends string> {
       return reply;
     } catch (error) {
       this.#trouble = isPassing(error) ? (error as Error) : undefined;
-      if (/\bREADONLY\b/.test(String(error))) this.reconnect();
+      if (/\bREADONLY\b/.test(String(error))) this.server.reconnect();
       throw error;
     }
   }
@@ -107,10 +112,10 @@ export class ScriptRunner<Name extends string> {
   ): Promise<unknown> {
     const { sha, source } = this.scripts[name];
     try {
-      return await this.client.evalsha(sha, keys.length, ...keys, ...args);
+      return await this.server.evalsha(sha, keys.length, ...keys, ...args);
     } catch (error) {
       if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
-      return await this.client.eval(source, keys.length, ...keys, ...args);
+      return await this.server.eval(source, keys.length, ...keys, ...args);
     }
   }
 
@@ -121,9 +126,19 @@ export class ScriptRunner<Name extends string> {
       reply.then((value) => ({ value })),
     );
     if (answer === undefined) {
-      this.reconnect();
+      this.server.reconnect();
       throw new Error(`no reply within ${this.patience} ms`);
     }
     return answer.value;
   }
+}
+
+function serverOf(client: RedisClient): ScriptServer {
+  return {
+    evalsha: (...request) => client.evalsha(...request),
+    eval: (...request) => client.eval(...request),
+    reconnect: () => {
+      client.disconnect(true);
+    },
+  };
 }

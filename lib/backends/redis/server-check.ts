@@ -1,4 +1,5 @@
 import type { Keyspace } from './keyspace.js';
+import type { Delivery } from './mailbox.js';
 import type { RedisClient } from './redis-client.js';
 import { isReply } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
@@ -12,10 +13,13 @@ export async function checkServer(
   client: RedisClient,
   runner: ScriptRunner<ScriptName>,
   keyspace: Keyspace,
+  delivery: Delivery,
 ): Promise<string[]> {
   const [settings, rights] = await Promise.all([
     checkSettings(client).catch((error: unknown) => unchecked('INFO', error)),
-    checkRights(runner, keyspace).catch((error: unknown) => unchecked('EVALSHA or EVAL', error)),
+    checkRights(runner, keyspace, delivery).catch((error: unknown) =>
+      unchecked('EVALSHA or EVAL', error),
+    ),
   ]);
   return [...settings, ...rights];
 }
@@ -45,8 +49,10 @@ async function checkSettings(client: RedisClient): Promise<string[]> {
 async function checkRights(
   runner: ScriptRunner<ScriptName>,
   keyspace: Keyspace,
+  delivery: Delivery,
 ): Promise<string[]> {
   const errors = (await runner.run('check', keyspace.check, [
+    delivery,
     `${keyspace.channel}check`,
   ])) as string[];
   return errors.map(

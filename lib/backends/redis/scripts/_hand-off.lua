@@ -25,9 +25,7 @@ end
 -- Grants a free lock to the first waiter that can be told of it: `present`, on whose behalf this
 -- script runs, by the script's own reply; any other by a message to its process. A process that
 -- nobody hears for is passed over but keeps its place, as it may only be reconnecting.
--- `address` is '<delivery> <channel prefix>': 'counted' by PUBLISH, 'sharded' by SPUBLISH,
--- 'broadcast' by PUBLISH when those who hear it at other nodes are not counted: then whoever is told
--- counts as having heard, and the waiters' deadlines alone tell who is dead.
+-- `address` is '<delivery> <channel prefix>': 'ordinary' by PUBLISH, 'sharded' by SPUBLISH.
 -- Returns the waiter and its token, or nil when there is none.
 local function hand_off(lock, queue, deadlines, sequence, address, present)
   drop_dead(queue, deadlines)
@@ -43,7 +41,7 @@ local function hand_off(lock, queue, deadlines, sequence, address, present)
     -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
     if delivery == 'sharded' then heard = redis.pcall('SPUBLISH', channel .. process, message)
     else heard = redis.pcall('PUBLISH', channel .. process, message) end
-    return type(heard) == 'number' and (heard > 0 or delivery == 'broadcast')
+    return type(heard) == 'number' and heard > 0
   end
 
   local function give(waiter, id, life)

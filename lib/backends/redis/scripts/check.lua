@@ -1,14 +1,14 @@
 -- Tries every command that the other scripts use, on keys of its own that are gone at the end.
 --
 -- KEYS  1 a string  2 a sorted set
--- ARGV  1 a channel
+-- ARGV  1 how messages are delivered: 'ordinary' or 'sharded'  2 a channel
 -- Reply the error of each command that failed
 local errors = {}
 local function try(command, ...)
   local reply = redis.pcall(command, ...)
   if type(reply) == 'table' and reply.err then errors[#errors + 1] = command .. ': ' .. reply.err end
 end
-local string_key, set_key, channel = KEYS[1], KEYS[2], ARGV[1]
+local string_key, set_key, delivery, channel = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 try('TIME')
 try('SET', string_key, '1', 'PX', 1000)
 try('SET', string_key, '1', 'GET')
@@ -24,5 +24,5 @@ try('ZRANGE', set_key, 0, 0)
 try('ZRANGEBYSCORE', set_key, 0, 1)
 try('ZREM', set_key, 'member')
 try('DEL', string_key)
-try('PUBLISH', channel, 'check')
+try(delivery == 'sharded' and 'SPUBLISH' or 'PUBLISH', channel, 'check')
 return errors

@@ -1,0 +1,112 @@
+import { LockConfigurationError } from '../../errors/index.js';
+import { shown } from '../../errors/shown.js';
+import { checkIsOptions } from '../../option-checks.js';
+import type { FailoverGrace } from './failover-guard.js';
+import {
+  unwelcomeParameters,
+  type DuplicableRedisClient,
+  type RedisTarget,
+} from './redis-client.js';
+import type { RedisSettings } from './redis-connection.js';
+
+/** The ways to say it; undefined stands for off. */
+const GRACES = new Map<unknown, FailoverGrace | undefined>([
+  ['off', undefined],
+  [false, undefined],
+  ['on', 'on'],
+  [true, 'on'],
+  ['strict', 'strict'],
+]);
+
+export function readFailoverGrace(given: unknown): FailoverGrace | undefined {
+  if (GRACES.has(given)) return GRACES.get(given);
+  throw new LockConfigurationError(
+    `failoverGrace must be 'off', 'on' or 'strict', got ${shown(given)}`,
+  );
+}
+
+export function readReplicas(given: unknown): number {
+  if (Number.isSafeInteger(given) && (given as number) >= 0) return given as number;
+  throw new LockConfigurationError(`replicas must be a whole number from 0, got ${shown(given)}`);
+}
+
+/** What a namespace can be at most, in UTF-16 units. */
+const LONGEST_NAMESPACE = 200;
+
+export function checkNamespace(namespace: unknown): asserts namespace is string {
+  const fits =
+    typeof namespace === 'string' &&
+    /^[^{}\s]+$/.test(namespace) &&
+    namespace.isWellFormed() &&
+    namespace.length <= LONGEST_NAMESPACE;
+  if (!fits) {
+    throw new LockConfigurationError(
+      `namespace must be a string of 1 to ${LONGEST_NAMESPACE} characters without braces and spaces, got ${shown(namespace)}`,
+    );
+  }
+}
+
+/** How each way to say where the server is, is checked. */
+const WAYS: Readonly<Record<string, (value: unknown) => void>> = {
+  url: checkUrl,
+  options: checkIsOptions,
+  client: checkClient,
+  cluster: checkCluster,
+};
+
+export function readTarget(given: Record<string, unknown>): RedisTarget {
+  const named = Object.entries(given).filter(([, value]) => value !== undefined);
+  for (const [option, value] of named) {
+    if (Object.hasOwn(WAYS, option)) continue;
+    throw new LockConfigurationError(
+      `unknown option ${shown(option)} of RedisBackend, got ${/password/i.test(option) ? '***' : shown(value)}`,
+    );
+  }
+  const [way, another] = named;
+  if (way === undefined || another !== undefined) {
+    throw new LockConfigurationError(
+      `RedisBackend needs exactly one of url, options, client and cluster, got ${shown(named.map(([option]) => option))}`,
+    );
+  }
+  const [option, value] = way;
+  WAYS[option]?.(value);
+  return Object.fromEntries([way]) as RedisTarget;
+}
+
+export function checkUrl(url: unknown): void {
+  if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${shown(url)}`);
+  }
+  const [parameter] = unwelcomeParameters(url);
+  if (parameter !== undefined) {
+    throw new LockConfigurationError(`url must not set ${parameter}, got ${shown(url)}`);
+  }
+}
+
+export function checkClient(client: unknown): void {
+  const { duplicate } = (client ?? {}) as Partial<DuplicableRedisClient>;
+  if (typeof duplicate !== 'function') {
+    throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
+  }
+}
+
+function checkCluster(nodes: unknown): void {
+  if (!Array.isArray(nodes) || nodes.length === 0) {
+    throw new LockConfigurationError(`cluster must be a list of URLs, got ${shown(nodes)}`);
+  }
+  nodes.forEach(checkUrl);
+}
+
+/** What one shard knows of itself says nothing of the others. */
+export function refuseOnCluster({ failoverGrace, replicas }: RedisSettings): void {
+  if (failoverGrace !== undefined) {
+    throw new LockConfigurationError(
+      `failoverGrace is for one node and Sentinel, got ${shown(failoverGrace)} on a Cluster`,
+    );
+  }
+  if (replicas > 0) {
+    throw new LockConfigurationError(
+      `replicas is for one node and Sentinel, got ${replicas} on a Cluster`,
+    );
+  }
+}

@@ -1,0 +1,442 @@
+import { Deadline, Instant, pause, within } from '../../clock.js';
+import { isPassing, toBackendError } from '../redis/redis-errors.js';
+import type {
+  Answer,
+  BackendConnection,
+  KeyState,
+  LeaseIdentity,
+  LeaseRenewal,
+  LockRequest,
+} from '../lock-backend.js';
+import { count, failureOf, majority, poll, type Reply } from './poll.js';
+import {
+  LIVENESS,
+  type Memory,
+  type NodeState,
+  type RedlockNode,
+  type Vote,
+} from './redlock-node.js';
+import { RedlockRequest } from './redlock-request.js';
+import { RedlockWaiters } from './redlock-waiters.js';
+
+/** The longest pause before a request that failed is sent again, in milliseconds. */
+const LONGEST_PAUSE = 250;
+
+/** What a round of votes came to. */
+type Outcome = 'won' | 'lost';
+
+/**
+ * One process's locks on a quorum of Redis nodes that know nothing of each other.
+ *
+ * A lock is held by whom a majority voted for. The token is one that a majority has seen, so that the
+ * next majority gives a greater one: each node answers the greater of its last and a proposal; where
+ * they differ the greatest is written back first. (As ABD registers do: Attiya, Bar-Noy and Dolev,
+ * Sharing memory robustly in message-passing systems, JACM 1995.)
+ */
+export class RedlockConnection implements BackendConnection {
+  readonly #nodes: readonly RedlockNode[];
+  readonly #quorum: number;
+  readonly #waiters: RedlockWaiters;
+  readonly #requests = new Map<string, RedlockRequest>();
+  /** The ttl of each lease that is held, by request id. */
+  readonly #held = new Map<string, number>();
+  /** What is still to be taken back at some node, and nobody waits for. */
+  readonly #background = new Set<Promise<void>>();
+  /**
+   * All nodes that can be reached were entered. Before that nothing is asked of any: another process
+   * would take those that were not for nodes that forgot.
+   */
+  readonly #opened: Promise<unknown>;
+  #seen = 0;
+  #closing = false;
+  #closed = false;
+
+  constructor(
+    nodes: (hooks: ConnectionHooks) => readonly RedlockNode[],
+    private readonly patience: number,
+  ) {
+    const made: RedlockNode[] = [];
+    let waiters: RedlockWaiters | undefined;
+    this.#nodes = nodes({
+      memoryOfOthers: (node) => memoryOf(made, node),
+      hear: (message, node) => waiters?.hear(message, node),
+      listening: () => waiters?.listening(),
+    });
+    made.push(...this.#nodes);
+    this.#opened = Promise.all(this.#nodes.map((node) => node.opened()));
+    this.#quorum = Math.floor(this.#nodes.length / 2) + 1;
+    this.#waiters = waiters = new RedlockWaiters({
+      nodes: this.#nodes,
+      quorum: this.#quorum,
+      ask: (request) => {
+        // What comes of it, the request tells.
+        this.#ask(request).catch(() => undefined);
+      },
+    });
+  }
+
+  get trouble(): Error | undefined {
+    const troubles = this.#nodes.flatMap(({ trouble }) => trouble ?? []);
+    const [first] = troubles;
+    const up = this.#nodes.length - troubles.length;
+    if (first === undefined || up >= this.#quorum) return undefined;
+    return new Error(`only ${up} of ${this.#nodes.length} nodes answer: ${first.message}`);
+  }
+
+  acquire(asked: LockRequest): Promise<Answer> {
+    const request = this.#requests.get(asked.id) ?? new RedlockRequest(asked);
+    this.#requests.set(asked.id, request);
+    this.#waiters.add(request);
+    return Promise.race([this.#ask(request), request.granted]);
+  }
+
+  async cancel(asked: LockRequest): Promise<void> {
+    const request = this.#requests.get(asked.id);
+    if (request !== undefined) {
+      request.over = true;
+      this.#forget(request);
+    }
+    this.#held.delete(asked.id);
+    await this.#opened;
+    await this.#withdraw(asked);
+  }
+
+  async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
+    if (leases.length === 0) return [];
+    await this.#opened;
+    const asked = this.#nodes.map((node) => node.renew(leases));
+    const decisions = await poll(asked, (replies, pending) => {
+      const all = leases.map((_, index) => this.#judge(replies, index, pending));
+      return all.every((one) => one !== undefined) ? all : undefined;
+    });
+    const proven = leases.filter((_, index) => decisions[index] === true);
+    asked.forEach((answer, index) => {
+      this.#repair(this.#nodes[index], leases, proven, answer);
+    });
+    return decisions;
+  }
+
+  async release(lease: LeaseIdentity): Promise<boolean> {
+    const ttl = this.#held.get(lease.id);
+    this.#held.delete(lease.id);
+    await this.#opened;
+    const asked = this.#nodes.map((node) => node.leave(lease));
+    const released = await poll(
+      asked,
+      majority<boolean>(this.#quorum, (left) => left),
+    );
+    asked.forEach((answer, index) => {
+      answer.catch(() => {
+        this.#takeBack(this.#nodes[index], lease, ttl ?? 0);
+      });
+    });
+    if (released instanceof Error) throw released;
+    return released;
+  }
+
+  async inspect(key: string): Promise<KeyState> {
+    const patience = Deadline.in(4 * this.patience);
+    return this.#insist(
+      () => this.#look(key),
+      () => patience.passed || this.#closed,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#waiters.close();
+    this.#requests.clear();
+    this.#closing = true;
+    await within(this.patience, Promise.all(this.#background));
+    this.#closed = true;
+    for (const node of this.#nodes) node.close();
+  }
+
+  /** One round at a time; a cause for another one that comes meanwhile is heeded after it. */
+  #ask(request: RedlockRequest): Promise<Answer> {
+    if (request.asking !== undefined) {
+      request.again = true;
+      return request.asking;
+    }
+    request.asking = this.#askAll(request).finally(() => {
+      request.asking = undefined;
+      if (!request.again || request.isSettled()) return;
+      request.again = false;
+      this.#ask(request).catch(() => undefined);
+    });
+    return request.asking;
+  }
+
+  /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
+  async #askAll(request: RedlockRequest): Promise<Answer> {
+    try {
+      return await this.#insist(
+        () => this.#round(request),
+        () => request.isSettled() || this.#closed,
+      );
+    } catch (error) {
+      if (!request.isSettled()) {
+        this.#forget(request);
+        this.#withdrawLater(request.asked);
+        request.refuse(error);
+      }
+      return await request.granted;
+    }
+  }
+
+  async #round(request: RedlockRequest): Promise<Answer> {
+    const { asked } = request;
+    await this.#opened;
+    if (request.isSettled()) throw new Error('settled meanwhile');
+    request.again = false;
+    const before = Instant.now();
+    const proposal = Math.max(this.#seen + 1, Date.now() * 1000);
+    const votes = this.#nodes.map((node) => node.vote(asked, proposal, request.ticket));
+    const { outcome, replies } = await poll(votes, (heard, pending) => {
+      const decided = this.#count(heard, pending);
+      return decided && { outcome: decided, replies: [...heard] };
+    });
+    if (outcome === 'won') {
+      const token = await this.#agree(asked, replies);
+      if (token !== undefined && !request.over) {
+        this.#win(request, token, votes);
+        request.grant({ state: 'granted', token, since: before, ttl: asked.ttl });
+        return await request.granted;
+      }
+    }
+    const places = replies.flatMap((reply) => {
+      return reply?.value?.state === 'waiting' ? [reply.value] : [];
+    });
+    const known = request.ticket;
+    request.ticket = Math.max(known, ...places.map((place) => place.ticket));
+    this.#giveUpVotes(request, votes);
+    if (request.over) await this.#withdraw(asked);
+    if (request.isSettled()) throw new Error('settled meanwhile');
+    if (outcome === 'won') throw new Error('the votes were lost again');
+    if (!asked.queue) return this.#turnAway(request, replies);
+    const voted = count(replies, ({ state }) => state === 'granted');
+    if (places.length + voted < this.#quorum) throw failureOf(replies);
+    // All nodes are to agree on the order: those that gave a smaller ticket are told.
+    const differ = places.some(({ ticket }) => ticket !== request.ticket);
+    if (differ && request.ticket > known) return this.#round(request);
+    const remaining = places.flatMap((place) => place.remaining ?? []);
+    this.#waiters.stand(request, remaining, voted > 0 || this.#holderOf(replies) === undefined);
+    return { state: 'waiting', granted: request.granted };
+  }
+
+  /** Whether enough is known: a majority for us, or that there cannot be one and why. */
+  #count(replies: readonly Reply<Vote>[], pending: number): Outcome | undefined {
+    const granted = count(replies, ({ state }) => state === 'granted');
+    if (granted >= this.#quorum) return 'won';
+    if (pending === 0) return 'lost';
+    if (granted + pending >= this.#quorum) return undefined;
+    const waiting = count(replies, ({ state }) => state === 'waiting');
+    return waiting >= this.#quorum || this.#holderOf(replies) !== undefined ? 'lost' : undefined;
+  }
+
+  /** Who has the lock, or is to get it, by a majority. */
+  #holderOf(replies: readonly Reply<Vote>[]): string | undefined {
+    const holders = replies.flatMap((reply) => {
+      const vote = reply?.value;
+      return vote === undefined || vote.state === 'granted' ? [] : [vote.holder];
+    });
+    return holders.find(
+      (holder) =>
+        holder !== '-' && holders.filter((other) => other === holder).length >= this.#quorum,
+    );
+  }
+
+  /** The token that a majority has seen; written back to one if it must. Undefined when that failed. */
+  async #agree(asked: LockRequest, replies: readonly Reply<Vote>[]): Promise<number | undefined> {
+    const tokens = replies.flatMap((reply) =>
+      reply?.value?.state === 'granted' ? [reply.value.token] : [],
+    );
+    const token = Math.max(...tokens);
+    this.#seen = Math.max(this.#seen, token);
+    if (tokens.filter((one) => one === token).length >= this.#quorum) return token;
+    const confirmed = await poll(
+      this.#nodes.map((node) => node.confirm(asked, token)),
+      majority<boolean>(this.#quorum, (done) => done),
+    );
+    return confirmed === true ? token : undefined;
+  }
+
+  #win(request: RedlockRequest, token: number, votes: readonly Promise<Vote>[]): void {
+    const { asked } = request;
+    this.#forget(request);
+    this.#held.set(asked.id, asked.ttl);
+    votes.forEach((vote, index) => {
+      vote.then(
+        (late) => {
+          // A vote that came late, or was greater than what the others agreed on.
+          const differs = late.state === 'granted' && late.token !== token;
+          const node = this.#nodes[index];
+          if (differs && this.#held.has(asked.id))
+            node?.confirm(asked, token).catch(() => undefined);
+        },
+        () => undefined,
+      );
+    });
+  }
+
+  /** Votes that did not come to a majority would only keep others waiting. */
+  #giveUpVotes(request: RedlockRequest, votes: readonly Promise<Vote>[]): void {
+    votes.forEach((vote, index) => {
+      vote.then(
+        ({ state }) => {
+          if (state !== 'granted' || this.#held.has(request.id)) return;
+          const ticket = request.isSettled() ? 0 : request.ticket;
+          this.#nodes[index]?.leave(request.asked, ticket).catch(() => undefined);
+        },
+        // It may have voted all the same: that is found by the next round, or taken back at the end.
+        () => undefined,
+      );
+    });
+  }
+
+  #turnAway(request: RedlockRequest, replies: readonly Reply<Vote>[]): Answer {
+    if (this.#holderOf(replies) === undefined) throw failureOf(replies);
+    this.#forget(request);
+    this.#withdrawLater(request.asked);
+    return { state: 'busy' };
+  }
+
+  /** What a majority says of a lease; undefined while that may still come about. */
+  #judge(
+    replies: readonly Reply<readonly unknown[]>[],
+    index: number,
+    pending: number,
+  ): boolean | Error | undefined {
+    const yes = count(replies, (node) => node[index] === 'renewed');
+    if (yes >= this.#quorum) return true;
+    const no = count(replies, (node) => node[index] === 'taken' || node[index] === 'missing');
+    if (no >= this.#quorum) return false;
+    return pending === 0 ? failureOf(replies) : undefined;
+  }
+
+  /** A node that has no lease of which a majority was just proven is given it. */
+  #repair(
+    node: RedlockNode | undefined,
+    leases: readonly LeaseRenewal[],
+    proven: readonly LeaseRenewal[],
+    answer: Promise<readonly unknown[]>,
+  ): void {
+    answer.then(
+      (renewed) => {
+        const missing = proven.filter((lease) => {
+          const found = renewed[leases.indexOf(lease)];
+          return found !== 'renewed' && this.#held.has(lease.id);
+        });
+        if (missing.length > 0) node?.renew(missing, true).catch(() => undefined);
+      },
+      () => undefined,
+    );
+  }
+
+  async #look(key: string): Promise<KeyState> {
+    const views = await poll(
+      this.#nodes.map((node) => node.inspect(key)),
+      (replies, pending) => {
+        const seen = replies.flatMap((reply) => reply?.value ?? []);
+        // All of them if possible: a node may be behind.
+        if (pending > 0) return undefined;
+        return seen.length >= this.#quorum ? seen : failureOf(replies);
+      },
+    );
+    if (views instanceof Error) throw views;
+    const waiters = this.#nth(views.map((view) => view.waiters));
+    const leases = views.filter(({ id }) => {
+      return id !== undefined && views.filter((other) => other.id === id).length >= this.#quorum;
+    });
+    if (leases.length === 0) return { holders: [], waiters };
+    const remaining = this.#nth(leases.map((lease) => lease.remaining));
+    return { holders: [{ token: commonToken(leases), remaining }], waiters };
+  }
+
+  /** The greatest number that a majority has reached. */
+  #nth(numbers: readonly number[]): number {
+    return [...numbers].sort((one, other) => other - one)[this.#quorum - 1] ?? 0;
+  }
+
+  #forget(request: RedlockRequest): void {
+    this.#requests.delete(request.id);
+    this.#waiters.forget(request);
+  }
+
+  /** Resolves when every node that can be reached has nothing of it any more. */
+  async #withdraw(asked: LockRequest): Promise<void> {
+    await Promise.all(
+      this.#nodes.map(async (node) => {
+        try {
+          await node.leave(asked);
+        } catch {
+          this.#takeBack(node, asked, asked.ttl);
+        }
+      }),
+    );
+  }
+
+  #withdrawLater(asked: LockRequest): void {
+    this.#withdraw(asked).catch(() => undefined);
+  }
+
+  /** Goes on trying until nothing of it can be left at this node. */
+  #takeBack(node: RedlockNode | undefined, lease: LeaseIdentity, ttl: number): void {
+    if (this.#closed || node === undefined) return;
+    const over = Deadline.in(ttl + LIVENESS);
+    const settled = this.#insist(
+      () => node.leave(lease),
+      () =>
+        over.passed ||
+        this.#closed ||
+        this.#held.has(lease.id) ||
+        // A node that is down is not waited for then.
+        (this.#closing && node.trouble !== undefined),
+    )
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => this.#background.delete(settled));
+    this.#background.add(settled);
+  }
+
+  /** Calls `attempt` until it succeeds, fails for good, or nobody cares any more. */
+  async #insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
+    for (let longest = 20; ; longest = Math.min(2 * longest, LONGEST_PAUSE)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!isPassing(error) || pointless()) throw toBackendError(error);
+      }
+      await pause(longest * Math.random());
+      if (pointless()) throw toBackendError(this.trouble ?? new Error('given up'));
+    }
+  }
+}
+
+/** What a connection does for its nodes. */
+export interface ConnectionHooks {
+  readonly memoryOfOthers: (node: RedlockNode) => Promise<Memory>;
+  readonly hear: (message: string, node: RedlockNode) => void;
+  readonly listening: () => void;
+}
+
+/** What the others remember, as far as they can be reached: waits a moment for them to be connected. */
+async function memoryOf(nodes: readonly RedlockNode[], except: RedlockNode): Promise<Memory> {
+  const others = nodes.filter((node) => node !== except);
+  await Promise.all(others.map((node) => node.reached()));
+  const settled = await Promise.allSettled(others.map((node) => node.memory()));
+  const memories = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  return {
+    exists: memories.some(({ exists }) => exists),
+    longest: Math.max(0, ...memories.map(({ longest }) => longest)),
+  };
+}
+
+/** The token that most nodes have for a lease. */
+function commonToken(leases: readonly NodeState[]): number {
+  const times = (token: number) => leases.filter((lease) => lease.token === token).length;
+  return leases
+    .map(({ token }) => token)
+    .reduce((one, other) => (times(other) > times(one) ? other : one));
+}

@@ -1,0 +1,287 @@
+import { Instant, within } from '../../clock.js';
+import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
+import type { Keyspace } from '../redis/keyspace.js';
+import { SubscriberMailbox } from '../redis/mailbox.js';
+import type { RedisClient } from '../redis/redis-client.js';
+import { ScriptRunner } from '../redis/script-runner.js';
+import { ServerClock } from '../redis/server-clock.js';
+import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
+
+/** How long a waiter lives at a node without a sign of life, in milliseconds. */
+export const LIVENESS = 3_500;
+
+/** What a node answers to who asks for a lock. `holder` has it there, or is the first to get it. */
+export type Vote =
+  | { readonly state: 'granted'; readonly token: number }
+  | {
+      readonly state: 'waiting';
+      readonly remaining: number | undefined;
+      readonly holder: string;
+      readonly ticket: number;
+    }
+  | { readonly state: 'busy'; readonly remaining: number | undefined; readonly holder: string };
+
+type VoteReply =
+  | readonly [state: 'granted', now: number, token: number]
+  | readonly [
+      state: 'waiting' | 'busy',
+      now: number,
+      remaining: number,
+      holder: string,
+      ticket?: number,
+    ]
+  | readonly [state: 'late' | 'stranger', now: number];
+
+/** How a waiter stands at one node. */
+export type Standing =
+  | readonly [state: 'free' | 'dropped', none?: undefined]
+  | readonly [state: 'waiting', remaining: number]
+  | readonly [state: 'failed', error: string];
+
+/** What a node has of a lease that is renewed. */
+export type Renewed = 'renewed' | 'taken' | 'missing' | Error;
+
+export interface NodeState {
+  readonly waiters: number;
+  readonly id: string | undefined;
+  readonly token: number;
+  readonly remaining: number;
+}
+
+/** What all nodes share. */
+export interface NodeContext {
+  readonly processId: string;
+  readonly keyspace: Keyspace;
+  /** How long a node may take for an answer, in milliseconds. */
+  readonly patience: number;
+  /** Whether the other nodes remember this namespace, and the longest ttl that a live lease may have. */
+  readonly memoryOfOthers: (node: RedlockNode) => Promise<Memory>;
+  readonly hear: (message: string, node: RedlockNode) => void;
+  readonly listening: () => void;
+  readonly warn: (message: string) => void;
+}
+
+export interface Memory {
+  readonly exists: boolean;
+  /** Milliseconds. */
+  readonly longest: number;
+}
+
+/**
+ * One of the nodes of a quorum: each call is tried once, and fails at once while the node is not
+ * connected. Its memory is guarded as that of a Redis that fails over (see redis/scripts/_guard.lua):
+ * after it forgot what it granted it has no vote until all of that must have ended.
+ */
+export class RedlockNode {
+  readonly #runner: ScriptRunner<RedlockScript>;
+  readonly #mailbox: SubscriberMailbox;
+  readonly #clock = new ServerClock();
+  /** The run id of the server that was entered on this connection. */
+  #run: string | undefined;
+  #known = '';
+  #longest = 0;
+  #token = 0;
+  #entering: Promise<void> | undefined;
+  /** Whether the first connection came about, or was refused. */
+  readonly #reached: Promise<unknown>;
+
+  constructor(
+    private readonly client: RedisClient,
+    subscriber: RedisClient,
+    private readonly context: NodeContext,
+  ) {
+    const { hear, keyspace, listening, patience, processId, warn } = context;
+    this.#runner = new ScriptRunner(client, redlockScripts, patience);
+    this.#mailbox = new SubscriberMailbox(subscriber, patience, warn);
+    this.#mailbox.listen(keyspace.channel + processId, {
+      hear: (message) => {
+        hear(message, this);
+      },
+      listening,
+    });
+    client.on('ready', () => {
+      this.#run = undefined;
+      this.#clock.forget();
+      // Early, so that the next request need not wait for it.
+      this.#entered().catch(() => undefined);
+    });
+    this.#reached = new Promise<void>((resolve) => {
+      client.once('ready', resolve);
+      client.once('close', resolve);
+    });
+    // What goes wrong shows in the client's events, and it tries again by itself.
+    client.connect().catch(() => undefined);
+  }
+
+  get trouble(): Error | undefined {
+    if (this.client.status === 'ready') return this.#runner.trouble;
+    return this.#runner.trouble ?? new Error('not connected');
+  }
+
+  /** Waits until it is known whether the node can be reached, but not for long. */
+  async reached(): Promise<void> {
+    await within(this.context.patience, this.#reached);
+  }
+
+  /** The same, and until it is entered if it can be. Never rejects. */
+  async opened(): Promise<void> {
+    await this.reached();
+    await this.#entered().catch(() => undefined);
+  }
+
+  async vote(
+    { id, key, ttl, queue }: LockRequest,
+    proposal: number,
+    ticket: number,
+  ): Promise<Vote> {
+    const { keyspace, patience } = this.context;
+    await this.#entered();
+    this.#longest = Math.max(this.#longest, ttl);
+    const voidAfter = this.#clock.timeIn(patience) ?? 0;
+    const before = Instant.now();
+    const reply = (await this.#runner.run('vote', keyspace.of(key), [
+      ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
+      ...[keyspace.channel, LIVENESS, this.#run ?? ''],
+    ])) as VoteReply;
+    this.#clock.learn(before, reply[1]);
+    switch (reply[0]) {
+      case 'granted':
+        return { state: 'granted', token: reply[2] };
+      case 'waiting':
+      case 'busy': {
+        const [state, , left, holder, place] = reply;
+        const remaining = left < 0 ? undefined : left;
+        if (state === 'busy') return { state, remaining, holder };
+        return { state, remaining, holder, ticket: place ?? 0 };
+      }
+      case 'stranger':
+        return this.#isStranger();
+      case 'late':
+        throw new Error('the request reached the node too late');
+    }
+  }
+
+  /** Writes back the token that was agreed on. False when the vote for it is gone. */
+  async confirm({ id, key }: LeaseIdentity, token: number): Promise<boolean> {
+    const { keyspace } = this.context;
+    await this.#entered();
+    const [lock] = keyspace.of(key);
+    return (await this.#runner.run('confirm', [lock, keyspace.sequence], [id, token])) === 1;
+  }
+
+  /** Takes back the vote or the lease, and the place in the queue; or only the vote, for this ticket. */
+  async leave({ id, key }: LeaseIdentity, ticket = 0): Promise<boolean> {
+    const { keyspace } = this.context;
+    await this.#entered();
+    const [lock, queue, deadlines, , guard] = keyspace.of(key);
+    const args = [id, ticket, keyspace.channel, LIVENESS, this.#run ?? ''];
+    return (await this.#runner.run('leave', [lock, queue, deadlines, guard], args)) === 1;
+  }
+
+  async renew(leases: readonly LeaseRenewal[], repair = false): Promise<Renewed[]> {
+    const { keyspace } = this.context;
+    await this.#entered();
+    for (const { ttl, token } of leases) {
+      this.#longest = Math.max(this.#longest, ttl);
+      this.#token = Math.max(this.#token, token);
+    }
+    const answers = (await this.#runner.run(
+      'renew',
+      [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
+      [
+        ...[this.#run ?? '', repair ? 1 : 0],
+        ...leases.flatMap(({ id, token, ttl }) => [id, token, ttl]),
+      ],
+    )) as (number | string)[] | 'stranger';
+    if (answers === 'stranger') return this.#isStranger();
+    return answers.map((answer) => {
+      if (typeof answer === 'string') return new Error(answer);
+      return (['taken', 'renewed', 'missing'] as const)[answer] ?? 'taken';
+    });
+  }
+
+  async beat(requests: readonly LockRequest[]): Promise<Standing[]> {
+    const { keyspace } = this.context;
+    await this.#entered();
+    const seen = (await this.#runner.run(
+      'beat',
+      [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key).slice(0, 3))],
+      [keyspace.channel, LIVENESS, this.#run ?? '', ...requests.map(({ id }) => id)],
+    )) as Standing[] | [['stranger']] | ['stranger'];
+    if (seen[0] === 'stranger') return this.#isStranger();
+    return seen as Standing[];
+  }
+
+  async inspect(key: string): Promise<NodeState> {
+    await this.#entered();
+    const [lock, , deadlines] = this.context.keyspace.of(key);
+    const [waiters, id, token = 0, remaining = 0] = (await this.#runner.run(
+      'inspect',
+      [lock, deadlines],
+      [],
+    )) as [number, string?, number?, number?];
+    return { waiters, id, token, remaining };
+  }
+
+  async memory(): Promise<Memory> {
+    if (this.client.status !== 'ready') throw new Error('not connected');
+    const [exists, longest] = (await this.#runner.run(
+      'memory',
+      [this.context.keyspace.guard],
+      [],
+    )) as [number, number];
+    return { exists: exists === 1, longest };
+  }
+
+  /** Makes sure that it still hears. */
+  probe(): void {
+    this.#mailbox.probe(this.context.keyspace.channel + this.context.processId);
+  }
+
+  close(): void {
+    this.#runner.close();
+    this.client.disconnect();
+    this.#mailbox.close();
+  }
+
+  /** Rejects at once while there is no connection: the other nodes are not to wait for this one. */
+  async #entered(): Promise<void> {
+    if (this.client.status !== 'ready') throw this.trouble ?? new Error('not connected');
+    if (this.#run !== undefined) return;
+    this.#entering ??= this.#enter().finally(() => {
+      this.#entering = undefined;
+    });
+    await this.#entering;
+  }
+
+  async #enter(): Promise<void> {
+    const { keyspace, memoryOfOthers, warn } = this.context;
+    const others = await memoryOfOthers(this);
+    const info = await this.#runner.answered(this.client.info('server'));
+    const run = /^run_id:(\w+)/m.exec(info)?.[1];
+    if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
+    // A node without memory among others that have one was there before, or may have been.
+    const before = Instant.now();
+    const [now, grace, longest, begun] = (await this.#runner.run(
+      'enter',
+      [keyspace.guard, keyspace.sequence],
+      [
+        ...[run, this.#known, others.exists ? 1 : 0],
+        ...[Math.max(this.#longest, others.longest), this.#token],
+      ],
+    )) as [number, number, number, number];
+    this.#clock.learn(before, now);
+    this.#run = this.#known = run;
+    this.#longest = Math.max(this.#longest, longest);
+    if (begun === 1 && grace > 0) {
+      warn(
+        `A Redis node lost its memory: it has no vote for ${grace} ms, until all leases of before are over`,
+      );
+    }
+  }
+
+  #isStranger(): never {
+    this.#run = undefined;
+    throw new Error('the node has lost its memory');
+  }
+}

@@ -1,0 +1,217 @@
+import { Cluster, type ClusterNode as Address, type ClusterOptions, Redis } from 'ioredis';
+import type { LockService } from 'nestjs-lock';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { scripts } from '../../lib/backends/redis/scripts.js';
+import { Cluster as Cluster5 } from '../nest-11/node_modules/ioredis/built/index.js';
+import { ClusterView } from '../support/cluster-view.js';
+import { eventually } from '../support/eventually.js';
+import { entered, machineTime } from '../support/history.js';
+import { RedisCluster } from '../support/redis-cluster.js';
+import { host } from '../support/redis-nodes.js';
+import { subscriberLink, TcpProxy } from '../support/tcp-proxy.js';
+import { openService, useEverything, warnings } from '../support/two-processes.js';
+
+/** What a waiter that nobody tells waits for, in milliseconds. */
+const HEARTBEAT = 1_000;
+
+/** How long a waiter lives without a sign of life, and a hand-off without a renewal, in milliseconds. */
+const [LIVENESS, CLAIM] = [3_500, 2_000];
+
+let cluster: RedisCluster;
+let view: ClusterView;
+
+beforeAll(async () => {
+  cluster = await RedisCluster.start();
+  view = new ClusterView(cluster);
+}, 60_000);
+
+afterAll(() => cluster.stop(), 30_000);
+
+const nodes = () => cluster.nodes.map(({ port }) => ({ host, port }));
+
+/** A client for RedisBackend whose Cluster says that it is older than sharded channels. */
+const oldCluster = {
+  isCluster: true,
+  options: {},
+  duplicate: (_: Address[], own: ClusterOptions) => {
+    const copy = new Cluster(nodes(), own);
+    const info = copy.info.bind(copy) as (section: string) => Promise<string>;
+    return Object.assign(copy, {
+      info: async (section: string) => {
+        return (await info(section)).replace(/redis_version:\S+/, 'redis_version:6.2.14');
+      },
+    });
+  },
+};
+
+const oldBackend = () => new RedisBackend({ client: oldCluster });
+
+/** The channels of one kind at all nodes. */
+async function channels(kind: 'CHANNELS' | 'SHARDCHANNELS'): Promise<string[]> {
+  const lists = cluster.nodes.map(({ admin }) => admin.call('PUBSUB', kind));
+  return ((await Promise.all(lists)) as string[][]).flat();
+}
+
+/** Waits until a process listens for the key where its slot is: no longer than for a heartbeat and a look or two. */
+async function listening(key: string): Promise<void> {
+  const listens = async () => {
+    const { admin } = await view.masterOf(key);
+    const pattern = `${view.keyspaceOf(key).channel}*`;
+    const kinds = ['CHANNELS', 'SHARDCHANNELS'].map((kind) => admin.call('PUBSUB', kind, pattern));
+    return ((await Promise.all(kinds)) as string[][]).flat().length > 0;
+  };
+  await eventually(`somebody listens for ${key}`, listens, 3 * HEARTBEAT);
+}
+
+/** As if a process had queued and died: nobody refreshes it. */
+async function bury(key: string, id: string): Promise<void> {
+  const { admin } = await view.masterOf(key);
+  const keyspace = view.keyspaceOf(key);
+  const request = [id, 30_000, 0, 1, `ordinary ${keyspace.channel}`, LIVENESS, ''];
+  await admin.eval(scripts.acquire.source, 5, ...keyspace.of(key), ...request);
+}
+
+/** How long it takes, from the release on, until a waiter of another process has the lock. */
+async function handOff(key: string, from: LockService, to: LockService): Promise<number> {
+  const lock = await from.acquire(key);
+  const granted = entered(to.acquire(key));
+  await view.queued(key, 1);
+  const released = machineTime();
+  await lock.release();
+  const next = await granted;
+  await next.lock.release();
+  return next.at - released;
+}
+
+/** Gives the slot of a key to another master. */
+async function move(key: string): Promise<void> {
+  const from = await view.masterOf(key);
+  const to = (await cluster.masters()).find((master) => master !== from);
+  await cluster.moveSlot(view.slotOf(key), to!);
+}
+
+describe('on a Cluster without sharded channels', () => {
+  it('grants are told on ordinary ones', async () => {
+    const keys = Array.from({ length: 6 }, (_, n) => `key:${n}`);
+    for (const key of keys) await useEverything(oldBackend(), oldBackend(), key);
+    expect(warnings).toEqual([]);
+    expect(await channels('SHARDCHANNELS')).toEqual([]);
+    expect(await channels('CHANNELS')).toHaveLength(2 * keys.length);
+  });
+
+  it('waiters that have died are passed over at once', async () => {
+    const key = 'dead';
+    const [holder, next] = [openService(oldBackend()), openService(oldBackend())];
+    const lock = await holder.acquire(key);
+    for (let n = 0; n < 50; n++) await bury(key, `dead-${n}:1`);
+    const granted = entered(next.acquire(key));
+    await view.queued(key, 51);
+    await listening(key);
+    const released = machineTime();
+    await lock.release();
+    const { at, token } = await granted;
+    expect(at - released).toBeLessThan(HEARTBEAT / 2);
+    expect(token).toBeGreaterThan(lock.fencingToken);
+  });
+
+  it('one that died unseen costs its claim, and nothing when it counts as dead', async () => {
+    const key = 'unseen';
+    const [holder, next] = [openService(oldBackend()), openService(oldBackend())];
+    const lock = await holder.acquire(key);
+    // Its connection still takes messages, as that of a frozen process does.
+    const { admin, url } = await view.masterOf(key);
+    const deaf = new Redis(url);
+    await deaf.subscribe(`${view.keyspaceOf(key).channel}unseen`);
+    await bury(key, 'unseen:1');
+    const granted = entered(next.acquire(key));
+    await view.queued(key, 2);
+    let released = machineTime();
+    await lock.release();
+    const second = await granted;
+    expect(second.at - released).toBeGreaterThan(CLAIM - 100);
+    expect(second.at - released).toBeLessThan(CLAIM + HEARTBEAT);
+
+    await bury(key, 'unseen:2');
+    const [, , deadlines] = view.keyspaceOf(key).of(key);
+    const third = entered(holder.acquire(key));
+    await view.queued(key, 2);
+    await eventually(
+      'it counts as dead',
+      async () => {
+        const [micros] = (await admin.time()).map(Number);
+        return (await admin.zcount(deadlines, '-inf', micros! * 1_000)) === 1;
+      },
+      2 * LIVENESS,
+    );
+    released = machineTime();
+    await second.lock.release();
+    expect((await third).at - released).toBeLessThan(HEARTBEAT / 2);
+    deaf.disconnect();
+  }, 20_000);
+});
+
+describe.each([
+  ['sharded channels', () => new RedisBackend({ cluster: cluster.urls })],
+  ['ordinary channels', oldBackend],
+  [
+    'sharded channels by ioredis 5',
+    () => {
+      const client = new Cluster5(nodes(), { lazyConnect: true });
+      return new RedisBackend({ client });
+    },
+  ],
+])('%s', (_, backend) => {
+  it('follow their slot to another master', async () => {
+    const [from, to] = [openService(backend()), openService(backend())];
+    const took = [];
+    for (const key of ['moved:1', 'moved:2', 'moved:3']) {
+      const lock = await from.acquire(key);
+      const granted = entered(to.acquire(key));
+      await view.queued(key, 1);
+      await listening(key);
+      await move(key);
+      await listening(key);
+      const released = machineTime();
+      await lock.release();
+      const next = await granted;
+      took.push(next.at - released);
+      await next.lock.release();
+      await move(key);
+      took.push(await handOff(key, to, from));
+      took.push(await handOff(key, from, to));
+    }
+    expect(took.filter((ms) => ms > HEARTBEAT / 2)).toEqual([]);
+    expect(warnings).toEqual([]);
+  }, 30_000);
+});
+
+it('a connection that hears nothing any more is made anew', async () => {
+  const key = 'silent death';
+  const proxies = await Promise.all(cluster.nodes.map(({ port }) => TcpProxy.start(port)));
+  const address = (proxy: TcpProxy) => ({ host, port: Number(new URL(proxy.url).port) });
+  const natMap = Object.fromEntries(
+    cluster.nodes.map(({ port }, index) => [`${host}:${port}`, address(proxies[index]!)]),
+  );
+  const client = new Cluster(proxies.map(address), { natMap, lazyConnect: true });
+  const holder = openService(new RedisBackend({ cluster: cluster.urls }));
+  const waiter = openService(new RedisBackend({ client, commandTimeout: 500 }));
+  const lock = await holder.acquire(key);
+  const granted = entered(waiter.acquire(key, { wait: 20_000 }));
+  await view.queued(key, 1);
+  await listening(key);
+
+  const proxy = proxies[cluster.nodes.indexOf(await view.masterOf(key))]!;
+  const present = proxy.present();
+  proxy.drop('replies', (link) => subscriberLink(link) && present(link));
+  await eventually(
+    'another one listens',
+    () => proxy.count((link) => subscriberLink(link) && !present(link)) === 1,
+    // It has to show that it hears after five heartbeats.
+    7 * HEARTBEAT,
+  );
+  await listening(key);
+  const released = machineTime();
+  await lock.release();
+  expect((await granted).at - released).toBeLessThan(HEARTBEAT / 2);
+  await Promise.all(proxies.map((one) => one.stop()));
+}, 20_000);

@@ -1,0 +1,191 @@
+import type { Lock, LockModuleOptions, LockService } from 'nestjs-lock';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { slotOf } from '../../lib/backends/redis/cluster-slot.js';
+import { BUCKETS, bucketOf } from '../../lib/backends/redis/keyspace.js';
+import { ClusterView } from '../support/cluster-view.js';
+import { eventually } from '../support/eventually.js';
+import { machineTime } from '../support/history.js';
+import { RedisCluster } from '../support/redis-cluster.js';
+import { openService } from '../support/two-processes.js';
+
+/** What clients of ours send; INFO counts what the scripts call too. */
+const SENT =
+  /^cmdstat_(eval|evalsha|subscribe|ssubscribe|cluster\|\w+|asking|readonly):calls=(\d+)/gm;
+
+let cluster: RedisCluster;
+let view: ClusterView;
+
+beforeAll(async () => {
+  cluster = await RedisCluster.start();
+  view = new ClusterView(cluster);
+}, 60_000);
+
+afterAll(() => cluster.stop(), 30_000);
+
+const open = (options?: LockModuleOptions) =>
+  openService(new RedisBackend({ cluster: cluster.urls }), options);
+
+/** How many commands of each kind clients send to all nodes while this runs. */
+async function commandsOf(work: () => Promise<unknown>): Promise<Record<string, number>> {
+  const masters = await cluster.masters();
+  await Promise.all(masters.map(({ admin }) => admin.config('RESETSTAT')));
+  await work();
+  const counts: Record<string, number> = {};
+  for (const { admin } of masters) {
+    for (const [, command, calls] of (await admin.info('commandstats')).matchAll(SENT)) {
+      counts[command!] = (counts[command!] ?? 0) + Number(calls);
+    }
+  }
+  return counts;
+}
+
+/** So many keys, each in a bucket of its own. */
+function keysOfBuckets(count: number): string[] {
+  const found = new Map<number, string>();
+  for (let n = 0; found.size < count; n++) found.set(bucketOf(`key:${n}`), `key:${n}`);
+  return [...found.values()];
+}
+
+/** Has done what is done once for each bucket: its clock is known, its channel subscribed. */
+async function warm(service: LockService, keys: readonly string[]): Promise<void> {
+  await Promise.all(keys.map((key) => service.withLock(key, () => Promise.resolve())));
+  await eventually('all listen', async () => {
+    return (await channels()).length >= new Set(keys.map(bucketOf)).size;
+  });
+}
+
+async function channels(): Promise<string[]> {
+  const masters = await cluster.masters();
+  const lists = masters.map(({ admin }) => admin.call('PUBSUB', 'SHARDCHANNELS'));
+  return ((await Promise.all(lists)) as string[][]).flat();
+}
+
+/** The connections of one kind to each node, but for those of the test. */
+async function connections(type: 'normal' | 'pubsub'): Promise<string[][]> {
+  return Promise.all(
+    cluster.nodes.map(async ({ admin }) => {
+      const mine = `id=${String(await admin.call('CLIENT', 'ID'))} `;
+      const list = String(await admin.call('CLIENT', 'LIST', 'TYPE', type));
+      return list.split('\n').filter((line) => line !== '' && !line.startsWith(mine));
+    }),
+  );
+}
+
+/** What keeps this process from exiting. */
+function resources(): string[] {
+  return process.getActiveResourcesInfo();
+}
+
+it('finds the slot of a name as the server does', async () => {
+  const names = ['', 'a', '{a}b', 'x{a}b', '{}a', '{a', '}{a}', '{{a}}', 'Schlüssel', '{鍵}🔑'];
+  for (const name of names)
+    expect([name, slotOf(name)]).toEqual([name, await cluster.slotOf(name)]);
+});
+
+describe('cost', () => {
+  it('an uncontended lock costs one command, and its release another', async () => {
+    const service = open();
+    const keys = keysOfBuckets(50);
+    await warm(service, keys);
+    const locks: Lock[] = [];
+    const acquiring = await commandsOf(async () => {
+      for (const key of keys) locks.push(await service.acquire(key));
+    });
+    const releasing = await commandsOf(() => Promise.all(locks.map((lock) => lock.release())));
+    expect([acquiring, releasing]).toEqual([{ evalsha: 50 }, { evalsha: 50 }]);
+  });
+
+  it('waiters of many buckets cost at most one command a second for each', async () => {
+    const [holder, waiting] = [open(), open()];
+    const keys = keysOfBuckets(30);
+    await warm(waiting, keys);
+    const locks = await Promise.all(keys.map((key) => holder.acquire(key)));
+    const given = Promise.all(
+      keys.flatMap((key) => [1, 2].map(() => waiting.withLock(key, () => Promise.resolve()))),
+    );
+    for (const key of keys) await view.queued(key, 1);
+    const start = machineTime();
+    const {
+      evalsha,
+      eval: learning = 0,
+      ...others
+    } = await commandsOf(() => eventually('3 s', () => machineTime() > start + 3_000));
+    const seconds = (machineTime() - start) / 1_000;
+    expect(others).toEqual({});
+    // No node knew the script before; not one asks a second time.
+    expect(learning).toBeLessThanOrEqual(keys.length);
+    expect(evalsha).toBeGreaterThan(keys.length);
+    expect(evalsha).toBeLessThanOrEqual(keys.length * Math.ceil(seconds));
+    await Promise.all(locks.map((lock) => lock.release()));
+    await given;
+  });
+});
+
+it('opens one connection to each node for commands, and one to each shard to listen on', async () => {
+  const before = resources().length;
+  const services = [open(), open(), open()];
+  const keys = keysOfBuckets(BUCKETS);
+  for (const service of services) await warm(service, keys);
+  await eventually('all listen', async () => {
+    return (await channels()).length === services.length * BUCKETS;
+  });
+  const masters = await cluster.masters();
+  const each = cluster.nodes.map((node) => (masters.includes(node) ? services.length : 0));
+  expect((await connections('pubsub')).map(({ length }) => length)).toEqual(each);
+  // ioredis opens one to a replica as well, where it learns that it is one.
+  const most = Math.max(...(await connections('normal')).map(({ length }) => length));
+  expect(most).toBe(services.length);
+
+  await Promise.all(services.map((service) => service.close()));
+  await eventually('no connection', async () => {
+    return [...(await connections('normal')), ...(await connections('pubsub'))].flat().length === 0;
+  });
+  expect(resources().length).toBeLessThanOrEqual(before);
+});
+
+describe('ten thousand keys', () => {
+  const keys = Array.from({ length: 10_000 }, (_, n) => `order:${n}`);
+
+  it('are spread over all shards, and leave nothing but the sequences', async () => {
+    const service = open();
+    let next = 0;
+    const caller = async () => {
+      while (next < keys.length) await service.withLock(keys[next++]!, () => Promise.resolve());
+    };
+    await Promise.all(Array.from({ length: 200 }, caller));
+    const names = await view.names();
+    expect(names.filter((name) => !/^\{nestjs-lock:\d+\}:sequence$/.test(name))).toEqual([]);
+    expect(names.length).toBeLessThanOrEqual(BUCKETS);
+    for (const { admin } of await cluster.masters()) {
+      expect(await admin.dbsize()).toBeGreaterThan(BUCKETS / 4);
+    }
+  }, 30_000);
+
+  it('are held at once, and renewed together', async () => {
+    const service = open();
+    const ttl = 3_000;
+    const locks: Lock[] = [];
+    for (let first = 0; first < keys.length; first += 500) {
+      const some = keys.slice(first, first + 500).map((key) => service.acquire(key, { ttl }));
+      locks.push(...(await Promise.all(some)));
+    }
+    for (const { admin } of await cluster.masters()) {
+      expect(await admin.dbsize()).toBeGreaterThan(keys.length / 4);
+    }
+    const start = machineTime();
+    const { evalsha, ...others } = await commandsOf(() =>
+      eventually('2 ttl', () => machineTime() > start + 2 * ttl, 3 * ttl),
+    );
+    const rounds = (machineTime() - start) / (ttl / 3);
+    expect(Object.keys(others).filter((command) => command !== 'eval')).toEqual([]);
+    // Less than one command for two leases, though they lie in all buckets.
+    expect(evalsha).toBeLessThan((rounds * locks.length) / 2);
+    expect(locks.filter(({ held }) => !held)).toEqual([]);
+    let next = 0;
+    const caller = async () => {
+      while (next < locks.length) expect(await locks[next++]!.release()).toBe('released');
+    };
+    await Promise.all(Array.from({ length: 200 }, caller));
+    expect((await view.names()).length).toBeLessThanOrEqual(BUCKETS);
+  }, 60_000);
+});
