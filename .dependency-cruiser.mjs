@@ -57,9 +57,14 @@ export default {
     },
     {
       name: 'backends-are-strangers',
-      comment: 'What two stores share lies beside them in lib/backends.',
+      comment:
+        'What two stores share lies beside them in lib/backends. But a quorum is made of Redis nodes, ' +
+        'and is found behind the same door.',
       severity: 'error',
-      from: { path: '^lib/backends/([^/]+)/' },
+      from: {
+        path: '^lib/backends/([^/]+)/',
+        pathNot: '^lib/backends/(redlock/|redis/index\\.ts$)',
+      },
       to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/$1/' },
     },
     {
@@ -70,11 +75,18 @@ export default {
       to: { path: npm('ioredis') },
     },
     {
+      name: 'etcd3-only-in-its-backend',
+      comment: 'etcd3 is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/backends/etcd/' },
+      to: { path: npm('etcd3') },
+    },
+    {
       name: 'no-optional-peer-behind-the-front-door',
       comment: "Importing 'nestjs-lock' must never load an optional peer, however indirectly.",
       severity: 'error',
       from: { path: '^lib/(testing/)?index\\.ts$' },
-      to: { path: npm('ioredis'), reachable: true },
+      to: { path: npm('(ioredis|etcd3)'), reachable: true },
     },
     {
       name: 'no-undeclared-package',

@@ -45,6 +45,11 @@ export class Deadline {
   }
 }
 
+/** What the wall clock will show in so many milliseconds: for those who want a point in time, as tokens do. */
+export function wallTimeIn(ms: number): number {
+  return Date.now() + ms;
+}
+
 /**
  * Calls back once when the deadline has passed, never before; returns what calls it off.
  * Without `keepAlive` a pending alarm does not keep the process from exiting.

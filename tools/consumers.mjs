@@ -1,8 +1,8 @@
 // `npm run check:consumers`: installs the packed package as its users would, and uses it.
 //
-//   esm    Nest 12, an ES module application, ioredis 6, today's TypeScript
-//   cjs    Nest 11, a CommonJS application, ioredis 5, TypeScript 5.9, old and new module resolution
-//   jest   Nest 11, jest in its default CommonJS mode, and no ioredis at all
+//   esm    Nest 12, an ES module application, ioredis 6, etcd3, today's TypeScript
+//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, TypeScript 5.9, old and new module resolution
+//   jest   Nest 11, jest in its default CommonJS mode, and neither ioredis nor etcd3
 //
 // TypeScript reads our declarations with skipLibCheck off: an optional peer that leaks into those of
 // the root would not compile in `jest`.
@@ -74,8 +74,19 @@ export const lockModule = () => LockModule.forRoot({ backend: new RedisBackend({
 if (typeof RedisBackend !== 'function') throw new Error('no RedisBackend');
 `;
 
+const etcd = `
+import { Etcd3 } from 'etcd3';
+import { LockModule } from 'nestjs-lock';
+import { EtcdBackend } from 'nestjs-lock/etcd';
+
+export const byHosts = () => LockModule.forRoot({ backend: new EtcdBackend({ hosts: 'http://localhost:2379' }) });
+export const byClient = (client: Etcd3) => LockModule.forRoot({ backend: new EtcdBackend({ client }) });
+if (typeof EtcdBackend !== 'function') throw new Error('no EtcdBackend');
+`;
+
 const start = (extension) => `
 import { main } from './application${extension}';
+import './etcd${extension}';
 import './redis${extension}';
 
 main().then(() => process.exit(0), (error: unknown) => { console.error(error); process.exit(1); });
@@ -118,10 +129,11 @@ const nest = (major) => ({
 const consumers = {
   esm: {
     type: 'module',
-    dependencies: { ...nest('^12'), ioredis: '^6', typescript: '~6.0' },
+    dependencies: { ...nest('^12'), etcd3: '^1.1.2', ioredis: '^6', typescript: '~6.0' },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'application.ts': application,
+      'etcd.ts': etcd,
       'redis.ts': redis,
       'start.ts': start('.js'),
       'one-copy.cjs': oneCopy,
@@ -130,11 +142,12 @@ const consumers = {
   },
   cjs: {
     type: 'commonjs',
-    dependencies: { ...nest('^11'), ioredis: '^5', typescript: '~5.9' },
+    dependencies: { ...nest('^11'), etcd3: '^1.1.2', ioredis: '^5', typescript: '~5.9' },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'tsconfig.node10.json': tsconfig({ module: 'commonjs', moduleResolution: 'node10' }),
       'application.ts': application,
+      'etcd.ts': etcd,
       'redis.ts': redis,
       'start.ts': start(''),
       'one-copy.cjs': oneCopy,

@@ -1,11 +1,13 @@
-// The programs that the tests start themselves: a real redis-server, openssl for its TLS, and a C
-// compiler for the shim that moves its clock.
+// The programs that the tests start themselves: a real redis-server, a real etcd and its etcdctl,
+// openssl for their TLS, and a C compiler for the shim that moves a clock.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /** Each with the packages that Debian has it in. */
 const programs = {
   'redis-server': ['redis-server'],
+  etcd: ['etcd-server'],
+  etcdctl: ['etcd-client'],
   openssl: ['openssl'],
   cc: ['gcc', 'libc6-dev'],
 };
@@ -36,13 +38,16 @@ export function ensurePrograms() {
 }
 
 const advice = {
-  debian: 'sudo apt-get update && sudo apt-get install redis-server openssl gcc libc6-dev',
-  alpine: 'apk add redis openssl gcc musl-dev',
-  fedora: 'sudo dnf install redis openssl gcc',
-  arch: 'sudo pacman -S redis openssl gcc',
-  darwin: 'brew install redis openssl && xcode-select --install',
+  debian:
+    'sudo apt-get update && sudo apt-get install redis-server etcd-server etcd-client openssl gcc libc6-dev',
+  alpine:
+    'apk add redis openssl gcc musl-dev && apk add etcd etcd-ctl --repository=https://dl-cdn.alpinelinux.org/alpine/edge/testing',
+  fedora: 'sudo dnf install redis etcd openssl gcc',
+  arch: 'sudo pacman -S redis openssl gcc     (and etcd, from the AUR)',
+  darwin: 'brew install redis etcd openssl && xcode-select --install',
   win32: 'wsl --install     (Redis does not run on Windows itself: run the tests inside WSL)',
-  other: 'redis (7 or newer), openssl and a C compiler, by your package manager',
+  other:
+    'redis (7 or newer), etcd (3.4 or newer), openssl and a C compiler, by your package manager',
 };
 
 // Debian starts a service as soon as it is installed. We want the program only, so we answer
@@ -58,6 +63,7 @@ const aptInstall = `
   apt-get update
   apt-get install -y --no-install-recommends "$@"
   case "$*" in *redis-server*) systemctl disable redis-server || true ;; esac
+  case "$*" in *etcd-server*) systemctl disable etcd || true ;; esac
 `;
 
 function isMissing(program) {

@@ -88,14 +88,14 @@ export class Peer {
     return { id: `${this.id}:${++this.#requests}`, key, ttl, queue };
   }
 
-  ask(request: LockRequest): Promise<Answer> {
-    return soon(`an answer for ${request.key}`, this.connection.acquire(request));
+  ask(request: LockRequest, ms = SOON): Promise<Answer> {
+    return soon(`an answer for ${request.key}`, this.connection.acquire(request), ms);
   }
 
   /** Takes a lock that is free. */
-  async take(key: string, ttl?: number): Promise<Taken> {
+  async take(key: string, ttl?: number, ms?: number): Promise<Taken> {
     const request = this.request(key, ttl);
-    const grant = await this.ask(request);
+    const grant = await this.ask(request, ms);
     assert.ok(grant.state === 'granted', `${key} should be free, but is ${grant.state}`);
     this.#tokens.set(request.id, grant.token);
     return { request, grant };
@@ -127,15 +127,15 @@ export class Peer {
   }
 
   /** Whether a request that does not queue would be refused. Takes nothing. */
-  async findsBusy(key: string): Promise<boolean> {
+  async findsBusy(key: string, ms?: number): Promise<boolean> {
     const request = this.request(key);
-    const { state } = await this.ask(request);
+    const { state } = await this.ask(request, ms);
     if (state === 'granted') await this.connection.release(request);
     return state === 'busy';
   }
 
-  release({ request }: { readonly request: LockRequest }): Promise<boolean> {
-    return soon(`the release of ${request.key}`, this.connection.release(request));
+  release({ request }: { readonly request: LockRequest }, ms = SOON): Promise<boolean> {
+    return soon(`the release of ${request.key}`, this.connection.release(request), ms);
   }
 
   cancel({ request }: { readonly request: LockRequest }): Promise<void> {

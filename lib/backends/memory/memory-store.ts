@@ -1,4 +1,4 @@
-import { alarm, Deadline, Instant } from '../../clock.js';
+import { alarm, Deadline, Instant, wallTimeIn } from '../../clock.js';
 import type {
   Answer,
   Grant,
@@ -116,7 +116,7 @@ export class MemoryStore {
     return holder?.ends.passed ? undefined : holder;
   }
 
-  #grant(entry: Entry, { id, key, ttl }: LockRequest): Grant {
+  #grant(entry: Entry, { id, ttl }: LockRequest): Grant {
     const since = Instant.now();
     if (entry.holder?.id === id) {
       // Asked again, the same request has the same grant; only its life starts anew.
@@ -132,7 +132,7 @@ export class MemoryStore {
   }
 
   #nextToken(): number {
-    this.#lastToken = Math.max(this.#lastToken + 1, Date.now() * 1000);
+    this.#lastToken = Math.max(this.#lastToken + 1, wallTimeIn(0) * 1000);
     return this.#lastToken;
   }
 

@@ -1,4 +1,4 @@
-import { Deadline, Instant, pause, within } from '../../clock.js';
+import { Deadline, Instant, pause, wallTimeIn, within } from '../../clock.js';
 import { isPassing, toBackendError } from '../redis/redis-errors.js';
 import type {
   Answer,
@@ -189,7 +189,7 @@ export class RedlockConnection implements BackendConnection {
     if (request.isSettled()) throw new Error('settled meanwhile');
     request.again = false;
     const before = Instant.now();
-    const proposal = Math.max(this.#seen + 1, Date.now() * 1000);
+    const proposal = Math.max(this.#seen + 1, wallTimeIn(0) * 1000);
     const votes = this.#nodes.map((node) => node.vote(asked, proposal, request.ticket));
     const { outcome, replies } = await poll(votes, (heard, pending) => {
       const decided = this.#count(heard, pending);

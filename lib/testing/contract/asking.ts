@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Instant } from '../../clock.js';
 import type { Chapter } from '../chapter.js';
-import { LONG, soon } from '../patience.js';
+import { A_THOUSAND, LONG, soon } from '../patience.js';
 
 export const asking: Chapter = {
   title: 'asking for a lock',
@@ -83,10 +83,10 @@ export const asking: Chapter = {
     'a thousand locks at once are a thousand locks': async (world) => {
       const [a, b] = [world.process(), world.process()];
       const keys = Array.from({ length: 1_000 }, (_, n) => `k${n}`);
-      const taken = await Promise.all(keys.map((key) => a.take(key)));
-      const busy = await Promise.all(keys.map((key) => b.findsBusy(key)));
+      const taken = await Promise.all(keys.map((key) => a.take(key, LONG, A_THOUSAND)));
+      const busy = await Promise.all(keys.map((key) => b.findsBusy(key, A_THOUSAND)));
       assert.ok(busy.every(Boolean));
-      const released = await Promise.all(taken.map((one) => a.release(one)));
+      const released = await Promise.all(taken.map((one) => a.release(one, A_THOUSAND)));
       assert.ok(released.every(Boolean));
     },
   },

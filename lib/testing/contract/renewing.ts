@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Instant } from '../../clock.js';
 import type { Chapter } from '../chapter.js';
-import { eventually, LONG, SOON } from '../patience.js';
+import { A_THOUSAND, eventually, LONG, SOON } from '../patience.js';
 import type { Peer, World } from '../world.js';
 
 export const renewing: Chapter = {
@@ -67,7 +67,7 @@ export const renewing: Chapter = {
     'a thousand leases are renewed in one call': async (world) => {
       const a = world.process();
       const keys = Array.from({ length: 1_000 }, (_, n) => `k${n}`);
-      const taken = await Promise.all(keys.map((key) => a.take(key)));
+      const taken = await Promise.all(keys.map((key) => a.take(key, LONG, A_THOUSAND)));
       const renewed = await a.renew(taken);
       assert.equal(renewed.length, 1_000);
       assert.ok(renewed.every(Boolean));

@@ -1,0 +1,245 @@
+import type { IKeyValue } from 'etcd3';
+import type { Answer, Grant, LockRequest } from '../lock-backend.js';
+import type { EtcdCalls, Stamp } from './etcd-calls.js';
+import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
+import type { EtcdHoldings, Ownership } from './etcd-holdings.js';
+import { EtcdRequest } from './etcd-request.js';
+import type { EtcdSession } from './etcd-session.js';
+import type { EtcdSessions } from './etcd-sessions.js';
+import { EtcdWaiters } from './etcd-waiters.js';
+import type { EtcdWatch } from './etcd-watch.js';
+import type { EtcdWithdrawals, Withdrawal } from './etcd-withdrawals.js';
+import type { Keyspace } from './keyspace.js';
+import { isGranted, tokenOf } from './member.js';
+import { acquireTxn, readAcquire } from './transactions.js';
+
+export interface EtcdAcquirerContext {
+  readonly calls: EtcdCalls;
+  readonly sessions: EtcdSessions;
+  readonly withdrawals: EtcdWithdrawals;
+  readonly holdings: EtcdHoldings;
+  readonly watch: EtcdWatch;
+  readonly keyspace: Keyspace;
+}
+
+/** The requests of this process, from when they are first asked until they are granted, or over. */
+export class EtcdAcquirer {
+  readonly #calls: EtcdCalls;
+  readonly #sessions: EtcdSessions;
+  readonly #withdrawals: EtcdWithdrawals;
+  readonly #holdings: EtcdHoldings;
+  readonly #waiters: EtcdWaiters;
+  readonly #keyspace: Keyspace;
+  readonly #requests = new Map<string, EtcdRequest>();
+  #names = 0;
+  #closed = false;
+
+  constructor({ calls, sessions, withdrawals, holdings, watch, keyspace }: EtcdAcquirerContext) {
+    this.#calls = calls;
+    this.#sessions = sessions;
+    this.#withdrawals = withdrawals;
+    this.#holdings = holdings;
+    this.#keyspace = keyspace;
+    this.#waiters = new EtcdWaiters({
+      calls,
+      sessions,
+      watch,
+      grant: (request, owned) => this.#grant(request, owned),
+      adopt: (request, own, shown) => this.#adopt(request, own, shown),
+      askAgain: (request) => {
+        // What comes of it, the request tells.
+        this.#ask(request).catch(() => undefined);
+      },
+      turnAway: (request) => {
+        this.#busy(request);
+      },
+      refuse: (request, error) => {
+        this.#refuse(request, error);
+      },
+    });
+  }
+
+  acquire(asked: LockRequest): Promise<Answer> {
+    const request = this.#requests.get(asked.id) ?? new EtcdRequest(asked);
+    this.#requests.set(asked.id, request);
+    return Promise.race([this.#ask(request), request.granted]);
+  }
+
+  /** Ends a request. Answers what has to be withdrawn for it; undefined when there is no such request. */
+  end(id: string): Withdrawal | 'nothing' | undefined {
+    const request = this.#requests.get(id);
+    if (request === undefined) return undefined;
+    request.end();
+    this.#requests.delete(id);
+    return request.place === undefined ? 'nothing' : this.#leftOf(request, request.place.name);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const request of this.#requests.values()) request.end();
+    this.#requests.clear();
+  }
+
+  /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
+  async #ask(request: EtcdRequest): Promise<Answer> {
+    try {
+      return await this.#calls.insist(
+        () => this.#attempt(request),
+        () => request.isSettled() || this.#closed,
+      );
+    } catch (error) {
+      this.#refuse(request, error);
+      return await request.granted;
+    }
+  }
+
+  async #attempt(request: EtcdRequest): Promise<Answer> {
+    const { key, ttl, queue } = request.asked;
+    const session = await this.#sessions.of(ttl);
+    let answer = await this.#attemptOn(session, request, queue && this.#sessions.waiting);
+    if (answer === 'taken' && !queue) {
+      const members = await this.#calls.members(this.#keyspace.queueOf(key));
+      if (members.length > 0) return this.#busy(request);
+      // All that stands there belongs to longer keys: only from within the queue can it be taken.
+    }
+    if (answer === 'taken') {
+      answer = await this.#attemptOn(session, request, await this.#sessions.openWaiting());
+    }
+    if (answer === 'taken') throw new ChangedMeanwhileError('it is gone');
+    return answer.state === 'waiting' && !queue
+      ? Promise.race([request.granted, request.turnedAway])
+      : answer;
+  }
+
+  /**
+   * Sends a try. `taken` when others stand there, perhaps for longer keys, and the request did not
+   * join their queue, which it does on the session `waiting`.
+   */
+  async #attemptOn(
+    session: EtcdSession,
+    request: EtcdRequest,
+    waiting: EtcdSession | undefined | false,
+  ): Promise<Answer | 'taken'> {
+    if (request.isSettled()) throw new ChangedMeanwhileError('settled meanwhile');
+    request.use(session);
+    const place = (request.place ??= this.#placeOf(request.asked, session));
+    const signOfLife = session.fresh();
+    signOfLife.catch(() => undefined);
+    const outcome = await this.#carriedOut(request, session, async () => {
+      const lease = waiting ? waiting.id : undefined;
+      const reply = await this.#calls.txn(acquireTxn(place, session.marker, session.id, lease));
+      return readAcquire(reply, lease !== undefined);
+    });
+    // Whoever settled it saw to what this try did, or made it void.
+    if (request.isSettled()) return request.granted;
+
+    switch (outcome.state) {
+      case 'granted': {
+        const { stamp: shown } = outcome;
+        const { revision } = shown;
+        const member = { created: revision, modified: revision, token: Number(revision) };
+        const alive = await signOfLife;
+        if (!request.isSettled()) this.#grant(request, { ...member, session, alive, shown });
+        return request.granted;
+      }
+      case 'queued': {
+        const { ahead, stamp } = outcome;
+        const known = ahead !== undefined && place.queue.hasMember(ahead.key) ? ahead : undefined;
+        this.#waiters.stand(request, waiting as EtcdSession, stamp.revision, known, stamp);
+        return { state: 'waiting', granted: request.granted };
+      }
+      case 'taken': {
+        const { first } = outcome;
+        const isBusy = first !== undefined && place.queue.hasMember(first.key);
+        return isBusy && !request.asked.queue ? this.#busy(request) : 'taken';
+      }
+      case 'known':
+        session.markerSeen(outcome.marker?.mod_revision);
+        if (outcome.own === undefined) throw new ChangedMeanwhileError('the marker has changed');
+        return this.#adopt(request, outcome.own, outcome.stamp);
+    }
+  }
+
+  /** A try counts as unanswered from when it is sent until the server says what became of it. */
+  async #carriedOut<T>(
+    request: EtcdRequest,
+    session: EtcdSession,
+    send: () => Promise<T>,
+  ): Promise<T> {
+    const attempt = {};
+    request.unanswered.set(attempt, session);
+    try {
+      const outcome = await send();
+      request.unanswered.delete(attempt);
+      return outcome;
+    } catch (error) {
+      if (isRefusal(error)) request.unanswered.delete(attempt);
+      // Whether it is this lease, or that of those who wait, the keepalives tell.
+      if (isLeaseGone(error)) {
+        await Promise.allSettled([session.beat(), this.#sessions.waiting?.beat()]);
+      }
+      throw error;
+    }
+  }
+
+  /** What an earlier try of a request put down. */
+  async #adopt(request: EtcdRequest, own: IKeyValue, shown: Stamp): Promise<Answer> {
+    const { key: name, create_revision: created, mod_revision: modified, lease } = own;
+    const session = this.#sessions.on(lease);
+    if (session === undefined || session.hasEnded()) {
+      const unanswered = new Map<object, EtcdSession>();
+      await this.#withdrawals.attempt({ name, created, sessions: [], unanswered });
+      throw new ChangedMeanwhileError('its session has ended');
+    }
+    if (!isGranted(own)) {
+      this.#waiters.stand(request, session, created);
+      return { state: 'waiting', granted: request.granted };
+    }
+    const alive = await session.fresh();
+    if (!request.isSettled()) {
+      this.#grant(request, { created, modified, token: tokenOf(own), session, alive, shown });
+    }
+    return request.granted;
+  }
+
+  #grant(request: EtcdRequest, owned: Omit<Ownership, 'name' | 'unanswered'>): void {
+    const { name } = request.place as { name: Buffer };
+    const { unanswered } = request;
+    const grant: Grant = this.#holdings.add(request.asked, { ...owned, name, unanswered });
+    this.#requests.delete(request.id);
+    request.grant(grant);
+  }
+
+  #busy(request: EtcdRequest): Answer {
+    this.#withdrawLeft(request);
+    this.#requests.delete(request.id);
+    request.turnAway();
+    return { state: 'busy' };
+  }
+
+  #refuse(request: EtcdRequest, error: unknown): void {
+    if (request.isSettled()) return;
+    this.#withdrawLeft(request);
+    this.#requests.delete(request.id);
+    request.refuse(error);
+  }
+
+  /** What was sent for a request that is over may have been carried out, or may still be. */
+  #withdrawLeft(request: EtcdRequest): void {
+    const { place, unanswered, joined } = request;
+    if (place !== undefined && (unanswered.size > 0 || joined !== undefined)) {
+      this.#withdrawals.inBackground(this.#leftOf(request, place.name));
+    }
+  }
+
+  #leftOf({ unanswered }: EtcdRequest, name: Buffer): Withdrawal {
+    return { name, created: undefined, sessions: this.#sessions.all, unanswered };
+  }
+
+  #placeOf({ id, key }: LockRequest, session: EtcdSession) {
+    const queue = this.#keyspace.queueOf(key);
+    const name =
+      this.#holdings.get(id)?.name ?? Buffer.from(queue.nameOf(session.id, ++this.#names));
+    return { queue, id, name };
+  }
+}

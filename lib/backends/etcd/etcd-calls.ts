@@ -1,0 +1,169 @@
+import { castGrpcError, type Etcd3, type ITxnRequest } from 'etcd3';
+import type {
+  IKeyValue,
+  ILeaseKeepAliveResponse,
+  IRangeRequest,
+  IResponseHeader,
+  IResponseOp,
+} from 'etcd3';
+import { Instant, pause, wallTimeIn, within } from '../../clock.js';
+import { isPassing, NoAnswerError, toBackendError } from './etcd-errors.js';
+import type { Queue } from './keyspace.js';
+import { everyMember } from './transactions.js';
+
+/** The longest pause before a failed request is sent again, in milliseconds. */
+const LONGEST_PAUSE = 250;
+
+/** How much longer we wait than gRPC, which knows the host that did not answer, in milliseconds. */
+const GRACE = 100;
+
+/** When a request was sent, and what the server was when it answered. */
+export interface Stamp {
+  readonly sent: Instant;
+  /** The term of the leader: as long as it is the same, the leader is the same. */
+  readonly term: string;
+  readonly revision: string;
+}
+
+export interface TxnReply {
+  readonly stamp: Stamp;
+  readonly succeeded: boolean;
+  readonly responses: readonly IResponseOp[];
+}
+
+export type WatchStream = Awaited<ReturnType<Etcd3['watchClient']['watch']>>;
+
+/** The one place where requests are sent to etcd; none of them waits for longer than the patience. */
+export class EtcdCalls {
+  #trouble: Error | undefined;
+
+  constructor(
+    private readonly client: Etcd3,
+    /** How long to wait for an answer, in milliseconds. */
+    readonly patience: number,
+  ) {}
+
+  /** Why there were no answers lately; undefined after any answer. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
+  }
+
+  async txn(request: ITxnRequest, patience = this.patience): Promise<TxnReply> {
+    const sent = Instant.now();
+    const { header, succeeded, responses } = await this.#answered(
+      (options) => this.client.kv.txn(request, options),
+      patience,
+    );
+    return { stamp: stampOf(sent, header), succeeded, responses };
+  }
+
+  async range(request: IRangeRequest) {
+    const sent = Instant.now();
+    const { header, kvs } = await this.#answered((options) =>
+      this.client.kv.range(request, options),
+    );
+    return { stamp: stampOf(sent, header), kvs };
+  }
+
+  /** The members of a queue, in the order in which they came. */
+  async members(queue: Queue): Promise<IKeyValue[]> {
+    const { kvs } = await this.range(everyMember(queue));
+    return kvs.filter(({ key }) => queue.hasMember(key));
+  }
+
+  async put(key: Buffer, lease: string): Promise<Stamp> {
+    const sent = Instant.now();
+    const { header } = await this.#answered((options) =>
+      this.client.kv.put({ key, lease, value: Buffer.alloc(0) }, options),
+    );
+    return stampOf(sent, header);
+  }
+
+  /** A new lease; the server may give it a longer life than was asked for, in seconds. */
+  async grantLease(seconds: number) {
+    const sent = Instant.now();
+    const { header, ID, TTL } = await this.#answered((options) =>
+      this.client.leaseClient.leaseGrant({ TTL: seconds, ID: 0 }, options),
+    );
+    return { stamp: stampOf(sent, header), id: ID, ttl: Number(TTL) * 1000 };
+  }
+
+  /** Resolves to undefined when there is no such lease (any more). */
+  async keepAlive(id: string, patience: number): Promise<Stamp | undefined> {
+    const sent = Instant.now();
+    // A stream for one question: it goes to whichever host answers, with the rights of now.
+    const ask = async (options: { deadline: number }) => {
+      const stream = await this.client.leaseClient.leaseKeepAlive(options);
+      return new Promise<ILeaseKeepAliveResponse>((resolve, reject) => {
+        stream.on('data', (reply) => {
+          resolve(reply);
+          stream.end();
+        });
+        stream.on('error', (error) => {
+          reject(castGrpcError(error));
+        });
+        stream.on('end', () => {
+          reject(new NoAnswerError('etcd ended the stream without an answer'));
+        });
+        stream.write({ ID: id });
+      });
+    };
+    const { header, TTL } = await this.#answered(ask, patience);
+    return Number(TTL) > 0 ? stampOf(sent, header) : undefined;
+  }
+
+  async revoke(id: string): Promise<void> {
+    await this.#answered((options) => this.client.leaseClient.leaseRevoke({ ID: id }, options));
+  }
+
+  /** Milliseconds that a lease has left at least; negative when there is no such lease. */
+  async timeToLive(id: string): Promise<number> {
+    const { TTL } = await this.#answered((options) =>
+      this.client.leaseClient.leaseTimeToLive({ ID: id }, options),
+    );
+    return Number(TTL) * 1000;
+  }
+
+  /** A stream of our own and not etcd3's watchers, whose timers go on after the end. */
+  openWatch(): Promise<WatchStream> {
+    return this.#answered(() => this.client.watchClient.watch({ deadline: Infinity }));
+  }
+
+  /** Calls `attempt` until it succeeds, fails for good, or `pointless` says that nobody cares any more. */
+  async insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
+    for (let longest = 20; ; longest = Math.min(2 * longest, LONGEST_PAUSE)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!isPassing(error) || pointless()) throw toBackendError(error);
+      }
+      await pause(longest * Math.random());
+      if (pointless()) throw toBackendError(this.#trouble ?? new Error('given up'));
+    }
+  }
+
+  async #answered<T>(
+    call: (options: { deadline: number }) => Promise<T>,
+    patience = this.patience,
+  ): Promise<T> {
+    try {
+      // gRPC reads its wall clock at once, so that this says how long and not when. Our own alarm is
+      // for what it does not cover: a login, or the retries of the user's client.
+      const reply = call({ deadline: wallTimeIn(patience) });
+      const answer = await within(
+        patience + GRACE,
+        reply.then((value) => ({ value })),
+      );
+      if (answer === undefined) throw new NoAnswerError(`no answer within ${patience} ms`);
+      this.#trouble = undefined;
+      return answer.value;
+    } catch (error) {
+      this.#trouble = isPassing(error) ? (error as Error) : undefined;
+      throw error;
+    }
+  }
+}
+
+function stampOf(sent: Instant, { raft_term: term, revision }: IResponseHeader): Stamp {
+  return { sent, term, revision };
+}

@@ -1,0 +1,73 @@
+import { LockBackendError } from '../../errors/index.js';
+import { messageOf } from '../../errors/shown.js';
+
+/** The server did not answer in time: what was asked may have been done, and may still be. */
+export class NoAnswerError extends Error {}
+
+/** Things changed at the server while a request was under way: asked again, it is answered. */
+export class ChangedMeanwhileError extends Error {}
+
+/**
+ * What etcd3 calls the errors that pass: all troubles of the way to the server and of its elections.
+ * By name, for `instanceof` fails across two copies of etcd3, and all of them have the name `Error`.
+ */
+const PASSING = new Set([
+  'GRPCUnavailableError',
+  'GRPCDeadlineExceededError',
+  'GRPCCancelledError',
+  'GRPCInternalError',
+  'GRPCUnknownError',
+  'GRPCAbortedError',
+  'BrokenCircuitError',
+  'EtcdInvalidAuthTokenError',
+  'EtcdLeaseInvalidError',
+]);
+
+/** Also these, which have no error class of their own: a channel that another call closed, and a passing overload. */
+const PASSING_WORDS =
+  /channel (has been|was) (shut down|closed)|too many requests|auth store is old|leader changed|no leader/i;
+
+const MENDS: readonly (readonly [words: RegExp, mend: string])[] = [
+  [
+    /database space exceeded/,
+    'etcd is full: compact and defragment it, then disarm its alarm; locks need little.',
+  ],
+  [
+    /permission denied/,
+    'The etcd user needs readwrite rights for the prefix of the namespace, see the README.',
+  ],
+  [/authentication failed|user name is empty/, 'Check auth: username and password.'],
+  [/authentication is not enabled/, 'etcd knows no users: leave auth out, or enable it there.'],
+  [/client was already closed/, 'The etcd client was closed by whoever made it.'],
+];
+
+/** Whether trying again may mend it. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof LockBackendError) return false;
+  if (error instanceof NoAnswerError || error instanceof ChangedMeanwhileError) return true;
+  return PASSING.has(nameOf(error)) || PASSING_WORDS.test(messageOf(error));
+}
+
+/** Whether a lease that was named in a request does not exist (any more). */
+export function isLeaseGone(error: unknown): boolean {
+  return nameOf(error) === 'EtcdLeaseInvalidError';
+}
+
+/** Whether the server answered with this error, so that what was asked is not done and never will be. */
+export function isRefusal(error: unknown): boolean {
+  return isLeaseGone(error) || !isPassing(error);
+}
+
+/** The error in the package's words, with what to do about it where that is known. */
+export function toBackendError(error: unknown): LockBackendError {
+  if (error instanceof LockBackendError) return error;
+  const message = messageOf(error);
+  const mend = MENDS.find(([words]) => words.test(message))?.[1];
+  return new LockBackendError(`etcd: ${message}${mend ? ` (${mend})` : ''}`, undefined, {
+    cause: error,
+  });
+}
+
+function nameOf(error: unknown): string {
+  return (error as { constructor?: { name?: string } } | undefined)?.constructor?.name ?? '';
+}

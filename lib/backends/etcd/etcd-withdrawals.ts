@@ -1,0 +1,61 @@
+import { within } from '../../clock.js';
+import { isLeaseGone } from './etcd-errors.js';
+import type { EtcdCalls } from './etcd-calls.js';
+import type { EtcdSession } from './etcd-session.js';
+import { withdrawTxn } from './transactions.js';
+
+/** A member that is to go. */
+export interface Withdrawal {
+  readonly name: Buffer;
+  /** The revision at which it was created, if only that one may be deleted. */
+  readonly created: string | undefined;
+  /** The sessions that it may be on. */
+  readonly sessions: readonly EtcdSession[];
+  /** Tries to create it that were not answered, and may still be carried out. */
+  readonly unanswered: ReadonlyMap<object, EtcdSession>;
+}
+
+/** Deletes what is not wanted any more, so that nothing can bring it back. */
+export class EtcdWithdrawals {
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed = false;
+
+  constructor(private readonly calls: EtcdCalls) {}
+
+  /** Asks once. Resolves to whether there was such a member. */
+  async attempt({ name, created, unanswered }: Withdrawal): Promise<boolean> {
+    const sessions = [...new Set(unanswered.values())].filter((session) => !session.hasEnded());
+    try {
+      const { succeeded, stamp } = await this.calls.txn(withdrawTxn(name, created, sessions));
+      for (const session of succeeded ? sessions : []) session.markerSeen(stamp.revision);
+      return succeeded;
+    } catch (error) {
+      // The keepalive tells which of them.
+      if (isLeaseGone(error)) await Promise.allSettled(sessions.map((session) => session.beat()));
+      throw error;
+    }
+  }
+
+  /** Asks until it is done, or everything that could keep the member alive has ended. */
+  async insist(withdrawal: Withdrawal): Promise<void> {
+    const sessions = [...withdrawal.sessions, ...withdrawal.unanswered.values()];
+    await this.calls.insist(
+      () => this.attempt(withdrawal),
+      () => this.#closed || sessions.every((session) => session.hasEnded()),
+    );
+  }
+
+  /** The same for what nobody waits for but {@link close}. */
+  inBackground(withdrawal: Withdrawal): void {
+    if (this.#closed) return;
+    const settled = this.insist(withdrawal)
+      .catch(() => undefined)
+      .finally(() => this.#underWay.delete(settled));
+    this.#underWay.add(settled);
+  }
+
+  async close(): Promise<void> {
+    await within(this.calls.patience, Promise.all(this.#underWay));
+    this.#closed = true;
+  }
+}

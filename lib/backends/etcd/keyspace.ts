@@ -1,0 +1,45 @@
+/**
+ * How everything is named at the server: `<namespace>/<key>/<lease in hex>-<n>` is a member of the
+ * queue of a key, as Go's `concurrency.Mutex` and `etcdctl lock <namespace>/<key>` name theirs, so
+ * that all of them stand in one queue.
+ */
+export class Keyspace {
+  constructor(private readonly namespace: string) {}
+
+  queueOf(key: string): Queue {
+    return new Queue(`${this.namespace}/${key}`);
+  }
+
+  /**
+   * A key that lives as long as this lease. It stands in the queue of the empty key, which is no
+   * lock's, and below the namespace, so that the rights of a user cover it.
+   */
+  markerOf(lease: string): Buffer {
+    return Buffer.from(`${this.namespace}//${hex(lease)}`);
+  }
+}
+
+/** Who holds a key and who waits for it: the direct children of one prefix, by their create revisions. */
+export class Queue {
+  readonly prefix: Buffer;
+  /** The first key after all that begin with the prefix: `0` follows `/`. */
+  readonly end: Buffer;
+
+  constructor(private readonly path: string) {
+    this.prefix = Buffer.from(`${path}/`);
+    this.end = Buffer.from(`${path}0`);
+  }
+
+  nameOf(lease: string, n: number): string {
+    return `${this.path}/${hex(lease)}-${n}`;
+  }
+
+  /** Not so for the members of a longer key, as in `a` and `a/b`. */
+  hasMember(name: Buffer): boolean {
+    return !name.includes('/', this.prefix.length);
+  }
+}
+
+function hex(lease: string): string {
+  return BigInt(lease).toString(16);
+}
