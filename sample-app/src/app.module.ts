@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
-import { LockModule, MemoryBackend } from 'nestjs-lock';
-import { RedisBackend } from 'nestjs-lock/redis';
+import { LockModule } from 'nestjs-lock';
+import { lockBackendOf } from './lock-backend.js';
 import { Settings, SettingsModule } from './settings.js';
 import { ShopModule } from './shop/shop.module.js';
 
@@ -11,11 +11,7 @@ import { ShopModule } from './shop/shop.module.js';
     LockModule.forRootAsync({
       imports: [SettingsModule],
       inject: [Settings],
-      useFactory: ({ redisUrl }: Settings) => ({
-        backend: redisUrl
-          ? new RedisBackend({ url: redisUrl, namespace: 'ticket-shop' })
-          : new MemoryBackend(),
-      }),
+      useFactory: ({ store }: Settings) => ({ backend: lockBackendOf(store) }),
     }),
     ScheduleModule.forRoot(),
     SettingsModule,

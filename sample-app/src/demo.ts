@@ -1,7 +1,7 @@
 // `npm run demo`: many buyers at once for few tickets, without and with @Locked.
 //
-// With LOCK_BACKEND=redis REDIS_URL=… they are served by several processes, as behind a load
-// balancer; without, by one. Ends with 0 only if the locked run sold exactly the stock.
+// With LOCK_BACKEND=redis REDIS_URL=… (or cluster, redlock, etcd) they are served by several
+// processes, as behind a load balancer; without, by one. Ends with 0 only if the locked run sold exactly the stock.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -12,9 +12,9 @@ const TICKETS = 100;
 const BUYERS = 200;
 
 async function main(): Promise<void> {
-  const { redisUrl } = new Settings();
-  const processes = redisUrl ? 4 : 1;
-  const where = redisUrl ? `${processes} processes, Redis` : 'one process, memory';
+  const { kind } = new Settings().store;
+  const processes = kind === 'memory' ? 1 : 4;
+  const where = `${processes} ${processes === 1 ? 'process' : 'processes'}, ${kind}`;
   console.log(`${BUYERS} buyers, ${TICKETS} tickets, ${where}`);
 
   const workers = Array.from({ length: processes }, startWorker);

@@ -8,10 +8,10 @@ async function bootstrap(): Promise<void> {
   // nothing is left locked.
   app.enableShutdownHooks(['SIGTERM', 'SIGINT']);
 
-  const { port, redisUrl } = app.get(Settings);
+  const { port, store } = app.get(Settings);
   await app.listen(port);
   const { port: actual } = new URL(await app.getUrl());
-  console.log(welcome(`http://localhost:${actual}`, redisUrl ? 'Redis' : 'memory'));
+  console.log(welcome(`http://localhost:${actual}`, store.kind));
 }
 
 function welcome(url: string, backend: string): string {

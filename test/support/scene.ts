@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { Redis } from 'ioredis';
-import { type LockModuleOptions, LockService } from 'nestjs-lock';
+import { type LockBackend, type LockModuleOptions, LockService } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
 import { ClockShim } from './clock-shim.js';
 import { RedisServer } from './redis-server.js';
@@ -54,9 +54,9 @@ export class Scene {
   }
 
   /** A LockService in this process: to Redis it is a process of its own. */
-  service(url: string, options: LockModuleOptions = {}): LockService {
+  service(where: string | LockBackend, options: LockModuleOptions = {}): LockService {
     const service = new LockService({
-      backend: new RedisBackend({ url }),
+      backend: typeof where === 'string' ? new RedisBackend({ url: where }) : where,
       shutdownGrace: 0,
       ...options,
     });

@@ -3,8 +3,7 @@ import { Settings, SettingsModule } from '../settings.js';
 import { SalesReportJob } from './sales-report.job.js';
 import { ShopController } from './shop.controller.js';
 import { SEATS, SHOWS } from './shows.js';
-import { MemoryTicketStock } from './stock/memory-ticket-stock.js';
-import { RedisTicketStock } from './stock/redis-ticket-stock.js';
+import { stockOf } from './stock/stock-of.js';
 import { TicketStock } from './stock/ticket-stock.js';
 import { TicketsService } from './tickets.service.js';
 import { WelcomeController } from './welcome.controller.js';
@@ -16,8 +15,7 @@ import { WelcomeController } from './welcome.controller.js';
     {
       provide: TicketStock,
       inject: [Settings],
-      useFactory: ({ redisUrl }: Settings) =>
-        redisUrl ? RedisTicketStock.connect(redisUrl) : new MemoryTicketStock(),
+      useFactory: ({ store }: Settings) => stockOf(store),
     },
     TicketsService,
     SalesReportJob,

@@ -1,5 +1,5 @@
 import { Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { StaleTokenError, TicketStock } from './ticket-stock.js';
 
 /** Compares and writes in one step. Smaller than the last token seen: refused. */
@@ -14,15 +14,15 @@ const WRITE_FENCED = `
 export class RedisTicketStock extends TicketStock implements OnApplicationShutdown {
   readonly #logger = new Logger(RedisTicketStock.name);
 
-  private constructor(private readonly redis: Redis) {
+  private constructor(private readonly redis: Redis | Cluster) {
     super();
     redis.on('error', (error: Error) => {
       this.#logger.error(error.message);
     });
   }
 
-  static async connect(url: string): Promise<RedisTicketStock> {
-    const redis = new Redis(url, { lazyConnect: true });
+  /** @param redis not yet connected; from here on it belongs to the stock */
+  static async connect(redis: Redis | Cluster): Promise<RedisTicketStock> {
     const stock = new RedisTicketStock(redis);
     await redis.connect();
     return stock;

@@ -1,0 +1,116 @@
+import type { LockBackend, LockService } from 'nestjs-lock';
+import { EtcdBackend } from 'nestjs-lock/etcd';
+import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
+import { EtcdCluster } from './etcd-cluster.js';
+import { eventually } from './eventually.js';
+import { machineTime } from './history.js';
+import { RedisCluster } from './redis-cluster.js';
+import { RedisSentinels } from './redis-sentinel.js';
+import type { Scene } from './scene.js';
+import type { Locks } from './worker.js';
+
+/** A kind of store that processes share, and what is its own about it. */
+export interface StoreKind {
+  readonly name: string;
+  /** How much later than its ttl a lease may end there, in milliseconds. */
+  readonly late: number;
+  /** For how long a waiter that was killed may hold up the others, in milliseconds. */
+  readonly killedWaiter: number;
+  /** And one that was stopped. */
+  readonly stoppedWaiter: number;
+  /** Starts it for a spec; the scene ends it. */
+  readonly start: (scene: Scene) => Promise<Locks>;
+}
+
+/** Started by the scene, stopped by the scene. */
+async function ended<T extends { stop(): Promise<void> }>(scene: Scene, start: Promise<T>) {
+  const started = await start;
+  scene.also(() => started.stop());
+  return started;
+}
+
+export const storeKinds: readonly StoreKind[] = [
+  {
+    name: 'Redis',
+    late: 0,
+    killedWaiter: 0,
+    stoppedWaiter: 2_000,
+    start: async (scene) => ({ redis: { url: (await scene.redis()).url } }),
+  },
+  {
+    name: 'Redis through Sentinel',
+    late: 0,
+    killedWaiter: 0,
+    stoppedWaiter: 2_000,
+    start: async (scene) => {
+      const sentinels = await ended(scene, RedisSentinels.start());
+      return { redis: { options: sentinels.options(), failoverGrace: 'on' } };
+    },
+  },
+  {
+    name: 'Redis Cluster',
+    late: 0,
+    killedWaiter: 0,
+    stoppedWaiter: 2_000,
+    start: async (scene) => {
+      const cluster = await ended(scene, RedisCluster.start());
+      return { redis: { cluster: cluster.urls } };
+    },
+  },
+  {
+    name: 'Redlock',
+    late: 0,
+    killedWaiter: 0,
+    // The first of the others to look again finds it dead.
+    stoppedWaiter: 4_500,
+    start: async (scene) => {
+      const nodes = await Promise.all([scene.redis(), scene.redis(), scene.redis()]);
+      return { redlock: { nodes: nodes.map(({ url }) => url) } };
+    },
+  },
+  {
+    name: 'etcd',
+    // Leases are looked through twice a second, and revoked by the members' agreement.
+    late: 1_000,
+    // The lease of those who wait, of four seconds.
+    killedWaiter: 5_000,
+    stoppedWaiter: 5_000,
+    start: async (scene) => {
+      const cluster = await ended(scene, EtcdCluster.start());
+      return { etcd: { hosts: cluster.urls } };
+    },
+  },
+];
+
+export function backendOf(locks: Locks): LockBackend {
+  if ('etcd' in locks) return new EtcdBackend(locks.etcd);
+  return 'redis' in locks ? new RedisBackend(locks.redis) : new RedlockBackend(locks.redlock);
+}
+
+/** What a store shows of a key to everybody. */
+export class StoreView {
+  readonly #service: LockService;
+
+  constructor(scene: Scene, locks: Locks) {
+    this.#service = scene.service(backendOf(locks));
+  }
+
+  async token(key: string): Promise<number | undefined> {
+    return (await this.#service.inspect(key)).holders[0]?.fencingToken;
+  }
+
+  /** A moment before which the lease that there is cannot end, by the machine's clock. */
+  async expiry(key: string): Promise<number> {
+    const now = machineTime();
+    const [holder] = (await this.#service.inspect(key)).holders;
+    if (holder === undefined) throw new Error(`nobody holds ${key}`);
+    return now + holder.remaining;
+  }
+
+  /** Waits until so many stand in the queue. */
+  async queued(key: string, count: number): Promise<void> {
+    await eventually(`${count} waiting for ${key}`, async () => {
+      return (await this.#service.inspect(key)).waiters === count;
+    });
+  }
+}
