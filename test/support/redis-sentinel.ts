@@ -87,6 +87,16 @@ export class RedisSentinels {
     return master;
   }
 
+  /** From now on no replica hears of what the master does, until {@link letReplicas}. */
+  async cutReplicas(master: RedisNode): Promise<void> {
+    await master.admin.config('SET', 'requirepass', 'not for replicas');
+    await master.admin.call('CLIENT', 'KILL', 'TYPE', 'replica');
+  }
+
+  async letReplicas(master: RedisNode): Promise<void> {
+    await master.admin.config('SET', 'requirepass', '');
+  }
+
   /** Starts a killed node again, as a replica of the master that there is. */
   async relaunch(node: RedisNode): Promise<void> {
     const master = await this.master();

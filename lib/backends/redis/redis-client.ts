@@ -66,7 +66,13 @@ const OWN = {
 
 /** What our own connections insist on, and when they give up a server that is silent, in milliseconds. */
 export function ownOptions(silence: number) {
-  return { ...OWN, socketTimeout: silence, connectTimeout: silence };
+  return {
+    ...OWN,
+    socketTimeout: silence,
+    connectTimeout: silence,
+    // A sentinel that hangs would else be waited for for ever, though the next one would answer.
+    sentinelCommandTimeout: silence,
+  };
 }
 
 /** The query parameters of a URL that would override what we insist on, or would not be heard by us. */
