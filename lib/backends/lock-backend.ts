@@ -32,8 +32,11 @@ export interface LockProcess {
 }
 
 export interface BackendConnection {
-  /** Why the store cannot be reached now, as far as this process knows; undefined after any good reply. */
-  readonly trouble: Error | undefined;
+  /**
+   * Why the store, or the part of it that has this key, cannot be reached now, as far as this process
+   * knows; undefined after any good reply from there.
+   */
+  troubleWith(key: string): Error | undefined;
 
   /**
    * Asks once for the lock. Idempotent by `request.id`: asked again, it answers the same grant.

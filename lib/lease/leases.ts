@@ -198,7 +198,7 @@ export class Leases {
   }
 
   #outOfTime(waiter: Waiter): LockError {
-    const { trouble } = this.#connection;
+    const trouble = this.#connection.troubleWith(waiter.wish.key);
     return waiter.heardBusy && trouble === undefined
       ? new LockTimeoutError(waiter.wish.key, waiter.wish.wait)
       : this.#unreached(waiter, trouble);

@@ -168,9 +168,7 @@ function listening(
   hear: (request: LockRequest) => void,
 ): BackendConnection {
   return {
-    get trouble() {
-      return connection.trouble;
-    },
+    troubleWith: (key) => connection.troubleWith(key),
     acquire(request) {
       hear(request);
       return connection.acquire(request);

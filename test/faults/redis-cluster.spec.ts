@@ -350,6 +350,17 @@ describe('locks of a shard that is lost', () => {
     await Promise.all([victim!, ...replicas[0]!].map((node) => node.kill()));
     const reasons = await Promise.all(theirs!.map((lock) => lost(lock)));
     for (const { reason } of reasons) expect(reason).toMatchObject({ reason: 'backend' });
+    // Who waits is told what is so of the key, whatever becomes of others.
+    const [busy] = others.flatMap(([, locks]) => locks);
+    const waiting = [busy!.key, busy!.key, theirs![0]!.key, theirs![1]!.key].map((key) =>
+      scene.services[1]!.acquire(key, { wait: 1_500 }),
+    );
+    expect(await Promise.allSettled(waiting)).toMatchObject([
+      { reason: { name: 'LockTimeoutError' } },
+      { reason: { name: 'LockTimeoutError' } },
+      { reason: { name: 'LockBackendError' } },
+      { reason: { name: 'LockBackendError' } },
+    ]);
     for (const [, locks] of others) {
       expect(locks.every(({ held }) => held)).toBe(true);
       expect(await release(locks)).toEqual(locks.map(() => 'released'));

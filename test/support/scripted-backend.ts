@@ -56,12 +56,8 @@ export class ScriptedBackend implements LockBackend {
     this.lose = (id) => {
       process.lost(id);
     };
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- `trouble` is read at each look
-    const script = this;
     return {
-      get trouble() {
-        return script.trouble;
-      },
+      troubleWith: () => this.trouble,
       acquire: (request) => (this.asked.acquire.push(request), this.acquire(request)),
       cancel: (request) => (this.asked.cancel.push(request), this.cancel(request)),
       renew: (leases) => (this.asked.renew.push(leases), this.renew(leases)),

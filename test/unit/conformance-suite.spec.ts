@@ -378,7 +378,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   ],
   [
     'there is always some trouble',
-    () => faulty(() => ({ trouble: new Error('trouble') })),
+    () => faulty(() => ({ troubleWith: () => new Error('trouble') })),
     'there is no trouble while the store answers',
   ],
   [

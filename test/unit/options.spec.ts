@@ -440,19 +440,35 @@ describe('options of RedisBackend', () => {
   );
 
   it('refused: not exactly one way to the server', async () => {
-    await expectRefused('exactly one of url, options and client', [], () => make({}));
-    await expectRefused('exactly one of url, options and client', ['url', 'options'], () =>
+    await expectRefused('exactly one of url, options, client and cluster', [], () => make({}));
+    await expectRefused('exactly one of url, options, client and cluster', ['url', 'options'], () =>
       make({ url, options: {} }),
     );
-    await expectRefused('exactly one of url, options and client', [], () =>
+    await expectRefused('exactly one of url, options, client and cluster', [], () =>
       make({ namespace: 'n' }),
     );
   });
 
-  it('refused: a client of a cluster, which is not offered yet', () => {
-    const client = { isCluster: true, options: {}, duplicate: () => ({}) };
-    expect(() => make({ client })).toThrow(LockConfigurationError);
-    expect(() => make({ client })).toThrow(/Cluster.*not supported yet/);
+  it.each([
+    ['cluster', 'redis://h', 'cluster must be a list of URLs'],
+    ['cluster', [], 'cluster must be a list of URLs'],
+    ['cluster', ['h:7000'], 'url must be a redis:// or rediss:// URL'],
+    ['cluster', ['redis://h/3'], 'database 0'],
+  ])('refused instead of a %s: %j', (_, cluster, message) => {
+    expect(() => make({ cluster })).toThrow(LockConfigurationError);
+    expect(() => make({ cluster })).toThrow(message);
+  });
+
+  it('refused: what makes no sense', () => {
+    const cluster = ['redis://h'];
+    const refused: readonly [object, RegExp][] = [
+      [{ url, failoverGrace: 'maybe' }, /failoverGrace must be .* got 'maybe'/],
+      [{ url, longestTtl: -1 }, /longestTtl must be .* got -1/],
+      [{ url, replicas: 1.5 }, /replicas must be a whole number from 0, got 1\.5/],
+      [{ cluster, failoverGrace: 'on' }, /failoverGrace is for one node .* Cluster/],
+      [{ cluster, replicas: 1 }, /replicas is for one node .* Cluster/],
+    ];
+    for (const [options, message] of refused) expect(() => make(options)).toThrow(message);
   });
 
   it('refused: what it does not know', async () => {

@@ -48,7 +48,7 @@ export class EtcdConnection implements BackendConnection {
     this.#acquirer = new EtcdAcquirer({ calls, sessions, withdrawals, holdings, watch, keyspace });
   }
 
-  get trouble(): Error | undefined {
+  troubleWith(): Error | undefined {
     return this.#calls.trouble;
   }
 

@@ -13,7 +13,7 @@ export class MemoryBackend implements LockBackend {
   connect(process: LockProcess): BackendConnection {
     const store = this.#store;
     return {
-      trouble: undefined,
+      troubleWith: () => undefined,
       acquire: (request) => Promise.resolve(store.acquire(request)),
       cancel: (request) => {
         store.cancel(request);

@@ -82,8 +82,11 @@ export class RedisConnection implements BackendConnection {
     commands.connect().catch(() => undefined);
   }
 
-  get trouble(): Error | undefined {
-    return this.#runner.trouble ?? this.#guard?.trouble ?? this.#witness?.trouble;
+  troubleWith(key: string): Error | undefined {
+    // What one shard of a Cluster does says nothing of the others.
+    const one = this.settings.spread && this.commands.status === 'ready';
+    const trouble = one ? this.#partOf(key).store.trouble : this.#runner.trouble;
+    return trouble ?? this.#guard?.trouble ?? this.#witness?.trouble;
   }
 
   acquire(request: LockRequest): Promise<Answer> {
@@ -142,6 +145,10 @@ export class RedisConnection implements BackendConnection {
   }
 
   #bucketOf(key: string): RedisBucket {
+    return this.#partOf(key).bucket;
+  }
+
+  #partOf(key: string): { store: RedisStore; bucket: RedisBucket } {
     const { keyPrefix, namespace, spread } = this.settings;
     const number = spread ? bucketOf(key) : 0;
     let known = this.#buckets.get(number);
@@ -155,6 +162,6 @@ export class RedisConnection implements BackendConnection {
       known = { store, bucket };
       this.#buckets.set(number, known);
     }
-    return known.bucket;
+    return known;
   }
 }

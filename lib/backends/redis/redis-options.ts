@@ -73,7 +73,7 @@ export function readTarget(given: Record<string, unknown>): RedisTarget {
   return Object.fromEntries([way]) as RedisTarget;
 }
 
-export function checkUrl(url: unknown): void {
+export function checkUrl(url: unknown): asserts url is string {
   if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
     throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${shown(url)}`);
   }
@@ -90,11 +90,20 @@ export function checkClient(client: unknown): void {
   }
 }
 
-function checkCluster(nodes: unknown): void {
-  if (!Array.isArray(nodes) || nodes.length === 0) {
-    throw new LockConfigurationError(`cluster must be a list of URLs, got ${shown(nodes)}`);
+function checkCluster(given: unknown): void {
+  const nodes: unknown[] = Array.isArray(given) ? given : [];
+  if (nodes.length === 0) {
+    throw new LockConfigurationError(`cluster must be a list of URLs, got ${shown(given)}`);
   }
-  nodes.forEach(checkUrl);
+  for (const node of nodes) {
+    checkUrl(node);
+    const { pathname } = new URL(node);
+    if (!/^\/?0?$/.test(pathname)) {
+      throw new LockConfigurationError(
+        `cluster must not name a database, as a Cluster has only database 0, got ${shown(pathname)}`,
+      );
+    }
+  }
 }
 
 /** What one shard knows of itself says nothing of the others. */

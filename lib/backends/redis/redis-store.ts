@@ -3,6 +3,7 @@ import type { KeyState, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock
 import type { FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from './keyspace.js';
 import type { Mailbox } from './mailbox.js';
+import { isPassing } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { ScriptName } from './scripts.js';
 import { ServerClock } from './server-clock.js';
@@ -37,6 +38,7 @@ export interface RedisStoreContext {
 export class RedisStore {
   readonly #clock = new ServerClock();
   #entering: Promise<void> | undefined;
+  #trouble: Error | undefined;
 
   constructor(private readonly context: RedisStoreContext) {}
 
@@ -44,6 +46,11 @@ export class RedisStore {
   forget(): void {
     this.#clock.forget();
     this.context.guard?.forget();
+  }
+
+  /** Why this hash tag's server did not answer the last request; undefined when it did. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
   }
 
   /** Waits for the connection, and until what must be known of its server is known. */
@@ -69,7 +76,7 @@ export class RedisStore {
     guard?.learn(ttl);
     const voidAfter = this.#clock.timeIn(runner.patience) ?? 0;
     const args = [id, ttl, voidAfter, queue ? 1 : 0, this.#address, LIVENESS, this.#run];
-    const reply = (await runner.run('acquire', keyspace.of(key), args)) as
+    const reply = (await this.#send('acquire', keyspace.of(key), args)) as
       AcquireReply | readonly [state: 'stranger', now: number];
     this.#clock.learn(before, reply[1]);
     if (reply[0] === 'stranger') this.#isStranger();
@@ -79,12 +86,12 @@ export class RedisStore {
 
   /** Gives a sign of life for each request, and looks how they stand. */
   async heartbeat(requests: readonly LockRequest[]): Promise<[before: Instant, seen: Seen[]]> {
-    const { guard, keyspace, runner } = this.context;
+    const { guard, keyspace } = this.context;
     await this.entered();
     const before = Instant.now();
     const keys = requests.flatMap(({ key }) => keyspace.of(key).slice(0, 3));
     const waiters = requests.map(({ id, ttl }) => `${id} ${ttl}`);
-    const [now, ...seen] = (await runner.run(
+    const [now, ...seen] = (await this.#send(
       'heartbeat',
       [keyspace.sequence, keyspace.guard, ...keys],
       [this.#address, LIVENESS, this.#run, ...waiters],
@@ -96,10 +103,10 @@ export class RedisStore {
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> {
-    const { guard, keyspace, runner } = this.context;
+    const { guard, keyspace } = this.context;
     await this.entered();
     for (const { ttl, token } of leases) guard?.learn(ttl, token);
-    const renewed = (await runner.run(
+    const renewed = (await this.#send(
       'renew',
       [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
       [this.#run, ...leases.flatMap(({ id, token, ttl }) => [id, token, ttl])],
@@ -109,27 +116,42 @@ export class RedisStore {
   }
 
   async release({ id, key }: LeaseIdentity): Promise<boolean> {
-    const { keyspace, runner } = this.context;
+    const { keyspace } = this.context;
     await this.entered();
     const args = [id, this.#address, this.#run];
-    return (await runner.run('release', keyspace.of(key), args)) !== 0;
+    return (await this.#send('release', keyspace.of(key), args)) !== 0;
   }
 
   async cancel({ id, key, ttl }: LockRequest): Promise<void> {
-    const { keyspace, runner } = this.context;
+    const { keyspace } = this.context;
     await this.entered();
-    await runner.run('cancel', keyspace.of(key), [id, ttl, this.#address, this.#run]);
+    await this.#send('cancel', keyspace.of(key), [id, ttl, this.#address, this.#run]);
   }
 
   async inspect(key: string): Promise<KeyState> {
-    const { keyspace, runner } = this.context;
+    const { keyspace } = this.context;
     const [lock, , deadlines] = keyspace.of(key);
-    const [waiters = 0, token, remaining = 0] = (await runner.run(
+    const [waiters = 0, token, remaining = 0] = (await this.#send(
       'inspect',
       [lock, deadlines],
       [],
     )) as number[];
     return { waiters, holders: token === undefined ? [] : [{ token, remaining }] };
+  }
+
+  async #send(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    try {
+      const reply = await this.context.runner.run(name, keys, args);
+      this.#trouble = undefined;
+      return reply;
+    } catch (error) {
+      this.#trouble = isPassing(error) ? (error as Error) : undefined;
+      throw error;
+    }
   }
 
   get #address(): string {
@@ -141,12 +163,12 @@ export class RedisStore {
   }
 
   async #enter(): Promise<void> {
-    const { guard, keyspace, runner } = this.context;
+    const { guard, keyspace } = this.context;
     if (guard !== undefined) {
       this.#clock.learn(...(await guard.enter()));
     } else {
       const before = Instant.now();
-      this.#clock.learn(before, (await runner.run('clock', [keyspace.sequence], [])) as number);
+      this.#clock.learn(before, (await this.#send('clock', [keyspace.sequence], [])) as number);
     }
   }
 

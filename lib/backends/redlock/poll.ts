@@ -1,3 +1,5 @@
+import { isPassing } from '../redis/redis-errors.js';
+
 /** What one of several nodes said, or that it failed; undefined while it has not answered. */
 export type Reply<T> =
   | { readonly value: T; readonly error?: undefined }
@@ -52,8 +54,14 @@ export function majority<T>(
   };
 }
 
-/** Why a majority could not be had. */
+/**
+ * Why a majority could not be had. What trying again cannot mend is only told when it is that which
+ * stands in the way: the rest of the nodes may agree next time.
+ */
 export function failureOf(replies: readonly Reply<unknown>[]): Error {
   const errors = replies.flatMap((reply) => reply?.error ?? []);
-  return errors[0] ?? new Error('the nodes do not agree');
+  const lasting = errors.filter((error) => !isPassing(error));
+  const [first] = lasting;
+  if (first !== undefined && 2 * lasting.length > replies.length) return first;
+  return errors.find(isPassing) ?? new Error('the nodes do not agree');
 }

@@ -75,12 +75,12 @@ export class RedlockConnection implements BackendConnection {
     });
   }
 
-  get trouble(): Error | undefined {
+  troubleWith(): Error | undefined {
     const troubles = this.#nodes.flatMap(({ trouble }) => trouble ?? []);
     const [first] = troubles;
     const up = this.#nodes.length - troubles.length;
     if (first === undefined || up >= this.#quorum) return undefined;
-    return new Error(`only ${up} of ${this.#nodes.length} nodes answer: ${first.message}`);
+    return new Error(`only ${up} of ${this.#nodes.length} nodes can vote: ${first.message}`);
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
@@ -188,9 +188,14 @@ export class RedlockConnection implements BackendConnection {
     await this.#opened;
     if (request.isSettled()) throw new Error('settled meanwhile');
     request.again = false;
+    const round = ++request.rounds;
     const before = Instant.now();
     const proposal = Math.max(this.#seen + 1, wallTimeIn(0) * 1000);
-    const votes = this.#nodes.map((node) => node.vote(asked, proposal, request.ticket));
+    const votes = this.#nodes.map(async (node) => {
+      const vote = await node.vote(asked, proposal, request.ticket);
+      if (vote.state === 'granted') this.#seen = Math.max(this.#seen, vote.token);
+      return vote;
+    });
     const { outcome, replies } = await poll(votes, (heard, pending) => {
       const decided = this.#count(heard, pending);
       return decided && { outcome: decided, replies: [...heard] };
@@ -208,7 +213,7 @@ export class RedlockConnection implements BackendConnection {
     });
     const known = request.ticket;
     request.ticket = Math.max(known, ...places.map((place) => place.ticket));
-    this.#giveUpVotes(request, votes);
+    this.#giveUpVotes(request, round, votes);
     if (request.over) await this.#withdraw(asked);
     if (request.isSettled()) throw new Error('settled meanwhile');
     if (outcome === 'won') throw new Error('the votes were lost again');
@@ -251,7 +256,6 @@ export class RedlockConnection implements BackendConnection {
       reply?.value?.state === 'granted' ? [reply.value.token] : [],
     );
     const token = Math.max(...tokens);
-    this.#seen = Math.max(this.#seen, token);
     if (tokens.filter((one) => one === token).length >= this.#quorum) return token;
     const confirmed = await poll(
       this.#nodes.map((node) => node.confirm(asked, token)),
@@ -278,14 +282,21 @@ export class RedlockConnection implements BackendConnection {
     });
   }
 
-  /** Votes that did not come to a majority would only keep others waiting. */
-  #giveUpVotes(request: RedlockRequest, votes: readonly Promise<Vote>[]): void {
-    votes.forEach((vote, index) => {
-      vote.then(
-        ({ state }) => {
-          if (state !== 'granted' || this.#held.has(request.id)) return;
-          const ticket = request.isSettled() ? 0 : request.ticket;
-          this.#nodes[index]?.leave(request.asked, ticket).catch(() => undefined);
+  /**
+   * Votes that did not come to a majority would only keep others waiting. A vote that is known of
+   * only in the next round counts there, and must not be taken from it. Nor can it be when this
+   * arrives late: that round proposes, and writes back, a greater token than it has seen here.
+   */
+  #giveUpVotes(request: RedlockRequest, round: number, votes: readonly Promise<Vote>[]): void {
+    votes.forEach((answer, index) => {
+      answer.then(
+        (vote) => {
+          if (vote.state !== 'granted' || this.#held.has(request.id)) return;
+          const node = this.#nodes[index];
+          const given = request.isSettled()
+            ? node?.leave(request.asked)
+            : request.rounds === round && node?.giveUp(request.asked, vote.token, request.ticket);
+          if (given) given.catch(() => undefined);
         },
         // It may have voted all the same: that is found by the next round, or taken back at the end.
         () => undefined,
@@ -409,7 +420,7 @@ export class RedlockConnection implements BackendConnection {
         if (!isPassing(error) || pointless()) throw toBackendError(error);
       }
       await pause(longest * Math.random());
-      if (pointless()) throw toBackendError(this.trouble ?? new Error('given up'));
+      if (pointless()) throw toBackendError(this.troubleWith() ?? new Error('given up'));
     }
   }
 }
@@ -430,6 +441,8 @@ async function memoryOf(nodes: readonly RedlockNode[], except: RedlockNode): Pro
   return {
     exists: memories.some(({ exists }) => exists),
     longest: Math.max(0, ...memories.map(({ longest }) => longest)),
+    // A node without it would agree to less, together with one that was not asked for the last one.
+    token: Math.max(0, ...memories.map(({ token }) => token)),
   };
 }
 

@@ -1,9 +1,11 @@
-import { Instant, within } from '../../clock.js';
+import { Deadline, Instant, within } from '../../clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { Keyspace } from '../redis/keyspace.js';
 import { SubscriberMailbox } from '../redis/mailbox.js';
 import type { RedisClient } from '../redis/redis-client.js';
 import { ScriptRunner } from '../redis/script-runner.js';
+import { scripts } from '../redis/scripts.js';
+import { checkServer } from '../redis/server-check.js';
 import { ServerClock } from '../redis/server-clock.js';
 import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
 
@@ -54,7 +56,7 @@ export interface NodeContext {
   readonly keyspace: Keyspace;
   /** How long a node may take for an answer, in milliseconds. */
   readonly patience: number;
-  /** Whether the other nodes remember this namespace, and the longest ttl that a live lease may have. */
+  /** What the other nodes remember of this namespace. */
   readonly memoryOfOthers: (node: RedlockNode) => Promise<Memory>;
   readonly hear: (message: string, node: RedlockNode) => void;
   readonly listening: () => void;
@@ -63,8 +65,10 @@ export interface NodeContext {
 
 export interface Memory {
   readonly exists: boolean;
-  /** Milliseconds. */
+  /** The longest ttl that a live lease may have, in milliseconds. */
   readonly longest: number;
+  /** The last fencing token. */
+  readonly token: number;
 }
 
 /**
@@ -81,6 +85,9 @@ export class RedlockNode {
   #known = '';
   #longest = 0;
   #token = 0;
+  /** It has no vote before. */
+  #grace = Deadline.in(0);
+  #closed = false;
   #entering: Promise<void> | undefined;
   /** Whether the first connection came about, or was refused. */
   readonly #reached: Promise<unknown>;
@@ -90,9 +97,17 @@ export class RedlockNode {
     subscriber: RedisClient,
     private readonly context: NodeContext,
   ) {
-    const { hear, keyspace, listening, patience, processId, warn } = context;
+    const { hear, keyspace, listening, patience, processId } = context;
     this.#runner = new ScriptRunner(client, redlockScripts, patience);
-    this.#mailbox = new SubscriberMailbox(subscriber, patience, warn);
+    this.#mailbox = new SubscriberMailbox(subscriber, patience, (message) => {
+      this.#warn(message);
+    });
+    const checking = new ScriptRunner(client, scripts, patience);
+    client.once('ready', () => {
+      void checkServer(client, checking, keyspace, this.#mailbox.delivery).then((warnings) => {
+        for (const warning of warnings) this.#warn(warning);
+      });
+    });
     this.#mailbox.listen(keyspace.channel + processId, {
       hear: (message) => {
         hear(message, this);
@@ -113,9 +128,11 @@ export class RedlockNode {
     client.connect().catch(() => undefined);
   }
 
+  /** Why it has no vote now, as far as this process knows. */
   get trouble(): Error | undefined {
-    if (this.client.status === 'ready') return this.#runner.trouble;
-    return this.#runner.trouble ?? new Error('not connected');
+    const { remaining } = this.#grace;
+    if (remaining > 0) return new Error(noVote(remaining));
+    return this.#unreached;
   }
 
   /** Waits until it is known whether the node can be reached, but not for long. */
@@ -169,13 +186,14 @@ export class RedlockNode {
     return (await this.#runner.run('confirm', [lock, keyspace.sequence], [id, token])) === 1;
   }
 
-  /** Takes back the vote or the lease, and the place in the queue; or only the vote, for this ticket. */
-  async leave({ id, key }: LeaseIdentity, ticket = 0): Promise<boolean> {
-    const { keyspace } = this.context;
-    await this.#entered();
-    const [lock, queue, deadlines, , guard] = keyspace.of(key);
-    const args = [id, ticket, keyspace.channel, LIVENESS, this.#run ?? ''];
-    return (await this.#runner.run('leave', [lock, queue, deadlines, guard], args)) === 1;
+  /** Takes back the vote or the lease, and the place in the queue. */
+  leave(lease: LeaseIdentity): Promise<boolean> {
+    return this.#leave(lease, 0, 0);
+  }
+
+  /** Takes back one vote, unless it was confirmed since; the ticket, if there is one, is its place again. */
+  async giveUp(lease: LeaseIdentity, vote: number, ticket: number): Promise<void> {
+    await this.#leave(lease, vote, ticket);
   }
 
   async renew(leases: readonly LeaseRenewal[], repair = false): Promise<Renewed[]> {
@@ -225,12 +243,13 @@ export class RedlockNode {
 
   async memory(): Promise<Memory> {
     if (this.client.status !== 'ready') throw new Error('not connected');
-    const [exists, longest] = (await this.#runner.run(
-      'memory',
-      [this.context.keyspace.guard],
-      [],
-    )) as [number, number];
-    return { exists: exists === 1, longest };
+    const { guard, sequence } = this.context.keyspace;
+    const [exists, longest, token] = (await this.#runner.run('memory', [guard, sequence], [])) as [
+      number,
+      number,
+      number,
+    ];
+    return { exists: exists === 1, longest, token };
   }
 
   /** Makes sure that it still hears. */
@@ -239,14 +258,28 @@ export class RedlockNode {
   }
 
   close(): void {
+    this.#closed = true;
     this.#runner.close();
     this.client.disconnect();
     this.#mailbox.close();
   }
 
+  get #unreached(): Error | undefined {
+    const { trouble } = this.#runner;
+    return this.client.status === 'ready' ? trouble : (trouble ?? new Error('not connected'));
+  }
+
+  async #leave({ id, key }: LeaseIdentity, vote: number, ticket: number): Promise<boolean> {
+    const { keyspace } = this.context;
+    await this.#entered();
+    const [lock, queue, deadlines, , guard] = keyspace.of(key);
+    const args = [id, vote, ticket, keyspace.channel, LIVENESS, this.#run ?? ''];
+    return (await this.#runner.run('leave', [lock, queue, deadlines, guard], args)) === 1;
+  }
+
   /** Rejects at once while there is no connection: the other nodes are not to wait for this one. */
   async #entered(): Promise<void> {
-    if (this.client.status !== 'ready') throw this.trouble ?? new Error('not connected');
+    if (this.client.status !== 'ready') throw this.#unreached ?? new Error('not connected');
     if (this.#run !== undefined) return;
     this.#entering ??= this.#enter().finally(() => {
       this.#entering = undefined;
@@ -255,7 +288,7 @@ export class RedlockNode {
   }
 
   async #enter(): Promise<void> {
-    const { keyspace, memoryOfOthers, warn } = this.context;
+    const { keyspace, memoryOfOthers } = this.context;
     const others = await memoryOfOthers(this);
     const info = await this.#runner.answered(this.client.info('server'));
     const run = /^run_id:(\w+)/m.exec(info)?.[1];
@@ -267,21 +300,26 @@ export class RedlockNode {
       [keyspace.guard, keyspace.sequence],
       [
         ...[run, this.#known, others.exists ? 1 : 0],
-        ...[Math.max(this.#longest, others.longest), this.#token],
+        ...[Math.max(this.#longest, others.longest), Math.max(this.#token, others.token)],
       ],
     )) as [number, number, number, number];
     this.#clock.learn(before, now);
     this.#run = this.#known = run;
     this.#longest = Math.max(this.#longest, longest);
-    if (begun === 1 && grace > 0) {
-      warn(
-        `A Redis node lost its memory: it has no vote for ${grace} ms, until all leases of before are over`,
-      );
-    }
+    this.#grace = Deadline.in(grace);
+    if (begun === 1 && grace > 0) this.#warn(noVote(grace));
+  }
+
+  #warn(message: string): void {
+    if (!this.#closed) this.context.warn(message);
   }
 
   #isStranger(): never {
     this.#run = undefined;
     throw new Error('the node has lost its memory');
   }
+}
+
+function noVote(ms: number): string {
+  return `it lost its memory, and has no vote for ${Math.ceil(ms)} ms, until all leases of before are over`;
 }

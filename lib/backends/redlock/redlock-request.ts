@@ -17,6 +17,8 @@ export class RedlockRequest {
   /** The round that is under way; and whether another is to follow, as things have changed since. */
   asking: Promise<Answer> | undefined;
   again = false;
+  /** How many rounds there were. */
+  rounds = 0;
   /** Which nodes have told that the lock is free there. */
   readonly told = new Set<object>();
   /** How often in a row the votes were split. */

@@ -52,9 +52,11 @@ export class RedlockBackend implements LockBackend {
   constructor(options: RedlockBackendOptions) {
     checkIsOptions(options);
     const { nodes, namespace = 'nestjs-lock', commandTimeout = '1s', ...unknown } = options;
-    const [other] = Object.keys(unknown);
-    if (other !== undefined) {
-      throw new LockConfigurationError(`unknown option ${shown(other)} of RedlockBackend`);
+    for (const [option, value] of Object.entries(unknown)) {
+      if (value === undefined) continue;
+      throw new LockConfigurationError(
+        `unknown option ${shown(option)} of RedlockBackend, got ${/password/i.test(option) ? '***' : shown(value)}`,
+      );
     }
     checkNamespace(namespace);
     this.#nodes = readNodes(nodes);
@@ -64,11 +66,11 @@ export class RedlockBackend implements LockBackend {
 
   connect(process: LockProcess): BackendConnection {
     const patience = this.#patience;
-    const warn = (message: string) => {
-      process.warn(message);
-    };
     return new RedlockConnection((hooks) => {
-      return this.#nodes.map((target) => {
+      return this.#nodes.map((target, index) => {
+        const warn = (message: string) => {
+          process.warn(`Redlock node ${index + 1} of ${this.#nodes.length}: ${message}`);
+        };
         const keyspace = new Keyspace(keyPrefixOf(target), this.#namespace);
         const context = { ...hooks, processId: process.id, keyspace, patience, warn };
         return new RedlockNode(openClient(target, patience), openClient(target, patience), context);
@@ -83,21 +85,33 @@ function readNodes(nodes: unknown): SingleTarget[] {
     const got = Array.isArray(nodes) ? `${all.length}` : shown(nodes);
     throw new LockConfigurationError(`nodes must be an odd number of nodes from 3, got ${got}`);
   }
-  if (new Set(all).size < all.length) {
-    const twice = all.find((node, index) => all.indexOf(node) < index);
+  const targets = all.map(readNode);
+  const addresses = targets.map(addressOf);
+  const twice = all.find((_, index) => addresses.indexOf(addresses[index]) < index);
+  if (twice !== undefined) {
     throw new LockConfigurationError(
       `nodes must be different from each other, got ${shown(twice)} twice`,
     );
   }
-  return all.map((node) => {
-    if (typeof node === 'string') {
-      checkUrl(node);
-      return { url: node };
-    }
-    checkClient(node);
-    if ((node as DuplicableRedisClient).isCluster === true) {
-      throw new LockConfigurationError('a node must be one Redis, got a Cluster');
-    }
-    return { client: node as DuplicableRedisClient };
-  });
+  return targets;
+}
+
+function readNode(node: unknown): SingleTarget {
+  if (typeof node === 'string') {
+    checkUrl(node);
+    return { url: node };
+  }
+  checkClient(node);
+  const client = node as DuplicableRedisClient;
+  if (client.isCluster === true) {
+    throw new LockConfigurationError('nodes must be of one Redis each, got a Cluster');
+  }
+  return { client };
+}
+
+/** What two nodes must not have in common: databases of one Redis would be lost together. */
+function addressOf(target: SingleTarget): unknown {
+  if (!('url' in target)) return 'client' in target ? target.client : target.options;
+  const { hostname, port } = new URL(target.url);
+  return `${hostname}:${port || 6379}`;
 }

@@ -48,9 +48,9 @@ export const looking: Chapter = {
     'there is no trouble while the store answers': async (world) => {
       const a = world.process();
       const held = await a.take('k');
-      assert.equal(a.connection.trouble, undefined);
+      assert.equal(a.connection.troubleWith('k'), undefined);
       await a.release(held);
-      assert.equal(a.connection.trouble, undefined);
+      assert.equal(a.connection.troubleWith('k'), undefined);
     },
 
     'who leaves takes nobody with it': async (world) => {

@@ -1,5 +1,6 @@
 -- Gives many leases at least so much more life at one node, never less. A lease that is not there is
--- put there only to repair it: when a majority of the nodes has just renewed it.
+-- put there only to repair it, when a majority of the nodes has just renewed it; or in a grace, when
+-- holders assert what the node forgot, as it has not voted for anybody since.
 --
 -- KEYS  1 sequence  2 guard, then a lock each
 -- ARGV  1 run id of the node  2 whether to repair: 1 or 0, then id, token and ttl (ms) each
@@ -22,7 +23,7 @@ local function renew(lock, id, token, ttl)
     if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
     return 1
   end
-  if not repairs then return held and 0 or 2 end
+  if not repairs and state ~= 'grace' then return held and 0 or 2 end
   -- What an old disk brought back is older than what a majority has.
   if held and not (state == 'grace' and token_of(held) < tonumber(token)) then return 0 end
   redis.call('SET', lock, id .. ' ' .. token, 'PX', ttl)

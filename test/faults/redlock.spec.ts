@@ -1,0 +1,456 @@
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { LockBackendError, type LockModuleOptions, type LockService } from 'nestjs-lock';
+import { RedlockBackend, type RedlockBackendOptions } from 'nestjs-lock/redis';
+import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { eventually } from '../support/eventually.js';
+import { entered, lost, machineTime, violations, visit, type Visit } from '../support/history.js';
+import type { RedisServer } from '../support/redis-server.js';
+import { Scene } from '../support/scene.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
+
+/** How long a node is waited for, in milliseconds. */
+const PATIENCE = 1_000;
+
+/** How often waiters look by themselves, and how long they live without a look, in milliseconds. */
+const [HEARTBEAT, LIVENESS] = [1_000, 3_500];
+
+/** What `wait: 0` may take at nodes that do not answer or do not agree, in milliseconds. */
+const ATTEMPT = 2_000;
+
+/** What a busy machine may add, in milliseconds. */
+const SLACK = 500;
+
+const keyspace = new Keyspace('', 'nestjs-lock');
+
+/** A token of then, to the minute. */
+function inAnHour(): number {
+  return Math.ceil((Date.now() + 3_600_000) / 60_000) * 60_000_000;
+}
+
+/** One Redis of a quorum, and the network before it. */
+class Node {
+  private constructor(
+    readonly server: RedisServer,
+    readonly network: TcpProxy,
+    readonly admin: Redis,
+  ) {}
+
+  static async start(scene: Scene): Promise<Node> {
+    const server = await scene.redis();
+    return new Node(server, await scene.proxy(server.port), scene.client(server.url));
+  }
+
+  /** What stands there for the lock: undefined, or who has it. */
+  async holder(key: string): Promise<string | undefined> {
+    return (await this.admin.get(keyspace.of(key)[0]))?.split(' ', 1)[0];
+  }
+
+  /** Gives the lock to somebody else, past the library. */
+  async give(key: string, id: string, ttl: number): Promise<void> {
+    await this.admin.set(keyspace.of(key)[0], `${id} 1`, 'PX', ttl);
+  }
+
+  waiters(key: string): Promise<string[]> {
+    return this.admin.zrange(keyspace.of(key)[1], 0, '-1');
+  }
+
+  /** Milliseconds for which it has no vote; undefined while nobody has entered it. */
+  async quarantine(): Promise<number | undefined> {
+    const guard = await this.admin.get(keyspace.guard);
+    if (guard === null) return undefined;
+    const [seconds, micros] = await this.admin.time();
+    const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+    return Math.max(0, Number(guard.split(' ')[2]) - now);
+  }
+
+  /** Kills it and starts it with an empty memory. */
+  async wipe(): Promise<void> {
+    await this.server.kill();
+    await this.server.launch();
+  }
+}
+
+describe('a quorum of Redis nodes', () => {
+  const scene = new Scene();
+
+  afterAll(() => scene.end(), 30_000);
+
+  async function quorum(size = 3, settings: Partial<RedlockBackendOptions> = {}) {
+    const nodes = await Promise.all(Array.from({ length: size }, () => Node.start(scene)));
+    return {
+      nodes,
+      service: (options: LockModuleOptions = {}): LockService =>
+        scene.service(
+          new RedlockBackend({ nodes: nodes.map(({ network }) => network.url), ...settings }),
+          { wait: 20_000, ...options },
+        ),
+      untouched: (key: string, ms = 5_000) =>
+        eventually(
+          `nothing left of ${key}`,
+          async () => {
+            const left = await Promise.all(
+              nodes.map(({ admin }) => admin.exists(...keyspace.of(key).slice(0, 3))),
+            );
+            return left.every((count) => count === 0);
+          },
+          ms,
+        ),
+    };
+  }
+
+  describe('of which one', () => {
+    it.concurrent.each<[string, (node: Node) => unknown, (node: Node) => unknown]>([
+      ['is down', ({ server }) => server.kill(), () => undefined],
+      ['is frozen', ({ server }) => server.freeze(), ({ server }) => server.thaw()],
+      [
+        'is slow',
+        ({ network }) => {
+          network.delay('replies', 2_000);
+        },
+        ({ network }) => network.restore(),
+      ],
+      ['is cut off', ({ network }) => network.refuse(), ({ network }) => network.admit()],
+    ])(
+      '%s: everything goes on',
+      async (_, befall, mend) => {
+        const { nodes, service } = await quorum();
+        const services = [service(), service()];
+        for (const one of services) await one.withLock('warm up', () => undefined);
+        await befall(nodes[2]!);
+        const history: Visit[] = [];
+        const start = machineTime();
+        const times: number[] = [];
+        const work = async (one: LockService) => {
+          for (let turn = 0; turn < 10; turn++) {
+            const asked = machineTime();
+            const { lock, ...entry } = await entered(one.acquire('k'));
+            times.push(machineTime() - asked);
+            expect(lock.held).toBe(true);
+            history.push(visit('k', entry));
+            expect(await lock.release()).toBe('released');
+          }
+        };
+        await Promise.all(services.map(work));
+        expect(await services[0]!.tryAcquire('other')).not.toBeNull();
+        expect(await services[1]!.tryAcquire('other')).toBeNull();
+        // A silent node is waited for once; then it counts as not there.
+        expect(machineTime() - start).toBeLessThan(2 * PATIENCE + SLACK + HEARTBEAT);
+        expect(violations(history)).toEqual([]);
+        expect(history).toHaveLength(20);
+        // A process that comes now.
+        const late = service();
+        const came = machineTime();
+        await late.withLock('late', () => undefined);
+        expect(machineTime() - came).toBeLessThan(2 * PATIENCE + SLACK);
+        await mend(nodes[2]!);
+      },
+      20_000,
+    );
+  });
+
+  it.concurrent(
+    'that is split: settles, and keeps no vote that came to nothing',
+    async () => {
+      const { nodes, service } = await quorum();
+      const [one, other, dead] = nodes as [Node, Node, Node];
+      const locks = service();
+      await locks.withLock('warm up', () => undefined);
+      await dead.server.kill();
+      await other.give('k', 'another:1', 60_000);
+
+      const asked = machineTime();
+      const error: unknown = await locks.tryAcquire('k').catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(LockBackendError);
+      expect(machineTime() - asked).toBeLessThan(ATTEMPT + SLACK);
+      await eventually('the vote is free', async () => (await one.holder('k')) === undefined);
+
+      const waiting = machineTime();
+      await expect(locks.acquire('k', { wait: 1_000 })).rejects.toMatchObject({ key: 'k' });
+      expect(machineTime() - waiting).toBeGreaterThan(990);
+      expect(machineTime() - waiting).toBeLessThan(1_000 + SLACK);
+      await eventually('nothing is left', async () => (await one.waiters('k')).length === 0);
+      expect([await one.holder('k'), await other.holder('k')]).toEqual([undefined, 'another:1']);
+      expect(await other.waiters('k')).toEqual([]);
+
+      const granted = entered(locks.acquire('k'));
+      await eventually('it waits', async () => (await other.waiters('k')).length === 1);
+      await other.admin.del(keyspace.of('k')[0]);
+      const freed = machineTime();
+      const { at, lock } = await granted;
+      expect(at - freed).toBeLessThan(HEARTBEAT + SLACK);
+      await lock.release();
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which most are down: that is said in time, told to holders, and mended by their return',
+    async () => {
+      const ttl = 1_500;
+      const { nodes, service } = await quorum();
+      const locks = service({ ttl });
+      const { lock } = await entered(locks.acquire('k'));
+      const loss = lost(lock);
+      await Promise.all(nodes.slice(1).map(({ server }) => server.kill()));
+      const down = machineTime();
+      await expect(locks.acquire('other', { wait: 600 })).rejects.toThrow(LockBackendError);
+      expect(machineTime() - down).toBeLessThan(600 + SLACK);
+      await expect(locks.tryAcquire('other')).rejects.toThrow(LockBackendError);
+      const { at, reason } = await loss;
+      expect(reason).toMatchObject({ reason: 'backend' });
+      expect(at - down).toBeLessThan(ttl);
+
+      const waiting = entered(locks.acquire('other'));
+      await Promise.all(nodes.slice(1).map(({ server }) => server.launch()));
+      const back = machineTime();
+      const next = await waiting;
+      expect(next.at - back).toBeLessThan(ttl + 2 * HEARTBEAT + SLACK);
+      await next.lock.release();
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped under a lock: it has no vote until that must be over',
+    async () => {
+      const ttl = 2_000;
+      const { nodes, service } = await quorum();
+      const [, wiped, away] = nodes as [Node, Node, Node];
+      const [holder, other] = [service({ ttl }), service({ ttl })];
+      for (const one of [holder, other]) await one.withLock('warm up', () => undefined);
+      await away.network.refuse();
+      const first = await entered(holder.acquire('k', { renew: false }));
+      const until = machineTime() + first.lock.remaining;
+      await wiped.wipe();
+      const back = machineTime();
+      await away.network.admit();
+
+      // The two nodes that know nothing of the holder would make a majority.
+      const fresh = service({ ttl });
+      const granted = [other, fresh].map((one) => entered(one.acquire('k')));
+      await eventually('entered', async () => (await wiped.quarantine()) !== undefined);
+      const second = await Promise.race(granted);
+      expect(second.at).toBeGreaterThan(until);
+      expect(second.token).toBeGreaterThan(first.token);
+      const leave = machineTime();
+      await second.lock.release();
+      const third = (await Promise.all(granted)).find(({ token }) => token !== second.token)!;
+      await third.lock.release();
+      expect(
+        violations([visit('k', first, until), visit('k', second, leave), visit('k', third)]),
+      ).toEqual([]);
+      // It votes again.
+      await eventually('its vote', async () => {
+        const lock = await other.acquire('vote');
+        const voted = (await wiped.holder('vote')) !== undefined;
+        await lock.release();
+        return voted;
+      });
+      expect(machineTime() - back).toBeGreaterThan(ttl - SLACK);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped: the holder goes on, and puts its lease there again',
+    async () => {
+      const ttl = 1_500;
+      const { nodes, service } = await quorum();
+      const [, wiped] = nodes as [Node, Node, Node];
+      const [holder, next] = [service({ ttl }), service({ ttl })];
+      const first = await entered(holder.acquire('k'));
+      const id = await nodes[0]!.holder('k');
+      const granted = entered(next.acquire('k'));
+      await eventually('it waits', async () => (await wiped.waiters('k')).length === 1);
+      await wiped.wipe();
+      const back = machineTime();
+      await eventually('the lease is there', async () => (await wiped.holder('k')) === id);
+      await eventually('two ttl', () => machineTime() > back + 2 * ttl);
+      expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });
+      const left = machineTime();
+      expect(await first.lock.release()).toBe('released');
+      const second = await granted;
+      expect(second.at - left).toBeLessThan(HEARTBEAT + SLACK);
+      await second.lock.release();
+      expect(violations([visit('k', first, left), visit('k', second)])).toEqual([]);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped, where a second one never had the lease: the holder goes on as well',
+    async () => {
+      const ttl = 1_500;
+      const { nodes, service } = await quorum();
+      const [, wiped, away] = nodes as [Node, Node, Node];
+      const [holder, other] = [service({ ttl }), service({ ttl })];
+      for (const one of [holder, other]) await one.withLock('warm up', () => undefined);
+      await away.network.refuse();
+      const { lock } = await entered(holder.acquire('k'));
+      const brief = await holder.acquire('brief', { renew: false });
+      const id = await wiped.holder('k');
+      await wiped.wipe();
+      const back = machineTime();
+      await away.network.admit();
+      await eventually('entered', async () => (await wiped.quarantine()) !== undefined);
+      expect(await brief.release()).toBe('released');
+      await eventually('the lease is there', async () => (await wiped.holder('k')) === id);
+      await eventually('two ttl', () => machineTime() > back + 2 * ttl);
+      expect(lock).toMatchObject({ held: true, signal: { aborted: false } });
+      expect(await other.tryAcquire('k')).toBeNull();
+      expect(await lock.release()).toBe('released');
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which the one with the greatest token was wiped: it does not vote with less than the others had',
+    async () => {
+      const ttl = 500;
+      const { nodes, service } = await quorum();
+      const [one, wiped, away] = nodes as [Node, Node, Node];
+      const locks = service({ ttl });
+      await locks.withLock('k', () => undefined);
+      // As after a process whose clock was an hour ahead.
+      const ahead = inAnHour();
+      for (const { admin } of [one, wiped]) await admin.set(keyspace.sequence, ahead);
+      await away.network.refuse();
+      const { fencingToken: before } = await locks.acquire('k', { renew: false });
+      expect(before).toBeGreaterThan(ahead);
+      await wiped.wipe();
+      await eventually('it may vote again', async () => (await wiped.quarantine()) === 0);
+      await away.network.admit();
+      await one.network.refuse();
+      // It knows no token.
+      const { lock, token } = await entered(service({ ttl }).acquire('k'));
+      expect(token).toBeGreaterThan(before);
+      await lock.release();
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'that answers after the ttl: an error, never a lock that is over',
+    async () => {
+      const { nodes, service, untouched } = await quorum(3, { commandTimeout: '3s' });
+      const locks = service();
+      await locks.withLock('warm up', () => undefined);
+      for (const { network } of nodes) network.delay('replies', 500);
+      await expect(locks.acquire('k', { ttl: 300, wait: 5_000 })).rejects.toThrow(LockBackendError);
+      await expect(locks.tryAcquire('k', { ttl: 300 })).rejects.toThrow(/longer than the ttl/);
+      for (const { network } of nodes) network.restore();
+      await untouched('k');
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'that votes after the request was given up: the votes are taken back',
+    async () => {
+      const { nodes, service, untouched } = await quorum();
+      const locks = service();
+      await locks.withLock('warm up', () => undefined);
+      for (const { network } of nodes) network.hold('requests');
+      const abort = new AbortController();
+      const given = locks.acquire('k', { ttl: 60_000, signal: abort.signal });
+      abort.abort(new Error('enough'));
+      await expect(given).rejects.toThrow('enough');
+      const timedOut = locks.acquire('k', { ttl: 60_000, wait: 100 });
+      await expect(timedOut).rejects.toThrow(LockBackendError);
+      for (const { network } of nodes) network.restore();
+      await untouched('k');
+      // And the replies only.
+      for (const { network } of nodes) network.hold('replies');
+      await expect(locks.acquire('k', { ttl: 60_000, wait: 100 })).rejects.toThrow();
+      await eventually('the votes', async () => (await nodes[0]!.holder('k')) !== undefined);
+      for (const { network } of nodes) network.restore();
+      await untouched('k', LIVENESS);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'with a late answer to an earlier round: the vote of this round stands',
+    async () => {
+      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
+      const [slow, told, firm] = nodes as [Node, Node, Node];
+      const [locks, rival] = [service(), service()];
+      for (const one of [locks, rival]) await one.withLock('warm up', () => undefined);
+      // As after a process whose clock was an hour ahead: tokens come by counting, the same at all nodes.
+      for (const { admin } of nodes) await admin.set(keyspace.sequence, inAnHour());
+      for (const node of [told, firm]) await node.give('k', 'another:1', 60_000);
+      slow.network.hold('replies', slow.network.present());
+      const granted = entered(locks.acquire('k'));
+      await eventually('its vote', async () => (await slow.holder('k')) !== undefined);
+      await eventually('it waits', async () => (await told.waiters('k')).length === 1);
+      const [id] = await told.waiters('k');
+      await told.admin.del(keyspace.of('k')[0]);
+      await told.admin.publish(keyspace.channel + id!.split(':', 1).join(), `free ${id}`);
+      await eventually('the next vote', async () => (await told.holder('k')) === id);
+      slow.network.restore();
+      const { lock } = await granted;
+      // Passes along the same ways, after all that was sent for the first.
+      await locks.inspect('k');
+      expect(await slow.holder('k')).toBe(id);
+      await firm.admin.del(keyspace.of('k')[0]);
+      expect(await rival.tryAcquire('k')).toBeNull();
+      await lock.release();
+    },
+    20_000,
+  );
+
+  // Alone, after all the others: it takes what the machine has.
+  it.each([
+    [3, 10_000],
+    [5, 2_000],
+  ])(
+    'of %d that are wiped one by one: one holder at a time, in %d grants, and tokens that rise',
+    async (size, goal) => {
+      const ttl = 400;
+      const { nodes, service } = await quorum(size);
+      const services = Array.from({ length: 4 }, () => service({ ttl, wait: 10_000 }));
+      const history: Visit[] = [];
+      const losses: unknown[] = [];
+      let wipes = 0;
+      const start = machineTime();
+      const caller = async (locks: LockService, key: string) => {
+        while (history.length < goal) {
+          const { lock, ...entry } = await entered(locks.acquire(key));
+          if (key.startsWith('long')) await sleep(ttl / 2);
+          else await setImmediate();
+          const leave = machineTime();
+          history.push(visit(key, entry, leave, lock.held));
+          const outcome = await lock.release();
+          if (outcome !== 'released') losses.push(outcome);
+        }
+      };
+      const wiper = async () => {
+        while (history.length < goal) {
+          // Those that were away know nothing of the last grants, and nor does the one that is wiped
+          // then: without a quarantine they would be a majority.
+          const [victim, ...others] = [...nodes].sort(() => Math.random() - 0.5) as [Node];
+          const away = others.slice(0, (size - 1) / 2) as Node[];
+          await Promise.all(away.map(({ network }) => network.refuse()));
+          const before = history.length;
+          await eventually('grants', () => history.length > before + 2 * size, 10_000);
+          await victim.wipe();
+          wipes++;
+          await Promise.all(away.map(({ network }) => network.admit()));
+          await eventually('its vote', async () => (await victim.quarantine()) === 0, 10_000);
+        }
+      };
+      const wiping = wiper();
+      const keys = ['a', 'b', 'c', 'long 1', 'long 2'];
+      await Promise.all(services.flatMap((locks) => keys.map((key) => caller(locks, key))));
+      await wiping;
+      process.stderr.write(
+        `${size} ${history.length} grants, ${wipes} wipes, ${losses.length} losses ${JSON.stringify([...new Set(losses)])} in ${machineTime() - start} ms\n`,
+      );
+      expect(violations(history)).toEqual([]);
+      expect(history.length).toBeGreaterThanOrEqual(goal);
+      expect(wipes).toBeGreaterThan(0);
+    },
+    60_000,
+  );
+});
