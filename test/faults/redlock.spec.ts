@@ -331,6 +331,78 @@ describe('a quorum of Redis nodes', () => {
   );
 
   it.concurrent(
+    'of which most forgot or are away: nothing is called busy that nobody holds',
+    async () => {
+      const ttl = 3_000;
+      const { nodes, service } = await quorum();
+      const locks = service({ ttl });
+      await locks.withLock('warm up', () => undefined);
+      await nodes[1]!.wipe();
+      await nodes[2]!.network.refuse();
+      await eventually('entered', async () => (await nodes[1]!.quarantine()) !== undefined);
+      const error: unknown = await locks.acquire('k', { wait: 500 }).catch((e: unknown) => e);
+      expect(error).toBeInstanceOf(LockBackendError);
+      expect(String(error)).toMatch(/only 1 of 3 nodes can vote: /);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one has something else in its place: only a majority of those is an error',
+    async () => {
+      const { nodes, service } = await quorum();
+      const [odd, held, free] = nodes as [Node, Node, Node];
+      const locks = service();
+      const [name] = keyspace.of('k');
+      await odd.admin.rpush(name, 'a list');
+      await locks.withLock('k', () => undefined);
+      await held.give('k', 'another:1', 60_000);
+      await free.network.refuse();
+      const granted = entered(locks.acquire('k'));
+      await eventually('it waits', async () => (await held.waiters('k')).length === 1);
+      await free.network.admit();
+      await held.admin.del(name);
+      await (await granted).lock.release();
+      await eventually('released', async () => (await free.holder('k')) === undefined);
+      await free.admin.rpush(name, 'a list');
+      await expect(locks.acquire('k')).rejects.toThrow(/WRONGTYPE.*another namespace/);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one is slow: those who wait are heard of, and look, in time',
+    async () => {
+      const ttl = 1_500;
+      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
+      const [holder, waiter] = [service({ ttl }), service({ ttl })];
+      for (const one of [holder, waiter]) await one.withLock('warm up', () => undefined);
+      nodes[2]!.network.hold('replies');
+      const { lock } = await entered(holder.acquire('k'));
+      const granted = entered(waiter.acquire('k'));
+      await eventually('it waits', async () => (await nodes[0]!.waiters('k')).length === 1);
+      const [id] = await nodes[0]!.waiters('k');
+      const start = machineTime();
+      let gone = 0;
+      await eventually(
+        'longer than a waiter lives without a sign',
+        async () => {
+          if ((await nodes[0]!.admin.zscore(keyspace.of('k')[1], id!)) === null) gone++;
+          return machineTime() > start + LIVENESS + HEARTBEAT;
+        },
+        LIVENESS + 2 * HEARTBEAT,
+      );
+      expect(gone).toBe(0);
+      const left = machineTime();
+      await lock.release();
+      expect((await granted).at - left).toBeLessThan(SLACK);
+      nodes[2]!.network.restore();
+      await (await granted).lock.release();
+    },
+    20_000,
+  );
+
+  it.concurrent(
     'that answers after the ttl: an error, never a lock that is over',
     async () => {
       const { nodes, service, untouched } = await quorum(3, { commandTimeout: '3s' });
@@ -411,9 +483,7 @@ describe('a quorum of Redis nodes', () => {
       const { nodes, service } = await quorum(size);
       const services = Array.from({ length: 4 }, () => service({ ttl, wait: 10_000 }));
       const history: Visit[] = [];
-      const losses: unknown[] = [];
       let wipes = 0;
-      const start = machineTime();
       const caller = async (locks: LockService, key: string) => {
         while (history.length < goal) {
           const { lock, ...entry } = await entered(locks.acquire(key));
@@ -421,8 +491,7 @@ describe('a quorum of Redis nodes', () => {
           else await setImmediate();
           const leave = machineTime();
           history.push(visit(key, entry, leave, lock.held));
-          const outcome = await lock.release();
-          if (outcome !== 'released') losses.push(outcome);
+          await lock.release();
         }
       };
       const wiper = async () => {
@@ -444,13 +513,10 @@ describe('a quorum of Redis nodes', () => {
       const keys = ['a', 'b', 'c', 'long 1', 'long 2'];
       await Promise.all(services.flatMap((locks) => keys.map((key) => caller(locks, key))));
       await wiping;
-      process.stderr.write(
-        `${size} ${history.length} grants, ${wipes} wipes, ${losses.length} losses ${JSON.stringify([...new Set(losses)])} in ${machineTime() - start} ms\n`,
-      );
       expect(violations(history)).toEqual([]);
       expect(history.length).toBeGreaterThanOrEqual(goal);
       expect(wipes).toBeGreaterThan(0);
     },
-    60_000,
+    120_000,
   );
 });

@@ -108,7 +108,6 @@ it('an uncontended lock costs one command at each node, and its release another'
       return (await admin.keys('{nestjs-lock:0}:lock:*')).length === 0;
     });
   });
-  // Where two nodes mint tokens that differ, the greater one is written back.
   const nodes = [0, 1, 2];
   expect(releasing).toEqual(nodes.map(() => ({ evalsha: 50 })));
   expect(acquiring).toEqual(nodes.map(() => ({ evalsha: 50 })));

@@ -1,4 +1,4 @@
-import { alarm, Deadline } from '../../clock.js';
+import { alarm, Deadline, Instant } from '../../clock.js';
 import type { RedlockNode, Standing } from './redlock-node.js';
 import type { RedlockRequest } from './redlock-request.js';
 
@@ -33,7 +33,6 @@ export class RedlockWaiters {
   #disarm: (() => void) | undefined;
   #nextBeat = Deadline.in(0);
   #beats = 0;
-  #beating = false;
   #closed = false;
 
   constructor(private readonly context: RedlockWaitersContext) {}
@@ -110,15 +109,15 @@ export class RedlockWaiters {
   /** One alarm: for the next heartbeat, or for the first lock that may be free before it. */
   #plan(): void {
     this.#disarm?.();
-    if (this.#closed || this.#beating || !this.#isWaiting) return;
+    if (this.#closed || !this.#isWaiting) return;
     let next = this.#nextBeat.remaining;
     for (const { free } of this.#requests.values()) next = Math.min(next, free?.remaining ?? next);
     this.#disarm = alarm(Deadline.in(next), () => {
-      void this.#look();
+      this.#look();
     });
   }
 
-  async #look(): Promise<void> {
+  #look(): void {
     for (const request of this.#requests.values()) {
       if (!request.free?.passed) continue;
       request.free = undefined;
@@ -126,14 +125,13 @@ export class RedlockWaiters {
       this.context.ask(request);
     }
     if (this.#nextBeat.passed) {
-      this.#beating = true;
       this.#nextBeat = Deadline.in(HEARTBEAT);
       if (++this.#beats % PROBE_EVERY === 0) for (const node of this.context.nodes) node.probe();
       const requests = [...this.#requests.values()].filter(({ queued }) => queued);
+      // Not waited for: a node that is slow must not keep us from giving the others their sign.
       for (let first = 0; first < requests.length; first += BATCH) {
-        await this.#beat(requests.slice(first, first + BATCH));
+        void this.#beat(requests.slice(first, first + BATCH));
       }
-      this.#beating = false;
     }
     this.#plan();
   }
@@ -141,7 +139,9 @@ export class RedlockWaiters {
   /** Never rejects. */
   async #beat(requests: readonly RedlockRequest[]): Promise<void> {
     const asked = requests.map((request) => request.asked);
+    const before = Instant.now();
     const settled = await Promise.allSettled(this.context.nodes.map((node) => node.beat(asked)));
+    const passed = before.elapsed;
     const views = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     requests.forEach((request, index) => {
       if (request.isSettled() || !this.#requests.has(request.id)) return;
@@ -151,8 +151,12 @@ export class RedlockWaiters {
         this.context.ask(request);
       } else {
         const ends = seen.flatMap((one) => (one[0] === 'waiting' && one[1] >= 0 ? [one[1]] : []));
-        this.#expect(request, ends);
+        this.#expect(
+          request,
+          ends.map((end) => Math.max(0, end - passed)),
+        );
       }
     });
+    this.#plan();
   }
 }
