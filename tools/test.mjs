@@ -21,7 +21,7 @@ const checks = [
 
 // Tests that watch the clock, or stop and start servers, have the machine to themselves.
 const jestRuns = [
-  ['--selectProjects', 'unit', 'conformance', 'decorator', 'nest-11'],
+  ['--selectProjects', 'unit', 'conformance', 'decorator', 'nest-11', '--maxWorkers', '100%'],
   ['--selectProjects', 'integration', 'faults', '--runInBand'],
 ];
 

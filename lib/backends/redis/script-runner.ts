@@ -1,11 +1,9 @@
-import { pause, within } from '../../clock.js';
+import { within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
+import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
 import type { Scripts } from './scripts.js';
-
-/** The longest pause before a failed request is sent again, in milliseconds. */
-const LONGEST_PAUSE = 250;
 
 /** Where scripts are sent to. */
 export interface ScriptServer extends Pick<RedisClient, 'eval' | 'evalsha'> {
@@ -93,16 +91,8 @@ export class ScriptRunner<Name extends string> {
   }
 
   /** Calls `attempt` until it succeeds, fails for good, or `pointless` says that nobody cares any more. */
-  async insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
-    for (let longest = 20; ; longest = Math.min(2 * longest, LONGEST_PAUSE)) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (!isPassing(error) || pointless()) throw toBackendError(error);
-      }
-      await pause(longest * Math.random());
-      if (pointless()) throw toBackendError(this.#trouble ?? new Error('given up'));
-    }
+  insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
+    return insist(attempt, pointless, () => this.#trouble);
   }
 
   async #send(

@@ -1,5 +1,5 @@
-import { Deadline, Instant, pause, wallTimeIn, within } from '../../clock.js';
-import { isPassing, toBackendError } from '../redis/redis-errors.js';
+import { Deadline, Instant, wallTimeIn } from '../../clock.js';
+import { insist } from '../redis/insist.js';
 import type {
   Answer,
   BackendConnection,
@@ -8,22 +8,13 @@ import type {
   LeaseRenewal,
   LockRequest,
 } from '../lock-backend.js';
+import { memoryOfOthers } from './memory-of-others.js';
 import { count, failureOf, majority, poll, type Reply } from './poll.js';
-import {
-  LIVENESS,
-  type Memory,
-  type NodeState,
-  type RedlockNode,
-  type Vote,
-} from './redlock-node.js';
+import type { Memory, RedlockNode, Vote } from './redlock-node.js';
 import { RedlockRequest } from './redlock-request.js';
 import { RedlockWaiters } from './redlock-waiters.js';
-
-/** The longest pause before a request that failed is sent again, in milliseconds. */
-const LONGEST_PAUSE = 250;
-
-/** What a round of votes came to. */
-type Outcome = 'won' | 'lost';
+import { RedlockWithdrawals } from './redlock-withdrawals.js';
+import { holderOf, outcomeOf, renewalOf, stateOf } from './verdicts.js';
 
 /**
  * One process's locks on a quorum of Redis nodes that know nothing of each other.
@@ -40,15 +31,13 @@ export class RedlockConnection implements BackendConnection {
   readonly #requests = new Map<string, RedlockRequest>();
   /** The ttl of each lease that is held, by request id. */
   readonly #held = new Map<string, number>();
-  /** What is still to be taken back at some node, and nobody waits for. */
-  readonly #background = new Set<Promise<void>>();
+  readonly #withdrawals: RedlockWithdrawals;
   /**
    * All nodes that can be reached were entered. Before that nothing is asked of any: another process
    * would take those that were not for nodes that forgot.
    */
   readonly #opened: Promise<unknown>;
   #seen = 0;
-  #closing = false;
   #closed = false;
 
   constructor(
@@ -58,13 +47,14 @@ export class RedlockConnection implements BackendConnection {
     const made: RedlockNode[] = [];
     let waiters: RedlockWaiters | undefined;
     this.#nodes = nodes({
-      memoryOfOthers: (node) => memoryOf(made, node),
+      memoryOfOthers: (node) => memoryOfOthers(made, node),
       hear: (message, node) => waiters?.hear(message, node),
       listening: () => waiters?.listening(),
     });
     made.push(...this.#nodes);
     this.#opened = Promise.all(this.#nodes.map((node) => node.opened()));
     this.#quorum = Math.floor(this.#nodes.length / 2) + 1;
+    this.#withdrawals = new RedlockWithdrawals(this.#nodes, (id) => this.#held.has(id));
     this.#waiters = waiters = new RedlockWaiters({
       nodes: this.#nodes,
       quorum: this.#quorum,
@@ -98,7 +88,7 @@ export class RedlockConnection implements BackendConnection {
     }
     this.#held.delete(asked.id);
     await this.#opened;
-    await this.#withdraw(asked);
+    await this.#withdrawals.withdraw(asked);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
@@ -106,7 +96,7 @@ export class RedlockConnection implements BackendConnection {
     await this.#opened;
     const asked = this.#nodes.map((node) => node.renew(leases));
     const decisions = await poll(asked, (replies, pending) => {
-      const all = leases.map((_, index) => this.#judge(replies, index, pending));
+      const all = leases.map((_, index) => renewalOf(replies, index, pending, this.#quorum));
       return all.every((one) => one !== undefined) ? all : undefined;
     });
     const proven = leases.filter((_, index) => decisions[index] === true);
@@ -127,7 +117,7 @@ export class RedlockConnection implements BackendConnection {
     );
     asked.forEach((answer, index) => {
       answer.catch(() => {
-        this.#takeBack(this.#nodes[index], lease, ttl ?? 0);
+        this.#withdrawals.takeBack(this.#nodes[index], lease, ttl ?? 0);
       });
     });
     if (released instanceof Error) throw released;
@@ -136,17 +126,17 @@ export class RedlockConnection implements BackendConnection {
 
   async inspect(key: string): Promise<KeyState> {
     const patience = Deadline.in(4 * this.patience);
-    return this.#insist(
+    return insist(
       () => this.#look(key),
       () => patience.passed || this.#closed,
+      () => this.troubleWith(),
     );
   }
 
   async close(): Promise<void> {
     this.#waiters.close();
     this.#requests.clear();
-    this.#closing = true;
-    await within(this.patience, Promise.all(this.#background));
+    await this.#withdrawals.close(this.patience);
     this.#closed = true;
     for (const node of this.#nodes) node.close();
   }
@@ -169,14 +159,15 @@ export class RedlockConnection implements BackendConnection {
   /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
   async #askAll(request: RedlockRequest): Promise<Answer> {
     try {
-      return await this.#insist(
+      return await insist(
         () => this.#round(request),
         () => request.isSettled() || this.#closed,
+        () => this.troubleWith(),
       );
     } catch (error) {
       if (!request.isSettled()) {
         this.#forget(request);
-        this.#withdrawLater(request.asked);
+        this.#withdrawals.inBackground(request.asked);
         request.refuse(error);
       }
       return await request.granted;
@@ -197,7 +188,7 @@ export class RedlockConnection implements BackendConnection {
       return vote;
     });
     const { outcome, replies } = await poll(votes, (heard, pending) => {
-      const decided = this.#count(heard, pending);
+      const decided = outcomeOf(heard, pending, this.#quorum);
       return decided && { outcome: decided, replies: [...heard] };
     });
     if (outcome === 'won') {
@@ -214,7 +205,7 @@ export class RedlockConnection implements BackendConnection {
     const known = request.ticket;
     request.ticket = Math.max(known, ...places.map((place) => place.ticket));
     this.#giveUpVotes(request, round, votes);
-    if (request.over) await this.#withdraw(asked);
+    if (request.over) await this.#withdrawals.withdraw(asked);
     if (request.isSettled()) throw new Error('settled meanwhile');
     if (outcome === 'won') throw new Error('the votes were lost again');
     if (!asked.queue) return this.#turnAway(request, replies);
@@ -224,30 +215,12 @@ export class RedlockConnection implements BackendConnection {
     const differ = places.some(({ ticket }) => ticket !== request.ticket);
     if (differ && request.ticket > known) return this.#round(request);
     const remaining = places.flatMap((place) => place.remaining ?? []);
-    this.#waiters.stand(request, remaining, voted > 0 || this.#holderOf(replies) === undefined);
-    return { state: 'waiting', granted: request.granted };
-  }
-
-  /** Whether enough is known: a majority for us, or that there cannot be one and why. */
-  #count(replies: readonly Reply<Vote>[], pending: number): Outcome | undefined {
-    const granted = count(replies, ({ state }) => state === 'granted');
-    if (granted >= this.#quorum) return 'won';
-    if (pending === 0) return 'lost';
-    if (granted + pending >= this.#quorum) return undefined;
-    const waiting = count(replies, ({ state }) => state === 'waiting');
-    return waiting >= this.#quorum || this.#holderOf(replies) !== undefined ? 'lost' : undefined;
-  }
-
-  /** Who has the lock, or is to get it, by a majority. */
-  #holderOf(replies: readonly Reply<Vote>[]): string | undefined {
-    const holders = replies.flatMap((reply) => {
-      const vote = reply?.value;
-      return vote === undefined || vote.state === 'granted' ? [] : [vote.holder];
-    });
-    return holders.find(
-      (holder) =>
-        holder !== '-' && holders.filter((other) => other === holder).length >= this.#quorum,
+    this.#waiters.stand(
+      request,
+      remaining,
+      voted > 0 || holderOf(replies, this.#quorum) === undefined,
     );
+    return { state: 'waiting', granted: request.granted };
   }
 
   /** The token that a majority has seen; written back to one if it must. Undefined when that failed. */
@@ -305,23 +278,10 @@ export class RedlockConnection implements BackendConnection {
   }
 
   #turnAway(request: RedlockRequest, replies: readonly Reply<Vote>[]): Answer {
-    if (this.#holderOf(replies) === undefined) throw failureOf(replies);
+    if (holderOf(replies, this.#quorum) === undefined) throw failureOf(replies);
     this.#forget(request);
-    this.#withdrawLater(request.asked);
+    this.#withdrawals.inBackground(request.asked);
     return { state: 'busy' };
-  }
-
-  /** What a majority says of a lease; undefined while that may still come about. */
-  #judge(
-    replies: readonly Reply<readonly unknown[]>[],
-    index: number,
-    pending: number,
-  ): boolean | Error | undefined {
-    const yes = count(replies, (node) => node[index] === 'renewed');
-    if (yes >= this.#quorum) return true;
-    const no = count(replies, (node) => node[index] === 'taken' || node[index] === 'missing');
-    if (no >= this.#quorum) return false;
-    return pending === 0 ? failureOf(replies) : undefined;
   }
 
   /** A node that has no lease of which a majority was just proven is given it. */
@@ -354,74 +314,12 @@ export class RedlockConnection implements BackendConnection {
       },
     );
     if (views instanceof Error) throw views;
-    const waiters = this.#nth(views.map((view) => view.waiters));
-    const leases = views.filter(({ id }) => {
-      return id !== undefined && views.filter((other) => other.id === id).length >= this.#quorum;
-    });
-    if (leases.length === 0) return { holders: [], waiters };
-    const remaining = this.#nth(leases.map((lease) => lease.remaining));
-    return { holders: [{ token: commonToken(leases), remaining }], waiters };
-  }
-
-  /** The greatest number that a majority has reached. */
-  #nth(numbers: readonly number[]): number {
-    return [...numbers].sort((one, other) => other - one)[this.#quorum - 1] ?? 0;
+    return stateOf(views, this.#quorum);
   }
 
   #forget(request: RedlockRequest): void {
     this.#requests.delete(request.id);
     this.#waiters.forget(request);
-  }
-
-  /** Resolves when every node that can be reached has nothing of it any more. */
-  async #withdraw(asked: LockRequest): Promise<void> {
-    await Promise.all(
-      this.#nodes.map(async (node) => {
-        try {
-          await node.leave(asked);
-        } catch {
-          this.#takeBack(node, asked, asked.ttl);
-        }
-      }),
-    );
-  }
-
-  #withdrawLater(asked: LockRequest): void {
-    this.#withdraw(asked).catch(() => undefined);
-  }
-
-  /** Goes on trying until nothing of it can be left at this node. */
-  #takeBack(node: RedlockNode | undefined, lease: LeaseIdentity, ttl: number): void {
-    if (this.#closed || node === undefined) return;
-    const over = Deadline.in(ttl + LIVENESS);
-    const settled = this.#insist(
-      () => node.leave(lease),
-      () =>
-        over.passed ||
-        this.#closed ||
-        this.#held.has(lease.id) ||
-        // A node that is down is not waited for then.
-        (this.#closing && node.trouble !== undefined),
-    )
-      .then(
-        () => undefined,
-        () => undefined,
-      )
-      .finally(() => this.#background.delete(settled));
-    this.#background.add(settled);
-  }
-
-  /** Calls `attempt` until it succeeds, fails for good, or nobody cares any more. */
-  async #insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
-    for (let longest = 20; ; longest = Math.min(2 * longest, LONGEST_PAUSE)) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (!isPassing(error) || pointless()) throw toBackendError(error);
-      }
-      await pause(longest * Math.random());
-      if (pointless()) throw toBackendError(this.troubleWith() ?? new Error('given up'));
-    }
   }
 }
 
@@ -430,26 +328,4 @@ export interface ConnectionHooks {
   readonly memoryOfOthers: (node: RedlockNode) => Promise<Memory>;
   readonly hear: (message: string, node: RedlockNode) => void;
   readonly listening: () => void;
-}
-
-/** What the others remember, as far as they can be reached: waits a moment for them to be connected. */
-async function memoryOf(nodes: readonly RedlockNode[], except: RedlockNode): Promise<Memory> {
-  const others = nodes.filter((node) => node !== except);
-  await Promise.all(others.map((node) => node.reached()));
-  const settled = await Promise.allSettled(others.map((node) => node.memory()));
-  const memories = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  return {
-    exists: memories.some(({ exists }) => exists),
-    longest: Math.max(0, ...memories.map(({ longest }) => longest)),
-    // A node without it would agree to less, together with one that was not asked for the last one.
-    token: Math.max(0, ...memories.map(({ token }) => token)),
-  };
-}
-
-/** The token that most nodes have for a lease. */
-function commonToken(leases: readonly NodeState[]): number {
-  const times = (token: number) => leases.filter((lease) => lease.token === token).length;
-  return leases
-    .map(({ token }) => token)
-    .reduce((one, other) => (times(other) > times(one) ? other : one));
 }
