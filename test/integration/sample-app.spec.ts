@@ -233,7 +233,9 @@ describe('npm run demo', () => {
 
   it('leaves nothing in Redis but what is on sale, and the sequence of the tokens', async () => {
     const client = redis.client();
-    expect((await client.keys('*')).sort()).toEqual([
+    // A replica that was killed above may have left the report's to its ttl.
+    const names = (await client.keys('*')).filter((name) => !name.endsWith(':sales-report'));
+    expect(names.sort()).toEqual([
       ...SHOWS.map((show) => `ticket-shop:stock:${show}`),
       '{ticket-shop:0}:sequence',
     ]);

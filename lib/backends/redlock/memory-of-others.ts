@@ -9,6 +9,8 @@ export async function memoryOfOthers(
   await Promise.all(others.map((node) => node.reached()));
   const settled = await Promise.allSettled(others.map((node) => node.memory()));
   const memories = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  // With fewer nobody can tell a node that forgot from one that is new.
+  if (memories.length < Math.floor(nodes.length / 2)) throw new Error('too few nodes to enter one');
   return {
     exists: memories.some(({ exists }) => exists),
     longest: Math.max(0, ...memories.map(({ longest }) => longest)),

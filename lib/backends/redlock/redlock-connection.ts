@@ -13,7 +13,6 @@ import { count, failureOf, majority, poll, type Reply } from './poll.js';
 import type { Memory, RedlockNode, Vote } from './redlock-node.js';
 import { RedlockRequest } from './redlock-request.js';
 import { RedlockWaiters } from './redlock-waiters.js';
-import { RedlockWithdrawals } from './redlock-withdrawals.js';
 import { holderOf, outcomeOf, renewalOf, stateOf } from './verdicts.js';
 
 /**
@@ -31,7 +30,6 @@ export class RedlockConnection implements BackendConnection {
   readonly #requests = new Map<string, RedlockRequest>();
   /** The ttl of each lease that is held, by request id. */
   readonly #held = new Map<string, number>();
-  readonly #withdrawals: RedlockWithdrawals;
   /**
    * All nodes that can be reached were entered. Before that nothing is asked of any: another process
    * would take those that were not for nodes that forgot.
@@ -54,7 +52,6 @@ export class RedlockConnection implements BackendConnection {
     made.push(...this.#nodes);
     this.#opened = Promise.all(this.#nodes.map((node) => node.opened()));
     this.#quorum = Math.floor(this.#nodes.length / 2) + 1;
-    this.#withdrawals = new RedlockWithdrawals(this.#nodes, (id) => this.#held.has(id));
     this.#waiters = waiters = new RedlockWaiters({
       nodes: this.#nodes,
       quorum: this.#quorum,
@@ -88,7 +85,7 @@ export class RedlockConnection implements BackendConnection {
     }
     this.#held.delete(asked.id);
     await this.#opened;
-    await this.#withdrawals.withdraw(asked);
+    await this.#withdraw(asked);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
@@ -110,16 +107,10 @@ export class RedlockConnection implements BackendConnection {
     const ttl = this.#held.get(lease.id);
     this.#held.delete(lease.id);
     await this.#opened;
-    const asked = this.#nodes.map((node) => node.leave(lease));
     const released = await poll(
-      asked,
+      this.#nodes.map((node) => node.withdraw(lease, ttl ?? 0)),
       majority<boolean>(this.#quorum, (left) => left),
     );
-    asked.forEach((answer, index) => {
-      answer.catch(() => {
-        this.#withdrawals.takeBack(this.#nodes[index], lease, ttl ?? 0);
-      });
-    });
     if (released instanceof Error) throw released;
     return released;
   }
@@ -136,9 +127,8 @@ export class RedlockConnection implements BackendConnection {
   async close(): Promise<void> {
     this.#waiters.close();
     this.#requests.clear();
-    await this.#withdrawals.close(this.patience);
     this.#closed = true;
-    for (const node of this.#nodes) node.close();
+    await Promise.all(this.#nodes.map((node) => node.close()));
   }
 
   /** One round at a time; a cause for another one that comes meanwhile is heeded after it. */
@@ -167,7 +157,7 @@ export class RedlockConnection implements BackendConnection {
     } catch (error) {
       if (!request.isSettled()) {
         this.#forget(request);
-        this.#withdrawals.inBackground(request.asked);
+        void this.#withdraw(request.asked);
         request.refuse(error);
       }
       return await request.granted;
@@ -205,7 +195,7 @@ export class RedlockConnection implements BackendConnection {
     const known = request.ticket;
     request.ticket = Math.max(known, ...places.map((place) => place.ticket));
     this.#giveUpVotes(request, round, votes);
-    if (request.over) await this.#withdrawals.withdraw(asked);
+    if (request.over) await this.#withdraw(asked);
     if (request.isSettled()) throw new Error('settled meanwhile');
     if (outcome === 'won') throw new Error('the votes were lost again');
     if (!asked.queue) return this.#turnAway(request, replies);
@@ -280,7 +270,7 @@ export class RedlockConnection implements BackendConnection {
   #turnAway(request: RedlockRequest, replies: readonly Reply<Vote>[]): Answer {
     if (holderOf(replies, this.#quorum) === undefined) throw failureOf(replies);
     this.#forget(request);
-    this.#withdrawals.inBackground(request.asked);
+    void this.#withdraw(request.asked);
     return { state: 'busy' };
   }
 
@@ -315,6 +305,11 @@ export class RedlockConnection implements BackendConnection {
     );
     if (views instanceof Error) throw views;
     return stateOf(views, this.#quorum);
+  }
+
+  /** Never rejects; resolves when every node that can be reached has nothing of it any more. */
+  async #withdraw(asked: LockRequest): Promise<void> {
+    await Promise.allSettled(this.#nodes.map((node) => node.withdraw(asked, asked.ttl)));
   }
 
   #forget(request: RedlockRequest): void {

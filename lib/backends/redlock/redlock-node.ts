@@ -1,4 +1,4 @@
-import { Deadline, Instant, within } from '../../clock.js';
+import { Deadline, Instant, pause, within } from '../../clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { Keyspace } from '../redis/keyspace.js';
 import { SubscriberMailbox } from '../redis/mailbox.js';
@@ -8,6 +8,7 @@ import { scripts } from '../redis/scripts.js';
 import { checkServer } from '../redis/server-check.js';
 import { ServerClock } from '../redis/server-clock.js';
 import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
+import { RedlockWithdrawals } from './redlock-withdrawals.js';
 
 /** How long a waiter lives at a node without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
@@ -33,6 +34,9 @@ type VoteReply =
       ticket?: number,
     ]
   | readonly [state: 'late' | 'stranger', now: number];
+
+/** Between two looks whether another process has entered a node that forgot, in milliseconds. */
+const LOOK_AGAIN = 20;
 
 /** How a waiter stands at one node. */
 export type Standing =
@@ -80,6 +84,7 @@ export class RedlockNode {
   readonly #runner: ScriptRunner<RedlockScript>;
   readonly #mailbox: SubscriberMailbox;
   readonly #clock = new ServerClock();
+  readonly #withdrawals = new RedlockWithdrawals((lease) => this.leave(lease));
   /** The run id of the server that was entered on this connection. */
   #run: string | undefined;
   #known = '';
@@ -156,10 +161,12 @@ export class RedlockNode {
     this.#longest = Math.max(this.#longest, ttl);
     const voidAfter = this.#clock.timeIn(patience) ?? 0;
     const before = Instant.now();
-    const reply = (await this.#runner.run('vote', keyspace.of(key), [
-      ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
-      ...[keyspace.channel, LIVENESS, this.#run ?? ''],
-    ])) as VoteReply;
+    const reply = await this.#withdrawals.observe(id, patience, async () => {
+      return (await this.#runner.run('vote', keyspace.of(key), [
+        ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
+        ...[keyspace.channel, LIVENESS, this.#run ?? ''],
+      ])) as VoteReply;
+    });
     this.#clock.learn(before, reply[1]);
     switch (reply[0]) {
       case 'granted':
@@ -194,6 +201,11 @@ export class RedlockNode {
   /** Takes back one vote, unless it was confirmed since; the ticket, if there is one, is its place again. */
   async giveUp(lease: LeaseIdentity, vote: number, ticket: number): Promise<void> {
     await this.#leave(lease, vote, ticket);
+  }
+
+  /** Takes back all there is of a request or a lease; what cannot be done now is done when the node is back. */
+  withdraw(lease: LeaseIdentity, ttl: number): Promise<boolean> {
+    return this.#withdrawals.withdraw(lease, ttl + LIVENESS);
   }
 
   async renew(leases: readonly LeaseRenewal[], repair = false): Promise<Renewed[]> {
@@ -241,15 +253,15 @@ export class RedlockNode {
     return { waiters, id, token, remaining };
   }
 
-  async memory(): Promise<Memory> {
+  async memory(): Promise<Memory & { readonly run: string }> {
     if (this.client.status !== 'ready') throw new Error('not connected');
     const { guard, sequence } = this.context.keyspace;
-    const [exists, longest, token] = (await this.#runner.run('memory', [guard, sequence], [])) as [
-      number,
+    const [run, longest, token] = (await this.#runner.run('memory', [guard, sequence], [])) as [
+      string,
       number,
       number,
     ];
-    return { exists: exists === 1, longest, token };
+    return { exists: run !== '', run, longest, token };
   }
 
   /** Makes sure that it still hears. */
@@ -257,8 +269,10 @@ export class RedlockNode {
     this.#mailbox.probe(this.context.keyspace.channel + this.context.processId);
   }
 
-  close(): void {
+  /** Ends the connections after what is under way, but not long after. */
+  async close(): Promise<void> {
     this.#closed = true;
+    await within(this.context.patience, this.#withdrawals.close());
     this.#runner.close();
     this.client.disconnect();
     this.#mailbox.close();
@@ -288,23 +302,26 @@ export class RedlockNode {
   }
 
   async #enter(): Promise<void> {
-    const { keyspace, memoryOfOthers } = this.context;
-    const others = await memoryOfOthers(this);
+    const { keyspace } = this.context;
     const info = await this.#runner.answered(this.client.info('server'));
     const run = /^run_id:(\w+)/m.exec(info)?.[1];
     if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
-    // A node without memory among others that have one was there before, or may have been.
+    const others = await this.#forgotten(run);
     const before = Instant.now();
     const [now, grace, longest, begun] = (await this.#runner.run(
       'enter',
       [keyspace.guard, keyspace.sequence],
       [
-        ...[run, this.#known, others.exists ? 1 : 0],
-        ...[Math.max(this.#longest, others.longest), Math.max(this.#token, others.token)],
+        ...[run, this.#known, others?.exists ? 1 : 0],
+        ...[
+          Math.max(this.#longest, others?.longest ?? 0),
+          Math.max(this.#token, others?.token ?? 0),
+        ],
       ],
     )) as [number, number, number, number];
     this.#clock.learn(before, now);
     this.#run = this.#known = run;
+    this.#withdrawals.pay();
     this.#longest = Math.max(this.#longest, longest);
     this.#grace = Deadline.in(grace);
     if (begun === 1 && grace > 0) this.#warn(noVote(grace));
@@ -312,6 +329,23 @@ export class RedlockNode {
 
   #warn(message: string): void {
     if (!this.#closed) this.context.warn(message);
+  }
+
+  /** What the other nodes remember, when this one does not (any more); undefined when it does. */
+  async #forgotten(run: string): Promise<Memory | undefined> {
+    const { memoryOfOthers, patience } = this.context;
+    if ((await this.memory()).run === run) return undefined;
+    const others = await memoryOfOthers(this);
+    // Where nothing was ever asked for, nothing is forgotten.
+    if (others.longest === 0 && this.#known === '') return others;
+    // It may have voted just before. When the patience is over, the others have counted in that lease
+    // as well, or their votes for it come too late.
+    const late = Deadline.in(patience);
+    while (!late.passed) {
+      await pause(Math.min(LOOK_AGAIN, late.remaining));
+      if ((await this.memory()).run === run) return undefined;
+    }
+    return await memoryOfOthers(this);
   }
 
   #isStranger(): never {

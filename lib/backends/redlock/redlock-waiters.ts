@@ -15,7 +15,7 @@ const BATCH = 1_000;
 const GATHERING = 8;
 
 /** Between two tries after the votes were split, in milliseconds: longer each time, and never together. */
-const [FIRST_SPLIT, LONGEST_SPLIT] = [3, 40];
+const [FIRST_SPLIT, LONGEST_SPLIT] = [3, 1_000];
 
 export interface RedlockWaitersContext {
   readonly nodes: readonly RedlockNode[];
@@ -48,11 +48,11 @@ export class RedlockWaiters {
     request.queued = true;
     request.told.clear();
     request.splits = split ? request.splits + 1 : 0;
+    this.#expect(request, remaining);
     if (split) {
       const longest = Math.min(FIRST_SPLIT * 2 ** request.splits, LONGEST_SPLIT);
-      request.free = Deadline.in(longest * Math.random());
-    } else {
-      this.#expect(request, remaining);
+      const again = longest * (0.5 + Math.random() / 2);
+      request.free = Deadline.in(Math.min(again, request.free?.remaining ?? again));
     }
     this.#plan();
   }

@@ -1,62 +1,92 @@
-import { Deadline, within } from '../../clock.js';
-import type { LeaseIdentity, LockRequest } from '../lock-backend.js';
-import { insist } from '../redis/insist.js';
-import { LIVENESS, type RedlockNode } from './redlock-node.js';
+import { Deadline, pause } from '../../clock.js';
+import type { LeaseIdentity } from '../lock-backend.js';
+import { isReply } from '../redis/redis-errors.js';
 
-/** Takes back what nobody wants any more, at each node that has something of it. */
+/** What is still to be taken back when a node comes back. More of it is left to end by its ttl. */
+const MOST = 1_000;
+
+interface Debt {
+  readonly lease: LeaseIdentity;
+  /** By then nothing of it can be left. */
+  readonly over: Deadline;
+}
+
+/**
+ * What requests that are over may have left at one node. Nothing is tried while the node is down,
+ * however many they are: all is paid when it comes back.
+ */
 export class RedlockWithdrawals {
-  readonly #underWay = new Set<Promise<void>>();
-  #closing = false;
+  readonly #debts = new Map<string, Debt>();
+  /** Until when tries that were not answered may still run at the node, by request id. */
+  readonly #strays = new Map<string, Deadline>();
+  readonly #payments = new Set<Promise<void>>();
   #closed = false;
 
-  constructor(
-    private readonly nodes: readonly RedlockNode[],
-    private readonly isHeld: (id: string) => boolean,
-  ) {}
+  constructor(private readonly leave: (lease: LeaseIdentity) => Promise<boolean>) {}
 
-  /** Resolves when every node that can be reached has nothing of it any more. */
-  async withdraw(asked: LockRequest): Promise<void> {
-    await Promise.all(
-      this.nodes.map(async (node) => {
-        try {
-          await node.leave(asked);
-        } catch {
-          this.takeBack(node, asked, asked.ttl);
-        }
-      }),
-    );
+  /** Keeps account of whether a try that is void after so many milliseconds may still run. */
+  async observe<T>(id: string, life: number, attempt: () => Promise<T>): Promise<T> {
+    const mine = Deadline.in(life);
+    try {
+      const reply = await attempt();
+      this.#strays.delete(id);
+      return reply;
+    } catch (error) {
+      if (!isReply(error)) this.#remember(id, mine);
+      throw error;
+    }
   }
 
-  inBackground(asked: LockRequest): void {
-    this.withdraw(asked).catch(() => undefined);
+  /** Takes back what there is: now, again when a stray try is void, and later when it cannot be done now. */
+  async withdraw(lease: LeaseIdentity, life: number): Promise<boolean> {
+    const debt = { lease, over: Deadline.in(life) };
+    const stray = this.#strays.get(lease.id);
+    this.#strays.delete(lease.id);
+    if (stray?.passed === false) this.#follow(pause(stray.remaining), debt);
+    try {
+      return await this.leave(lease);
+    } catch (error) {
+      if (!isReply(error)) this.#owe(debt);
+      throw error;
+    }
   }
 
-  /** Goes on trying until nothing of it can be left at this node. */
-  takeBack(node: RedlockNode | undefined, lease: LeaseIdentity, ttl: number): void {
-    if (this.#closed || node === undefined) return;
-    const over = Deadline.in(ttl + LIVENESS);
-    const settled = insist(
-      () => node.leave(lease),
-      () =>
-        over.passed ||
-        this.#closed ||
-        this.isHeld(lease.id) ||
-        // A node that is down is not waited for then.
-        (this.#closing && node.trouble !== undefined),
-      () => node.trouble,
-    )
+  /** The node is back. */
+  pay(): void {
+    const debts = [...this.#debts.values()];
+    this.#debts.clear();
+    for (const debt of debts) if (!debt.over.passed) this.#follow(Promise.resolve(), debt);
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#debts.clear();
+    await Promise.all(this.#payments);
+  }
+
+  #follow(start: Promise<void>, debt: Debt): void {
+    const payment = start
+      .then(() => this.leave(debt.lease))
       .then(
         () => undefined,
-        () => undefined,
+        (error: unknown) => {
+          if (!isReply(error)) this.#owe(debt);
+        },
       )
-      .finally(() => this.#underWay.delete(settled));
-    this.#underWay.add(settled);
+      .finally(() => this.#payments.delete(payment));
+    this.#payments.add(payment);
   }
 
-  /** Waits for what is under way, for so many milliseconds at most. */
-  async close(patience: number): Promise<void> {
-    this.#closing = true;
-    await within(patience, Promise.all(this.#underWay));
-    this.#closed = true;
+  #owe(debt: Debt): void {
+    if (this.#closed) return;
+    const [oldest] = this.#debts.keys();
+    if (this.#debts.size >= MOST && oldest !== undefined) this.#debts.delete(oldest);
+    this.#debts.set(debt.lease.id, debt);
+  }
+
+  #remember(id: string, until: Deadline): void {
+    for (const [known, { passed }] of this.#strays) if (passed) this.#strays.delete(known);
+    this.#strays.set(id, until);
   }
 }
