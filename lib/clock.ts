@@ -6,8 +6,10 @@
  */
 export class Instant {
   private constructor(
-    private readonly monotonic: number,
-    private readonly wall: number,
+    /** @internal */
+    readonly monotonic: number,
+    /** @internal */
+    readonly wall: number,
   ) {}
 
   static now(): Instant {
@@ -26,10 +28,13 @@ export class Instant {
 
 /** A moment that has not come yet. Everything in this package that ends by time asks one of these. */
 export class Deadline {
-  constructor(
-    private readonly from: Instant,
-    private readonly after: number,
-  ) {}
+  readonly #monotonic: number;
+  readonly #wall: number;
+
+  constructor(from: Instant, after: number) {
+    this.#monotonic = from.monotonic + after;
+    this.#wall = from.wall + after;
+  }
 
   static in(ms: number): Deadline {
     return new Deadline(Instant.now(), ms);
@@ -37,7 +42,9 @@ export class Deadline {
 
   /** Milliseconds left, 0 when it has passed. */
   get remaining(): number {
-    return Math.max(0, this.after - this.from.elapsed);
+    // By the clock on which more time passed; see Instant.
+    const left = Math.min(this.#monotonic - performance.now(), this.#wall - Date.now());
+    return left > 0 ? left : 0;
   }
 
   get passed(): boolean {
@@ -50,23 +57,70 @@ export function wallTimeIn(ms: number): number {
   return Date.now() + ms;
 }
 
+/** The one timer of all the alarms that are due in a millisecond: a process may hold very many leases. */
+interface Bell {
+  readonly alarms: Set<Alarm>;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** By the millisecond at which they are due. */
+type Bells = Map<number, Bell>;
+
+const quietBells: Bells = new Map();
+const bellsThatKeepAlive: Bells = new Map();
+
+class Alarm {
+  #due = 0;
+  #bell: Bell | undefined;
+
+  constructor(
+    private readonly deadline: Deadline,
+    private readonly ring: () => void,
+    private readonly bells: Bells,
+  ) {
+    this.#arm();
+  }
+
+  disarm(): void {
+    if (!this.#bell?.alarms.delete(this) || this.#bell.alarms.size > 0) return;
+    clearTimeout(this.#bell.timer);
+    // While a bell rings, there may be a new one in its place.
+    if (this.bells.get(this.#due) === this.#bell) this.bells.delete(this.#due);
+  }
+
+  #arm(): void {
+    const { remaining } = this.deadline;
+    this.#due = Math.ceil(performance.now() + remaining);
+    this.#bell = this.bells.get(this.#due) ?? this.#hang(Math.ceil(remaining));
+    this.#bell.alarms.add(this);
+  }
+
+  #hang(ms: number): Bell {
+    const [bells, due] = [this.bells, this.#due];
+    const timer = setTimeout(() => {
+      bells.delete(due);
+      for (const alarm of bell.alarms) {
+        bell.alarms.delete(alarm);
+        // Timers may fire a fraction early, and never count more than the monotonic clock.
+        if (alarm.deadline.passed) alarm.ring();
+        else alarm.#arm();
+      }
+    }, ms);
+    if (bells === quietBells) timer.unref();
+    const bell = { alarms: new Set<Alarm>(), timer };
+    bells.set(due, bell);
+    return bell;
+  }
+}
+
 /**
  * Calls back once when the deadline has passed, never before; returns what calls it off.
  * Without `keepAlive` a pending alarm does not keep the process from exiting.
  */
 export function alarm(deadline: Deadline, ring: () => void, keepAlive = false): () => void {
-  let timer: NodeJS.Timeout;
-  const arm = () => {
-    // Timers may fire a fraction early, and never count more than the monotonic clock.
-    timer = setTimeout(() => {
-      if (deadline.passed) ring();
-      else arm();
-    }, Math.ceil(deadline.remaining));
-    if (!keepAlive) timer.unref();
-  };
-  arm();
+  const own = new Alarm(deadline, ring, keepAlive ? bellsThatKeepAlive : quietBells);
   return () => {
-    clearTimeout(timer);
+    own.disarm();
   };
 }
 
