@@ -1,43 +1,44 @@
 import type { Lock, LockMode } from './interfaces/index.js';
-import type { Lease, ReleaseOutcome } from './lease/lease.js';
+import type { Holding } from './lease/holding.js';
+import type { ReleaseOutcome } from './lease/leases.js';
 import type { LockGuard } from './backends/lock-backend.js';
 import { LockConfigurationError, LockLostError } from './errors/index.js';
 
-/** One holder's view of a lease. Reentrant holders share a lease, each with a handle of its own. */
+/** One holder's view of its holding. Reentrant holders share one, each with a handle of its own. */
 export class LockHandle implements Lock {
   readonly mode: LockMode = 'exclusive';
   #releasing: Promise<ReleaseOutcome> | undefined;
 
   constructor(
     /** @internal */
-    readonly lease: Lease,
+    readonly holding: Holding,
     private readonly giveBack: () => Promise<ReleaseOutcome>,
     private readonly readTtl: (ttl: unknown) => number,
   ) {}
 
   get key(): string {
-    return this.lease.key;
+    return this.holding.key;
   }
 
   get fencingToken(): number {
-    return this.lease.token;
+    return this.holding.token;
   }
 
   get signal(): AbortSignal {
-    return this.lease.signal;
+    return this.holding.signal;
   }
 
   get held(): boolean {
-    return this.#releasing === undefined && this.lease.held;
+    return this.#releasing === undefined && this.holding.held;
   }
 
   get remaining(): number {
-    return this.held ? this.lease.remaining : 0;
+    return this.held ? this.holding.remaining : 0;
   }
 
   /** @internal Why it ended before its holder gave it back. */
   get lost(): LockLostError | undefined {
-    return this.lease.lost;
+    return this.holding.lost;
   }
 
   /** @internal Whether its holder gave it back. */
@@ -47,12 +48,12 @@ export class LockHandle implements Lock {
 
   assertHeld(): void {
     if (this.held) return;
-    throw this.lease.lost ?? new LockLostError(this.key, 'released');
+    throw this.holding.lost ?? new LockLostError(this.key, 'released');
   }
 
   guard(): LockGuard {
     this.assertHeld();
-    const { guard, key } = this.lease;
+    const { guard, key } = this.holding;
     if (guard !== undefined) return guard;
     throw new LockConfigurationError(
       `Lock "${key}" has no guard() on its backend: let the resource refuse smaller fencing tokens`,
@@ -62,7 +63,7 @@ export class LockHandle implements Lock {
 
   async renew(ttl?: number | string): Promise<void> {
     this.assertHeld();
-    await this.lease.renew(ttl === undefined ? undefined : this.readTtl(ttl));
+    await this.holding.lease.renew(ttl === undefined ? undefined : this.readTtl(ttl));
   }
 
   release(): Promise<ReleaseOutcome> {

@@ -16,7 +16,7 @@ import {
 } from './errors/index.js';
 import type { Lock, LockModuleOptions, LockOptions, LockState } from './interfaces/index.js';
 import { Leases } from './lease/leases.js';
-import type { Lease } from './lease/lease.js';
+import type { Holding } from './lease/holding.js';
 import { currentLock, runUnder } from './lock-context.js';
 import { LockHandle } from './lock-handle.js';
 import { shown } from './errors/shown.js';
@@ -165,10 +165,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if (outer !== undefined) {
       outer.assertHeld();
       if (!settings.reentrant) throw new LockReentrancyError(key);
-      outer.lease.share();
-      return this.#hold(outer.lease);
+      outer.holding.share();
+      return this.#hold(outer.holding);
     }
-    return this.#hold(await this.#sessionFor(key).leases.acquire({ key, ...settings }));
+    return this.#hold(await this.#sessionFor(key).leases.acquire(key, settings));
   }
 
   #read(key: string, options: LockOptions | undefined): LockSettings {
@@ -178,11 +178,11 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return settings;
   }
 
-  #hold(lease: Lease): LockHandle {
+  #hold(holding: Holding): LockHandle {
     const { leases } = this.#open();
     return new LockHandle(
-      lease,
-      () => leases.release(lease),
+      holding,
+      () => leases.release(holding),
       (given) => {
         const ttl = readDuration('ttl', given);
         checkTtl(ttl, this.#backend);

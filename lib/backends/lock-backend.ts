@@ -88,10 +88,12 @@ export interface LockRequest extends LeaseIdentity {
   readonly ttl: number;
   /** Whether to stand in the queue when the lock is not free. */
   readonly queue: boolean;
+  /** How many more callers of this process wait for the key: see {@link Grant.reserve}. */
+  readonly reserve: number;
 }
 
 export interface LeaseRenewal extends LeaseIdentity {
-  /** The fencing token that the lease was granted with. */
+  /** The greatest fencing token that the lease may give. */
   readonly token: number;
   /** Milliseconds. */
   readonly ttl: number;
@@ -107,6 +109,11 @@ export interface Grant {
   readonly since: Instant;
   /** Milliseconds of life from `since`; a hand-off may grant less than was asked until the first renewal. */
   readonly ttl: number;
+  /**
+   * How many tokens after {@link token} are this lease's as well, for those of its process to whom it
+   * is handed over without the store. A store that cannot give a range leaves it out.
+   */
+  readonly reserve?: number;
   /** Where the store has transactions of the user's: what makes one succeed only under this grant. */
   readonly guard?: LockGuard;
 }

@@ -1,5 +1,5 @@
 import type { LockGuard } from '../backends/lock-backend.js';
-import type { ReleaseOutcome } from '../lease/lease.js';
+import type { ReleaseOutcome } from '../lease/leases.js';
 
 export type { ReleaseOutcome };
 

@@ -1,21 +1,14 @@
 import type { Grant, LeaseIdentity, LockGuard, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
 import { alarm, Deadline, type Instant } from '../clock.js';
-import type { Renewer } from './renewer.js';
+import { Holding, type HoldingTerms } from './holding.js';
+import type { Renewable, Renewal, Renewer } from './renewer.js';
 
 /**
- * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
- * (the release is tried on, and the lease ends by itself at its ttl); or why the lock had been
- * lost before.
+ * For so long after its grant a lease may be handed over within this process, in milliseconds: by
+ * that much, and the section that begins last, may those who wait elsewhere be delayed.
  */
-export type ReleaseOutcome = 'released' | 'unconfirmed' | LockLostReason;
-
-/** What a holder asked for. */
-export interface LeaseTerms {
-  readonly ttl: number;
-  readonly renew: boolean;
-  readonly maxHold: number | undefined;
-}
+export const LOCAL_SPAN = 20;
 
 /** How much of a ttl is given up for clocks that run at slightly different rates. */
 export function margin(ttl: number): number {
@@ -26,53 +19,58 @@ export function margin(ttl: number): number {
  * The time-bounded right to one key, as this process may believe in it.
  *
  * It is valid until `since + ttl - margin`, where `since` is a moment before the request was sent:
- * so it ends here before it ends at the backend. Once lost it stays lost; no late reply revives it.
+ * so it ends here before it ends at the backend. It has one holder at a time, and may be handed over
+ * to the next within the process as long as tokens were reserved for that with its grant.
  */
-export class Lease implements LeaseIdentity {
+export class Lease implements LeaseIdentity, Renewable {
   readonly id: string;
   readonly key: string;
-  readonly token: number;
-  /** What makes a transaction of the user's at the store succeed only under this lease. */
   readonly guard: LockGuard | undefined;
+  /** The greatest token that it may give. */
+  readonly token: number;
+  #nextToken: number;
+  #holding: Holding;
+  readonly #handOvers: Deadline;
+
   #ttl: number;
   #validity: Deadline;
-  readonly #hold: Deadline | undefined;
   readonly #keepRenewing: boolean;
   /** A hand-off grants a short claim, so long: it is renewed to the full ttl once, also when `renew` is false. */
   #claim: number | undefined;
-
-  /** Reentrant holders that share it. */
-  #holders = 1;
   #lost: LockLostError | undefined;
   #ended = false;
-  #abort: AbortController | undefined;
-  #notice: LockLostError | undefined;
 
   #nextRenewal: Deadline | undefined;
   /** Until when an unanswered renewal is waited for before the next one is sent. */
   #unanswered: Deadline | undefined;
   #trouble: unknown;
-  #disarm: () => void = () => undefined;
+  #disarm: (() => void) | undefined;
 
   constructor(
     request: LockRequest,
     grant: Grant,
-    terms: LeaseTerms,
+    terms: HoldingTerms,
     private readonly renewer: Renewer,
   ) {
     this.id = request.id;
     this.key = request.key;
-    this.token = grant.token;
     this.guard = grant.guard;
+    this.token = grant.token + (grant.reserve ?? 0);
+    this.#nextToken = grant.token + 1;
+    this.#holding = new Holding(this, grant.token, terms.maxHold);
+    this.#handOvers = new Deadline(grant.since, LOCAL_SPAN);
     this.#ttl = terms.ttl;
     this.#keepRenewing = terms.renew;
-    this.#hold = terms.maxHold === undefined ? undefined : Deadline.in(terms.maxHold);
     this.#claim = grant.ttl < terms.ttl ? grant.ttl : undefined;
     this.#validity = new Deadline(grant.since, grant.ttl - margin(grant.ttl));
     if (this.#validity.passed) return;
-    if (this.#claim !== undefined) void this.#renewNow();
+    if (this.#claim !== undefined) this.#sendRenewal();
     else this.#planRenewal();
     this.#arm();
+  }
+
+  get holding(): Holding {
+    return this.#holding;
   }
 
   /** Milliseconds: what each renewal asks for. */
@@ -80,84 +78,104 @@ export class Lease implements LeaseIdentity {
     return this.#ttl;
   }
 
-  get held(): boolean {
-    if (this.#ended) return false;
-    this.#judge();
-    return this.#lost === undefined;
-  }
-
+  /** Milliseconds for which it may be believed in without a renewal. */
   get remaining(): number {
-    if (!this.held) return 0;
-    return Math.min(this.#validity.remaining, this.#hold?.remaining ?? Infinity);
+    return this.lost === undefined ? this.#validity.remaining : 0;
   }
 
-  /** Why it ended before it was released. */
+  /** Why it ended before it was given back. */
   get lost(): LockLostError | undefined {
     if (!this.#ended) this.#judge();
     return this.#lost;
   }
 
-  get signal(): AbortSignal {
-    if (!this.#ended) this.#judge();
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController();
-      const reason = this.#lost ?? this.#notice;
-      if (reason !== undefined) this.#abort.abort(reason);
-    }
-    return this.#abort.signal;
-  }
-
-  assertHeld(): void {
-    if (!this.held) throw this.#lost ?? new LockLostError(this.key, 'expired');
-  }
-
-  /** Aborts the holder's signal while the lease goes on: it is asked to finish. */
-  notify(reason: LockLostReason): void {
-    if (this.#ended || this.#lost !== undefined) return;
-    this.#notice = new LockLostError(this.key, reason);
-    this.#abort?.abort(this.#notice);
-  }
-
   lose(reason: LockLostReason, cause?: unknown): void {
     if (this.#ended || this.#lost !== undefined) return;
     this.#lost = new LockLostError(this.key, reason, cause === undefined ? undefined : { cause });
-    this.#disarm();
-    this.#abort?.abort(this.#lost);
-  }
-
-  /** Another holder of the same async context enters. */
-  share(): void {
-    this.#holders++;
+    this.#disarm?.();
+    this.#holding.abort(this.#lost);
   }
 
   /**
-   * A holder is done with it. True when it was the last: no renewal and no loss is told from here on.
+   * Whether the next holder may have it without the backend: one who asks for the same life, before
+   * tokens or time are over, and while the lease is well.
    */
-  leave(): boolean {
-    if (--this.#holders > 0) return false;
-    if (!this.#ended) this.#judge();
-    this.#ended = true;
-    this.#disarm();
-    return true;
+  mayPassTo({ ttl, renew }: HoldingTerms): boolean {
+    return (
+      this.#nextToken <= this.token &&
+      renew &&
+      this.#keepRenewing &&
+      ttl === this.#ttl &&
+      !this.#handOvers.passed &&
+      this.#trouble === undefined &&
+      this.lost === undefined
+    );
   }
 
-  /** The backend says at the release that it was gone already. */
-  endedAsStolen(): void {
-    this.#lost ??= new LockLostError(this.key, 'stolen');
-    this.#abort?.abort(this.#lost);
+  /** Milliseconds for which it may still be handed over. */
+  get passableFor(): number {
+    return this.#handOvers.remaining;
+  }
+
+  /** Hands it over to the next holder, whose token is greater; the last one has left. */
+  passTo({ maxHold }: HoldingTerms): Holding {
+    const rearm = this.#holding.untilMaxHold !== Infinity || maxHold !== undefined;
+    this.#holding = new Holding(this, this.#nextToken++, maxHold);
+    if (rearm) this.#rearm();
+    return this.#holding;
+  }
+
+  /** It is given back: no renewal and no loss from here on. */
+  end(): void {
+    if (!this.#ended) this.#judge();
+    this.#ended = true;
+    this.#disarm?.();
   }
 
   /** Renews at once, with a new ttl if one is given. */
   async renew(ttl = this.#ttl): Promise<void> {
-    this.assertHeld();
+    this.#holding.assertHeld();
     this.#ttl = ttl;
-    const failure = await this.#renewNow();
-    this.assertHeld();
+    const holding = this.#holding;
+    const failure = await new Promise<unknown>((resolve) => {
+      this.#sendRenewal(resolve);
+    });
+    holding.assertHeld();
     if (failure !== undefined) {
       throw new LockBackendError(`Lock "${this.key}" could not be renewed`, this.key, {
         cause: failure,
       });
     }
+    this.#rearm();
+  }
+
+  renewed({ asked }: Renewal, since: Instant): void {
+    if (this.#ended) return;
+    // Before anything is believed: a reply that comes after the end must not revive the lease.
+    this.#judge();
+    this.#unanswered = undefined;
+    this.#trouble = undefined;
+    if (this.#lost !== undefined) return;
+    this.#claim = undefined;
+    // Renewals never shorten a lease, so that of two answers the longer holds.
+    const validity = new Deadline(since, asked.ttl - margin(asked.ttl));
+    if (validity.remaining > this.#validity.remaining) this.#validity = validity;
+    this.#planRenewal();
+    this.#rearm();
+  }
+
+  notOwned(): void {
+    if (this.#ended) return;
+    this.#judge();
+    this.#unanswered = undefined;
+    this.#trouble = undefined;
+    this.lose('stolen');
+  }
+
+  unanswered({ asked, patience }: Renewal, error: unknown): void {
+    if (this.#unanswered === patience) this.#unanswered = undefined;
+    this.#trouble = error;
+    if (this.#renewsItself) this.#nextRenewal = Deadline.in(retryDelay(asked.ttl));
     this.#rearm();
   }
 
@@ -167,7 +185,7 @@ export class Lease implements LeaseIdentity {
 
   /** Looks at the clock, so that what is over is lost from this moment on. */
   #judge(): void {
-    if (this.#hold?.passed) {
+    if (this.#holding.untilMaxHold === 0) {
       this.lose('maxHold');
     } else if (this.#validity.passed) {
       const unreachable = this.#trouble !== undefined || this.#unanswered !== undefined;
@@ -179,55 +197,29 @@ export class Lease implements LeaseIdentity {
     this.#nextRenewal = this.#keepRenewing ? Deadline.in(renewalDelay(this.#ttl)) : undefined;
   }
 
-  /** Resolves to the error when the backend did not answer. */
-  async #renewNow(): Promise<unknown> {
+  #sendRenewal(settled?: (failure?: unknown) => void): void {
+    const { id, key, token } = this;
     const ttl = this.#ttl;
     const patience = Deadline.in((this.#claim ?? ttl) / 3);
     this.#unanswered = patience;
     if (this.#renewsItself) this.#nextRenewal = patience;
-    let since: Instant | undefined;
-    try {
-      since = await this.renewer.renew(
-        { id: this.id, key: this.key, token: this.token, ttl },
-        this.#claim !== undefined,
-      );
-    } catch (error) {
-      if (this.#unanswered === patience) this.#unanswered = undefined;
-      this.#trouble = error;
-      if (this.#renewsItself) this.#nextRenewal = Deadline.in(retryDelay(ttl));
-      this.#rearm();
-      return error;
-    }
-    if (this.#ended) return;
-    // Before anything is believed: a reply that comes after the end must not revive the lease.
-    this.#judge();
-    this.#unanswered = undefined;
-    this.#trouble = undefined;
-    if (since === undefined) {
-      this.lose('stolen');
-    } else if (this.#lost === undefined) {
-      this.#claim = undefined;
-      // Renewals never shorten a lease, so that of two answers the longer holds.
-      const validity = new Deadline(since, ttl - margin(ttl));
-      if (validity.remaining > this.#validity.remaining) this.#validity = validity;
-      this.#planRenewal();
-      this.#rearm();
-    }
+    const asked = { id, key, token, ttl };
+    this.renewer.renew({ asked, patience, lease: this, settled }, this.#claim !== undefined);
   }
 
   #rearm(): void {
-    this.#disarm();
+    this.#disarm?.();
     if (!this.#ended && this.#lost === undefined) this.#arm();
   }
 
   #arm(): void {
     const next = Math.min(
       this.#validity.remaining,
-      this.#hold?.remaining ?? Infinity,
+      this.#holding.untilMaxHold,
       this.#nextRenewal?.remaining ?? Infinity,
     );
     this.#disarm = alarm(Deadline.in(next), () => {
-      if (this.held && this.#nextRenewal?.passed) void this.#renewNow();
+      if (this.lost === undefined && this.#nextRenewal?.passed) this.#sendRenewal();
       this.#rearm();
     });
   }

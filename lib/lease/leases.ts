@@ -1,21 +1,27 @@
 import type { Answer, BackendConnection, Grant, LockRequest } from '../backends/lock-backend.js';
-import type { LockError } from '../errors/index.js';
+import type { LockError, LockLostReason } from '../errors/index.js';
 import { LockBackendError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
-import { Deadline, pause, within } from '../clock.js';
+import { within } from '../clock.js';
 import { messageOf } from '../errors/shown.js';
-import { Lease, type ReleaseOutcome } from './lease.js';
+import type { Holding } from './holding.js';
+import { Lease } from './lease.js';
 import { Line } from './line.js';
+import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { Waiter, type Wish } from './waiter.js';
 
 /** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
 const ATTEMPT_PATIENCE = 2_000;
 
-/** Who releases waits this long for a backend that hangs, in milliseconds; then we go on alone. */
-const RELEASE_PATIENCE = 2_000;
+/** For so many hand-overs within the process tokens are reserved with a grant, if so many callers wait. */
+const MOST_RESERVED = 64;
 
-/** Between two tries of a release that was not answered, in milliseconds. */
-const RELEASE_RETRY = 100;
+/**
+ * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
+ * (the release is tried on, and the lease ends by itself at its ttl); or why the lock had been
+ * lost before.
+ */
+export type ReleaseOutcome = 'released' | 'unconfirmed' | LockLostReason;
 
 export interface LeasesContext {
   readonly processId: string;
@@ -28,61 +34,70 @@ export interface LeasesContext {
 export class Leases {
   readonly #connection: BackendConnection;
   readonly #renewer: Renewer;
+  readonly #releases: Releases;
   readonly #lines = new Map<string, Line>();
   readonly #waiting = new Set<Waiter>();
   /** By request id. */
   readonly #held = new Map<string, Lease>();
-  /** What is still under way at the backend and nobody waits for. */
-  readonly #background = new Set<Promise<unknown>>();
   #counter = 0;
   #closing = false;
-  #closed = false;
   #whenAllReleased: () => void = () => undefined;
 
   constructor(private readonly context: LeasesContext) {
     this.#connection = context.connection;
     this.#renewer = new Renewer(context.connection);
+    this.#releases = new Releases(context);
   }
 
   /**
-   * Resolves with a lease that is valid, or rejects with LockTimeoutError (busy), LockBackendError
+   * Resolves with a holding that is valid, or rejects with LockTimeoutError (busy), LockBackendError
    * (not reached), LockShutdownError, or the reason of the caller's signal.
    */
-  acquire(wish: Wish): Promise<Lease> {
+  acquire(key: string, wish: Wish): Promise<Holding> {
     return new Promise((resolve, reject) => {
-      if (this.#closing) throw new LockShutdownError(wish.key);
+      if (this.#closing) throw new LockShutdownError(key);
       wish.signal?.throwIfAborted();
 
       const once = wish.wait === 0;
-      const line = once ? new Line() : this.#lineOf(wish.key);
-      const waiter = new Waiter(wish, line, resolve, reject);
+      const line = once ? new Line() : this.#lineOf(key);
+      const waiter = new Waiter(key, wish, line, resolve, reject);
       line.join(waiter);
       this.#waiting.add(waiter);
-      waiter.bound(
-        once ? ATTEMPT_PATIENCE : wish.wait,
-        () => {
-          this.#giveUp(waiter, this.#outOfTime(waiter));
-        },
-        (reason) => {
-          this.#giveUp(waiter, reason);
-        },
-      );
-      if (line.first === waiter) void this.#ask(waiter);
+      waiter.bound(once ? ATTEMPT_PATIENCE : wish.wait, (aborted) => {
+        this.#giveUp(waiter, aborted ? aborted.reason : this.#outOfTime(waiter));
+      });
+      if (line.first === waiter) this.#moveUp(waiter.key, line);
     });
   }
 
-  /** Gives a lease back once its last holder does. Never rejects. */
-  async release(lease: Lease): Promise<ReleaseOutcome> {
-    if (!lease.leave()) return lease.lost?.reason ?? 'released';
-    let outcome: ReleaseOutcome;
-    if (lease.lost === undefined) {
-      outcome = await this.#release(lease);
-    } else {
-      outcome = lease.lost.reason;
-      // What is left of it at the backend would only keep others waiting.
-      this.#inBackground(() => this.#connection.release(lease));
+  /** Gives a lease back once its last holder does, or hands it over to the next caller. Never rejects. */
+  async release(holding: Holding): Promise<ReleaseOutcome> {
+    if (!holding.leave()) return holding.lost?.reason ?? 'released';
+    const { lease, lost } = holding;
+    const line = this.#lines.get(lease.key);
+    if (line?.lease === lease) {
+      const next = line.first;
+      if (next !== undefined && next.request === undefined && lease.mayPassTo(next.wish)) {
+        this.#leave(next);
+        next.grant(lease.passTo(next.wish));
+        return 'released';
+      }
+      line.forget();
     }
+    lease.end();
     this.#held.delete(lease.id);
+    let outcome: ReleaseOutcome;
+    if (lost === undefined) {
+      const released = this.#releases.release(lease);
+      // Behind the release, so that both go as one request.
+      if (line !== undefined) this.#moveUp(lease.key, line);
+      outcome = await released;
+      if (outcome === 'stolen') holding.endedAsStolen();
+    } else {
+      this.#releases.abandon(lease);
+      if (line !== undefined) this.#moveUp(lease.key, line);
+      outcome = lost.reason;
+    }
     if (this.#held.size === 0) this.#whenAllReleased();
     return outcome;
   }
@@ -99,9 +114,8 @@ export class Leases {
    */
   async shutdown(grace: number): Promise<void> {
     this.#closing = true;
-    for (const waiter of this.#waiting)
-      this.#giveUp(waiter, new LockShutdownError(waiter.wish.key));
-    for (const lease of this.#held.values()) lease.notify('shutdown');
+    for (const waiter of this.#waiting) this.#giveUp(waiter, new LockShutdownError(waiter.key));
+    for (const { holding } of this.#held.values()) holding.notify('shutdown');
     if (this.#held.size > 0) {
       await within(
         grace,
@@ -112,10 +126,9 @@ export class Leases {
     }
     for (const lease of this.#held.values()) {
       lease.lose('shutdown');
-      this.#inBackground(() => this.#connection.release(lease));
+      this.#releases.abandon(lease);
     }
-    await within(RELEASE_PATIENCE, Promise.all(this.#background));
-    this.#closed = true;
+    await this.#releases.close();
   }
 
   #lineOf(key: string): Line {
@@ -124,16 +137,37 @@ export class Leases {
     return line;
   }
 
-  async #ask(waiter: Waiter): Promise<void> {
-    const { key, ttl, wait } = waiter.wish;
-    const id = `${this.context.processId}:${++this.#counter}`;
-    const request = { id, key, ttl, queue: wait > 0 };
-    waiter.request = request;
-    try {
-      this.#hear(waiter, request, await this.#connection.acquire(request));
-    } catch (error) {
-      this.#refused(waiter, error);
+  /** Sees to the first of a line: whether it waits for a lease of ours, or asks the backend. */
+  #moveUp(key: string, line: Line): void {
+    const { first, lease } = line;
+    if (first === undefined) {
+      if (lease === undefined && this.#lines.get(key) === line) this.#lines.delete(key);
+    } else if (first.request === undefined && !this.#closing) {
+      if (lease?.mayPassTo(first.wish)) {
+        line.whenPassedBy(lease, () => {
+          this.#moveUp(key, line);
+        });
+      } else {
+        this.#ask(first);
+      }
     }
+  }
+
+  #ask(waiter: Waiter): void {
+    const { key, line } = waiter;
+    const { ttl, wait } = waiter.wish;
+    const id = `${this.context.processId}:${++this.#counter}`;
+    const reserve = Math.min(line.length - 1, MOST_RESERVED);
+    const request = { id, key, ttl, queue: wait > 0, reserve };
+    waiter.request = request;
+    this.#connection.acquire(request).then(
+      (answer) => {
+        this.#hear(waiter, request, answer);
+      },
+      (error: unknown) => {
+        this.#refused(waiter, error);
+      },
+    );
   }
 
   #hear(waiter: Waiter, request: LockRequest, answer: Answer): void {
@@ -158,18 +192,19 @@ export class Leases {
 
   #grant(waiter: Waiter, request: LockRequest, grant: Grant): void {
     if (waiter.settled) {
-      this.#inBackground(() => this.#connection.cancel(request));
+      this.#releases.withdraw(request);
       return;
     }
     const lease = new Lease(request, grant, waiter.wish, this.#renewer);
-    if (!lease.held) {
+    if (lease.lost !== undefined) {
       const late = `${this.context.backendName} took longer than the ttl of ${request.ttl} ms to grant it`;
       this.#giveUp(waiter, new LockBackendError(`Lock "${request.key}": ${late}`, request.key));
       return;
     }
     this.#held.set(lease.id, lease);
+    if (grant.reserve) waiter.line.lease = lease;
     this.#leave(waiter);
-    waiter.grant(lease);
+    waiter.grant(lease.holding);
   }
 
   #refused(waiter: Waiter, error: unknown): void {
@@ -180,78 +215,30 @@ export class Leases {
     if (waiter.settled) return;
     waiter.fail(reason);
     const { request } = waiter;
-    if (request !== undefined) this.#inBackground(() => this.#connection.cancel(request));
+    if (request !== undefined) this.#releases.withdraw(request);
     this.#leave(waiter);
   }
 
-  /** The next caller of the line takes the place at the backend. */
   #leave(waiter: Waiter): void {
-    const { line } = waiter;
     this.#waiting.delete(waiter);
-    line.leave(waiter);
-    const next = line.first;
-    if (next === undefined) {
-      if (this.#lines.get(waiter.wish.key) === line) this.#lines.delete(waiter.wish.key);
-    } else if (next.request === undefined && !this.#closing) {
-      void this.#ask(next);
-    }
+    waiter.line.leave(waiter);
+    this.#moveUp(waiter.key, waiter.line);
   }
 
   #outOfTime(waiter: Waiter): LockError {
-    const trouble = this.#connection.troubleWith(waiter.wish.key);
+    const trouble = this.#connection.troubleWith(waiter.key);
     return waiter.heardBusy && trouble === undefined
-      ? new LockTimeoutError(waiter.wish.key, waiter.wish.wait)
+      ? new LockTimeoutError(waiter.key, waiter.wish.wait)
       : this.#unreached(waiter, trouble);
   }
 
   #unreached(waiter: Waiter, cause: unknown): LockBackendError {
-    const { key, wait } = waiter.wish;
+    const { key } = waiter;
+    const { wait } = waiter.wish;
     const backend = `the ${this.context.backendName} backend`;
     let why = `${backend} did not answer within ${wait || ATTEMPT_PATIENCE} ms`;
     if (cause instanceof LockBackendError) why = cause.message;
     else if (cause !== undefined) why = `${backend} failed: ${messageOf(cause)}`;
     return new LockBackendError(`Lock "${key}" was not granted: ${why}`, key, { cause });
-  }
-
-  async #release(lease: Lease): Promise<ReleaseOutcome> {
-    const release = this.#insistOnRelease(lease);
-    this.#inBackground(() => release);
-    const outcome = (await within(RELEASE_PATIENCE, release)) ?? 'unconfirmed';
-    if (outcome === 'stolen') lease.endedAsStolen();
-    if (outcome === 'unconfirmed') {
-      this.context.warn(
-        `The release of lock "${lease.key}" was not confirmed by ${this.context.backendName}; ` +
-          `others may have to wait until its ttl of ${lease.ttl} ms is over.`,
-      );
-    }
-    return outcome;
-  }
-
-  /** Tries until it is answered, or until the lease must have ended by itself. */
-  async #insistOnRelease(lease: Lease): Promise<ReleaseOutcome> {
-    const pointless = Deadline.in(lease.ttl);
-    let unanswered = false;
-    while (!pointless.passed && !this.#closed) {
-      try {
-        // After a try whose answer was lost, "not yours" is most likely the work of that try.
-        const released = (await this.#connection.release(lease)) || unanswered;
-        return released ? 'released' : 'stolen';
-      } catch {
-        unanswered = true;
-        await pause(RELEASE_RETRY);
-      }
-    }
-    return 'unconfirmed';
-  }
-
-  #inBackground(work: () => Promise<unknown>): void {
-    if (this.#closed) return;
-    const settled = Promise.resolve()
-      .then(work)
-      .catch(() => undefined)
-      .finally(() => {
-        this.#background.delete(settled);
-      });
-    this.#background.add(settled);
   }
 }

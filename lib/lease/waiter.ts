@@ -1,18 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
 import { alarm, Deadline } from '../clock.js';
-import type { Lease, LeaseTerms } from './lease.js';
+import type { Holding, HoldingTerms } from './holding.js';
 import type { Line } from './line.js';
 
-/** What a caller wants: a key, the terms to hold it on, and for how long to queue. */
-export interface Wish extends LeaseTerms {
-  readonly key: string;
+/** What a caller wants: the terms to hold a lock on, and for how long to queue for it. */
+export interface Wish extends HoldingTerms {
   /** Milliseconds; 0 for one attempt. */
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
 }
 
-/** A caller that wants a lock. It settles exactly once: with its lease, or with why there is none. */
+/** A caller that wants a lock. It settles exactly once: with its holding, or with why there is none. */
 export class Waiter {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
@@ -23,13 +22,14 @@ export class Waiter {
   #stopListening: (() => void) | undefined;
 
   constructor(
+    readonly key: string,
     readonly wish: Wish,
     readonly line: Line,
-    private readonly resolve: (lease: Lease) => void,
+    private readonly resolve: (holding: Holding) => void,
     private readonly reject: (reason: unknown) => void,
   ) {
     this.#answersBefore = line.answers;
-    this.#cameToBusy = line.queued;
+    this.#cameToBusy = line.queued || line.lease !== undefined;
   }
 
   /** Whether the caller has its answer already, so that a grant would be nobody's. */
@@ -37,18 +37,18 @@ export class Waiter {
     return this.#settled;
   }
 
-  /** Whether the backend is known to have said, since this caller came, that others hold the lock. */
+  /** Whether it is known since this caller came that others hold the lock. */
   get heardBusy(): boolean {
     return this.#cameToBusy || this.line.queued || this.line.answers > this.#answersBefore;
   }
 
-  /** Calls `outOfTime` after `patience` milliseconds, and `aborted` when the caller's signal says so. */
-  bound(patience: number, outOfTime: () => void, aborted: (reason: unknown) => void): void {
-    if (patience !== Infinity) this.#disarm = alarm(Deadline.in(patience), outOfTime, true);
+  /** Calls `giveUp` after `patience` milliseconds, or with its reason when the caller's signal aborts. */
+  bound(patience: number, giveUp: (aborted?: { readonly reason: unknown }) => void): void {
+    if (patience !== Infinity) this.#disarm = alarm(Deadline.in(patience), giveUp, true);
     const { signal } = this.wish;
     if (signal !== undefined) {
       const listener = () => {
-        aborted(signal.reason);
+        giveUp(signal);
       };
       // One signal may well end many waits; Node would warn of a leak.
       setMaxListeners(0, signal);
@@ -59,9 +59,9 @@ export class Waiter {
     }
   }
 
-  grant(lease: Lease): void {
+  grant(holding: Holding): void {
     this.#settle();
-    this.resolve(lease);
+    this.resolve(holding);
   }
 
   fail(reason: unknown): void {

@@ -85,7 +85,7 @@ export class Peer {
   ) {}
 
   request(key: string, ttl = LONG, queue = false): LockRequest {
-    return { id: `${this.id}:${++this.#requests}`, key, ttl, queue };
+    return { id: `${this.id}:${++this.#requests}`, key, ttl, reserve: 0, queue };
   }
 
   ask(request: LockRequest, ms = SOON): Promise<Answer> {

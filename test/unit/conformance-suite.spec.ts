@@ -214,7 +214,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
         renew: (leases) =>
           Promise.all(
             leases.map(async (lease) => {
-              const answer = await right.acquire({ ...lease, queue: false });
+              const answer = await right.acquire({ ...lease, queue: false, reserve: 0 });
               return answer.state === 'granted';
             }),
           ),
@@ -370,7 +370,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
       faulty((right) => ({
         inspect: async (key) => {
           const state = await right.inspect(key);
-          await right.acquire({ id: 'looker:1', key, ttl: 60_000, queue: false });
+          await right.acquire({ id: 'looker:1', key, ttl: 60_000, queue: false, reserve: 0 });
           return state;
         },
       })),
