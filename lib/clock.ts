@@ -1,3 +1,8 @@
+import { nextTick } from 'node:process';
+
+/** What timers can count, in milliseconds. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
+
 /**
  * A moment on this process's clocks.
  *
@@ -50,6 +55,11 @@ export class Deadline {
   get passed(): boolean {
     return this.remaining === 0;
   }
+
+  /** The one that comes first. */
+  earliest(other: Deadline | undefined): Deadline {
+    return other === undefined || this.#monotonic <= other.#monotonic ? this : other;
+  }
 }
 
 /** What the wall clock will show in so many milliseconds: for those who want a point in time, as tokens do. */
@@ -57,70 +67,80 @@ export function wallTimeIn(ms: number): number {
   return Date.now() + ms;
 }
 
-/** The one timer of all the alarms that are due in a millisecond: a process may hold very many leases. */
-interface Bell {
-  readonly alarms: Set<Alarm>;
-  readonly timer: NodeJS.Timeout;
-}
+/**
+ * What keeps the process from exiting while somebody wants that. One timer for all, which outlives
+ * moments in which nobody does: to give and take back a timer of its own costs more than an alarm.
+ */
+const anchor = {
+  wanted: 0,
+  timer: undefined as NodeJS.Timeout | undefined,
+  looking: false,
 
-/** By the millisecond at which they are due. */
-type Bells = Map<number, Bell>;
+  hold(): void {
+    this.wanted++;
+    this.timer ??= setInterval(() => undefined, LONGEST_TIMER);
+  },
 
-const quietBells: Bells = new Map();
-const bellsThatKeepAlive: Bells = new Map();
+  letGo(): void {
+    if (--this.wanted > 0 || this.looking) return;
+    this.looking = true;
+    nextTick(() => {
+      this.looking = false;
+      if (this.wanted > 0) return;
+      clearInterval(this.timer);
+      this.timer = undefined;
+    });
+  },
+};
 
-class Alarm {
-  #due = 0;
-  #bell: Bell | undefined;
+/**
+ * Calls back once when its deadline has passed, never before, unless it was called off. Only with
+ * `keepAlive` it keeps the process from exiting.
+ */
+export class Alarm {
+  #timer: NodeJS.Timeout;
+  #pending = true;
 
   constructor(
     private readonly deadline: Deadline,
     private readonly ring: () => void,
-    private readonly bells: Bells,
+    private readonly keepAlive = false,
   ) {
-    this.#arm();
+    this.#timer = this.#arm();
+    if (keepAlive) anchor.hold();
   }
 
-  disarm(): void {
-    if (!this.#bell?.alarms.delete(this) || this.#bell.alarms.size > 0) return;
-    clearTimeout(this.#bell.timer);
-    // While a bell rings, there may be a new one in its place.
-    if (this.bells.get(this.#due) === this.#bell) this.bells.delete(this.#due);
+  off(): void {
+    if (!this.#pending) return;
+    clearTimeout(this.#timer);
+    this.#end();
   }
 
-  #arm(): void {
-    const { remaining } = this.deadline;
-    this.#due = Math.ceil(performance.now() + remaining);
-    this.#bell = this.bells.get(this.#due) ?? this.#hang(Math.ceil(remaining));
-    this.#bell.alarms.add(this);
+  #arm(): NodeJS.Timeout {
+    return setTimeout(Alarm.#due, Math.ceil(this.deadline.remaining), this).unref();
   }
 
-  #hang(ms: number): Bell {
-    const [bells, due] = [this.bells, this.#due];
-    const timer = setTimeout(() => {
-      bells.delete(due);
-      for (const alarm of bell.alarms) {
-        bell.alarms.delete(alarm);
-        // Timers may fire a fraction early, and never count more than the monotonic clock.
-        if (alarm.deadline.passed) alarm.ring();
-        else alarm.#arm();
-      }
-    }, ms);
-    if (bells === quietBells) timer.unref();
-    const bell = { alarms: new Set<Alarm>(), timer };
-    bells.set(due, bell);
-    return bell;
+  #end(): void {
+    this.#pending = false;
+    if (this.keepAlive) anchor.letGo();
   }
+
+  static readonly #due = (alarm: Alarm): void => {
+    // Timers may fire a fraction early, and never count more than the monotonic clock.
+    if (!alarm.deadline.passed) {
+      alarm.#timer = alarm.#arm();
+      return;
+    }
+    alarm.#end();
+    alarm.ring();
+  };
 }
 
-/**
- * Calls back once when the deadline has passed, never before; returns what calls it off.
- * Without `keepAlive` a pending alarm does not keep the process from exiting.
- */
+/** An {@link Alarm}, as what calls it off. */
 export function alarm(deadline: Deadline, ring: () => void, keepAlive = false): () => void {
-  const own = new Alarm(deadline, ring, keepAlive ? bellsThatKeepAlive : quietBells);
+  const own = new Alarm(deadline, ring, keepAlive);
   return () => {
-    own.disarm();
+    own.off();
   };
 }
 

@@ -1,9 +1,7 @@
 import ms from 'ms';
+import { LONGEST_TIMER } from './clock.js';
 import { LockConfigurationError } from './errors/index.js';
 import { shown } from './errors/shown.js';
-
-/** What timers can count. */
-const MAX_DURATION = 2 ** 31 - 1;
 
 /**
  * Milliseconds from a number or from a string that `ms` reads; a fraction is rounded up.
@@ -25,9 +23,9 @@ export function readDuration(
       `${option} must be ${wanted} of at least ${least} ms, got ${shown(value)}`,
     );
   }
-  if (duration > MAX_DURATION) {
+  if (duration > LONGEST_TIMER) {
     throw new LockConfigurationError(
-      `${option} must be at most ${MAX_DURATION} ms (24.8 days)${infinite ? ' or Infinity' : ''}, got ${shown(value)}`,
+      `${option} must be at most ${LONGEST_TIMER} ms (24.8 days)${infinite ? ' or Infinity' : ''}, got ${shown(value)}`,
     );
   }
   return Math.ceil(duration);

@@ -37,7 +37,7 @@ function read(folders, file, path = []) {
     .map((folder) => join(folder, file))
     .find((candidate) => existsSync(candidate));
   if (found === undefined) throw new Error(`${path.at(-1)} includes ${file}: no such file`);
-  return readFileSync(found, 'utf8').replace(/^--- @include "(.*)"$/gm, (_, name) =>
+  return readFileSync(found, 'utf8').replace(/^ *--- @include "(.*)"$/gm, (_, name) =>
     read(folders, `_${name}.lua`, [...path, file]).trimEnd(),
   );
 }

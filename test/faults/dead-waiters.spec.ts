@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Lock, LockService } from 'nestjs-lock';
 import { scripts } from '../../lib/backends/redis/scripts.js';
+import { deadWaiter } from '../support/dead-waiter.js';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime, violations, visit } from '../support/history.js';
 import type { RedisServer } from '../support/redis-server.js';
@@ -36,9 +37,7 @@ describe('a queue full of dead waiters', () => {
   async function bury(key: string, count = DEAD): Promise<void> {
     const pipeline = redis.pipeline();
     for (let dead = 0; dead < count; dead++) {
-      const address = `ordinary ${view.keyspace.channel}`;
-      const request = [`dead-${dead}:1`, 30_000, 0, 1, address, LIVENESS, ''];
-      pipeline.evalsha(scripts.acquire.sha, 5, ...view.keyspace.of(key), ...request);
+      pipeline.evalsha(scripts.acquire.sha, ...deadWaiter(view.keyspace, key, `dead-${dead}:1`));
     }
     await pipeline.exec();
     expect(await view.waiters(key)).toBe(count);

@@ -67,7 +67,7 @@ describe('what arrives late', () => {
       const lock = await granted;
       await lock.renew(MINUTE);
 
-      expect(await late()).toEqual(['granted', expect.any(Number), lock.fencingToken, 0]);
+      expect(await late()).toEqual([expect.any(Number), 0, ['granted', lock.fencingToken]]);
       expect(await left(key)).toBeGreaterThan(lock.remaining);
       expect(lock.remaining).toBeGreaterThan(MINUTE / 2);
       await lock.release();
@@ -196,7 +196,7 @@ describe('what arrives late', () => {
       await first.release();
 
       expect(await done).toBe('done');
-      expect(await late()).toMatchObject(['granted', expect.any(Number), expect.any(Number), 0]);
+      expect(await late()).toEqual([expect.any(Number), 0, expect.any(Number)]);
       await view.untouched(key, PATIENCE + ANOTHER_TRY);
     });
 

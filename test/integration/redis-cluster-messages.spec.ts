@@ -4,6 +4,7 @@ import { RedisBackend } from 'nestjs-lock/redis';
 import { scripts } from '../../lib/backends/redis/scripts.js';
 import { Cluster as Cluster5 } from '../nest-11/node_modules/ioredis/built/index.js';
 import { ClusterView } from '../support/cluster-view.js';
+import { deadWaiter } from '../support/dead-waiter.js';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime } from '../support/history.js';
 import { RedisCluster } from '../support/redis-cluster.js';
@@ -66,9 +67,7 @@ async function listening(key: string): Promise<void> {
 /** As if a process had queued and died: nobody refreshes it. */
 async function bury(key: string, id: string): Promise<void> {
   const { admin } = await view.masterOf(key);
-  const keyspace = view.keyspaceOf(key);
-  const request = [id, 30_000, 0, 1, `ordinary ${keyspace.channel}`, LIVENESS, ''];
-  await admin.eval(scripts.acquire.source, 5, ...keyspace.of(key), ...request);
+  await admin.eval(scripts.acquire.source, ...deadWaiter(view.keyspaceOf(key), key, id));
 }
 
 /** How long it takes, from the release on, until a waiter of another process has the lock. */

@@ -1,3 +1,4 @@
+import { nextTick } from 'node:process';
 import { jest } from '@jest/globals';
 import { Instant, type Lock, LockLostError, LockService, LockTimeoutError } from 'nestjs-lock';
 import { alarm, Deadline, pause, within } from '../../lib/clock.js';
@@ -126,7 +127,7 @@ describe('alarm', () => {
     expect(ring).toHaveBeenCalledTimes(1);
   });
 
-  it('keeps the process from exiting only when it is told to', () => {
+  it('keeps the process from exiting only when it is told to', async () => {
     jest.useRealTimers();
     const timers = () =>
       process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
@@ -137,6 +138,7 @@ describe('alarm', () => {
     expect(timers()).toBe(before + 1);
     disarmKeeping();
     disarm();
+    await new Promise(nextTick);
     expect(timers()).toBe(before);
   });
 });
@@ -157,6 +159,7 @@ describe('within', () => {
   it('answers what comes in time, and leaves no timer', async () => {
     await expect(within(100, Promise.resolve('value'))).resolves.toBe('value');
     await expect(within(100, Promise.reject(new Error('own')))).rejects.toThrow('own');
+    await new Promise(nextTick);
     expect(jest.getTimerCount()).toBe(0);
   });
 

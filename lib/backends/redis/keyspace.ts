@@ -1,11 +1,5 @@
 /** The keys of one resource, in the order in which every script takes them. */
-export type ResourceKeys = readonly [
-  lock: string,
-  queue: string,
-  deadlines: string,
-  sequence: string,
-  guard: string,
-];
+export type ResourceKeys = readonly [lock: string, queue: string, deadlines: string];
 
 /**
  * How everything of one bucket is named at the server. All its keys share the hash tag
@@ -14,29 +8,20 @@ export type ResourceKeys = readonly [
  */
 export class Keyspace {
   readonly #tag: string;
+  /** Where the last fencing token stands: the one key that always stays. */
+  readonly sequence: string;
+  /** Where the server has written who it is: stays as well, when the failover guard is on. */
+  readonly guard: string;
 
   constructor(keyPrefix: string, namespace: string, bucket = 0) {
     this.#tag = `${keyPrefix}{${namespace}:${bucket}}`;
+    this.sequence = `${this.#tag}:sequence`;
+    this.guard = `${this.#tag}:guard`;
   }
 
   of(key: string): ResourceKeys {
-    return [
-      `${this.#tag}:lock:${key}`,
-      `${this.#tag}:queue:${key}`,
-      `${this.#tag}:deadlines:${key}`,
-      this.sequence,
-      this.guard,
-    ];
-  }
-
-  /** Where the last fencing token stands: the one key that always stays. */
-  get sequence(): string {
-    return `${this.#tag}:sequence`;
-  }
-
-  /** Where the server has written who it is: stays as well, when the failover guard is on. */
-  get guard(): string {
-    return `${this.#tag}:guard`;
+    const tag = this.#tag;
+    return [`${tag}:lock:${key}`, `${tag}:queue:${key}`, `${tag}:deadlines:${key}`];
   }
 
   /** Before the process id: the channel on which that process is told of its grants. */

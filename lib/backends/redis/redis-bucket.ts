@@ -1,5 +1,4 @@
-import { Deadline, Instant, pause, within } from '../../clock.js';
-import { LockBackendError } from '../../errors/index.js';
+import { Deadline, pause, within } from '../../clock.js';
 import type {
   Answer,
   Grant,
@@ -8,11 +7,9 @@ import type {
   LeaseRenewal,
   LockRequest,
 } from '../lock-backend.js';
-import { graceError } from './failover-guard.js';
 import type { Mailbox } from './mailbox.js';
-import { isReply } from './redis-errors.js';
 import type { RedisRequest } from './redis-request.js';
-import { LIVENESS, type AcquireReply, type RedisStore } from './redis-store.js';
+import { LIVENESS, type AcquireReply, type RedisStore, type Tell } from './redis-store.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
 import type { ScriptRunner } from './script-runner.js';
@@ -42,8 +39,7 @@ export class RedisBucket {
       ...context,
       confirm: context.witness && ((request, grant) => this.#confirm(request, grant)),
       askAgain: (request) => {
-        // What comes of it, the request tells.
-        this.#ask(request).catch(() => undefined);
+        this.#ask(request);
       },
       withdrawStray: (request) => {
         this.#withdrawStray(request);
@@ -52,9 +48,11 @@ export class RedisBucket {
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
+    const known = this.#waiters.find(asked.id);
+    if (known?.isSettled() === false) return known.answer;
     const request = this.#waiters.add(asked);
-    // The grant may come by a message while the reply is still awaited, or was lost.
-    return Promise.race([this.#ask(request), request.granted]);
+    this.#ask(request);
+    return request.answer;
   }
 
   async cancel(asked: LockRequest): Promise<void> {
@@ -74,15 +72,9 @@ export class RedisBucket {
     return this.context.store.renew(leases);
   }
 
-  async release(lease: LeaseIdentity): Promise<boolean> {
+  release(lease: LeaseIdentity): Promise<boolean> {
     const stray = this.#waiters.find(lease.id);
-    if (stray !== undefined) stray.over = true;
-    const released = await this.context.store.release(lease);
-    if (stray !== undefined) {
-      this.#waiters.forget(stray);
-      this.#withdrawStray(stray);
-    }
-    return released;
+    return stray === undefined ? this.context.store.release(lease) : this.#releaseBeside(stray);
   }
 
   inspect(key: string): Promise<KeyState> {
@@ -100,79 +92,72 @@ export class RedisBucket {
     this.#closed = true;
   }
 
-  /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
-  async #ask(request: RedisRequest): Promise<Answer> {
-    try {
-      return await this.context.runner.insist(
-        () => this.#attempt(request),
-        () => request.isSettled() || this.#closed,
-      );
-    } catch (error) {
-      if (!request.isSettled()) {
+  /** Asks until the request has its answer, or nobody wants one; refuses it when it cannot be had. */
+  #ask(request: RedisRequest): void {
+    const { store, witness } = this.context;
+    if (witness === undefined && store.isEntered()) store.acquire(request, this.#hearFirst);
+    else this.#insist(request, () => this.#attempt(request));
+  }
+
+  /** The first try needs no more than this, mostly. */
+  readonly #hearFirst: Tell = (request, reply) => {
+    if (reply.state !== 'failed' && !request.over) {
+      this.#take(request, reply);
+      return;
+    }
+    let first = true;
+    this.#insist(request, () => {
+      if (!first) return this.#attempt(request);
+      first = false;
+      return this.#hear(request, reply);
+    });
+  };
+
+  #insist(request: RedisRequest, attempt: () => Promise<void>): void {
+    this.context.runner
+      .insist(attempt, () => request.isSettled() || this.#closed)
+      .catch((error: unknown) => {
+        if (request.isSettled()) return;
         this.#waiters.forget(request);
         this.#withdrawStray(request);
         request.refuse(error);
-      }
-      return await request.granted;
-    }
+      });
   }
 
-  async #attempt(request: RedisRequest): Promise<Answer> {
+  async #attempt(request: RedisRequest): Promise<void> {
     const { store, witness } = this.context;
     await store.entered();
-    if (request.isSettled()) throw new Error('settled meanwhile');
-
-    const before = Instant.now();
+    if (request.isSettled()) return;
     const connection = witness?.connection;
-    const reply = await this.#send(request, before);
-    const [state] = reply;
-    const seen = state !== 'granted' || (await witness?.sees(connection)) !== false;
+    const reply = await new Promise<AcquireReply>((resolve) => {
+      store.acquire(request, (_, told) => {
+        resolve(told);
+      });
+    });
+    const seen = reply.state !== 'granted' || (await witness?.sees(connection)) !== false;
+    await this.#hear(request, reply, seen);
+  }
+
+  async #hear(request: RedisRequest, reply: AcquireReply, seen = true): Promise<void> {
+    if (reply.state === 'failed') throw reply.error;
     if (request.over || !seen) {
       // The withdrawal may have run first, and found nothing.
       await this.#withdraw(request.asked);
-      throw witness?.trouble ?? new Error('withdrawn meanwhile');
+      throw this.context.witness?.trouble ?? new Error('withdrawn meanwhile');
     }
-    if (request.isSettled()) return request.granted;
-    switch (state) {
-      case 'granted':
-        this.#waiters.settle(request, {
-          state,
-          token: reply[2],
-          since: before,
-          ttl: request.asked.ttl,
-        });
-        return request.granted;
-      case 'waiting':
-        this.#waiters.stand(request, reply[2], reply[3]);
-        return { state, granted: request.granted };
-      case 'busy':
-        this.#waiters.forget(request);
-        this.#withdrawStray(request);
-        return { state };
-      case 'grace':
-        throw new LockBackendError(graceError(reply[2]).message);
-      case 'late':
-        throw new Error('the request reached Redis too late');
-    }
+    this.#take(request, reply);
   }
 
-  /** Sends it once, and keeps account of whether it may still run. */
-  async #send(request: RedisRequest, before: Instant): Promise<AcquireReply> {
-    const { runner, store } = this.context;
-    const earlier = request.unanswered;
-    request.sent = true;
-    const mine = Deadline.in(runner.patience);
-    request.unanswered = mine;
-    const answered = () => {
-      if (request.unanswered === mine) request.unanswered = earlier;
-    };
-    try {
-      const reply = await store.acquire(request.asked, before);
-      answered();
-      return reply;
-    } catch (error) {
-      if (isReply(error)) answered();
-      throw error;
+  #take(request: RedisRequest, reply: Exclude<AcquireReply, { state: 'failed' }>): void {
+    if (request.isSettled()) return;
+    if (reply.state === 'granted') {
+      this.#waiters.settle(request, reply);
+    } else if (reply.state === 'waiting') {
+      this.#waiters.stand(request, reply.remaining, reply.place);
+    } else {
+      this.#waiters.forget(request);
+      this.#withdrawStray(request);
+      request.turnAway();
     }
   }
 
@@ -184,6 +169,15 @@ export class RedisBucket {
     // A write of our own on this connection, which comes after that of the grant.
     const [renewed] = await store.renew([{ ...asked, token }]);
     return renewed === true && (await witness.sees(connection));
+  }
+
+  /** Of a lease for which an earlier try may still run at the server. */
+  async #releaseBeside(stray: RedisRequest): Promise<boolean> {
+    stray.over = true;
+    const released = await this.context.store.release(stray.asked);
+    this.#waiters.forget(stray);
+    this.#withdrawStray(stray);
+    return released;
   }
 
   /** What was sent and not answered may run after its request is over, until it is void. */

@@ -24,6 +24,13 @@ export function isReply(error: unknown): boolean {
   return (error as { name?: unknown } | undefined)?.name === 'ReplyError';
 }
 
+/** What the server said of one of many requests that travelled together. */
+export function replyError(message: string): Error {
+  const error = new Error(message);
+  error.name = 'ReplyError';
+  return error;
+}
+
 /** Whether trying again may mend it: all troubles of the connection, and some answers. */
 export function isPassing(error: unknown): boolean {
   return !(error instanceof LockBackendError) && (!isReply(error) || PASSING.test(String(error)));

@@ -1,9 +1,19 @@
-import { Instant } from '../../clock.js';
-import type { KeyState, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
-import type { FailoverGuard } from './failover-guard.js';
+import { Deadline, Instant } from '../../clock.js';
+import { LockBackendError } from '../../errors/index.js';
+import type {
+  Busy,
+  Grant,
+  KeyState,
+  LeaseIdentity,
+  LeaseRenewal,
+  LockRequest,
+} from '../lock-backend.js';
+import { Batch } from './batch.js';
+import { graceError, type FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from './keyspace.js';
 import type { Mailbox } from './mailbox.js';
-import { isPassing } from './redis-errors.js';
+import { isPassing, isReply, replyError } from './redis-errors.js';
+import type { RedisRequest } from './redis-request.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { ScriptName } from './scripts.js';
 import { ServerClock } from './server-clock.js';
@@ -11,11 +21,44 @@ import { ServerClock } from './server-clock.js';
 /** How long a waiter lives at the server without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
 
+/** What becomes of a request. */
 export type AcquireReply =
-  | readonly [state: 'granted', now: number, token: number, longest: number]
-  | readonly [state: 'waiting', now: number, remaining: number, place: number]
-  | readonly [state: 'grace', now: number, left: number]
-  | readonly [state: 'busy' | 'late', now: number];
+  | Grant
+  | Busy
+  | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
+  | { readonly state: 'failed'; readonly error: unknown };
+
+/** Is told what became of a request: a function for many, so that asking costs little. */
+export type Tell = (request: RedisRequest, reply: AcquireReply) => void;
+
+interface AskedAcquire {
+  readonly request: RedisRequest;
+  readonly tell: Tell;
+}
+
+interface AskedRelease {
+  readonly lease: LeaseIdentity;
+  readonly resolve: (released: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The same in the words of acquire.lua. */
+type AcquireAnswer =
+  | number
+  | readonly [state: 'granted', token: number]
+  | readonly [state: 'waiting', remaining: number, place: number]
+  | readonly [state: 'grace', left: number]
+  | readonly [state: 'failed', error: string]
+  | readonly [state: 'busy'];
+
+type AcquireAnswers = readonly [
+  now: number,
+  longest: number | 'late' | 'stranger',
+  ...answers: AcquireAnswer[],
+];
+
+/** As release.lua says it: 0 when it was not the owner's. */
+type ReleaseAnswer = 0 | 1 | 2 | readonly [state: 'failed', error: string];
 
 /** What a heartbeat tells of one waiter. */
 export type Seen =
@@ -40,6 +83,13 @@ export class RedisStore {
   #entering: Promise<void> | undefined;
   #trouble: Error | undefined;
 
+  readonly #acquires = new Batch<AskedAcquire>((asked) => {
+    this.#sendAcquires(asked);
+  });
+  readonly #releases = new Batch<AskedRelease>((asked) => {
+    this.#sendReleases(asked);
+  });
+
   constructor(private readonly context: RedisStoreContext) {}
 
   /** The next connection may be one to another server, with another clock and another memory. */
@@ -53,11 +103,17 @@ export class RedisStore {
     return this.#trouble;
   }
 
+  /** Whether what must be known of the server of the connection is known. */
+  isEntered(): boolean {
+    const { guard, runner } = this.context;
+    return runner.ready && this.#clock.known && (guard === undefined || guard.run !== undefined);
+  }
+
   /** Waits for the connection, and until what must be known of its server is known. */
   async entered(): Promise<void> {
-    const { guard, mailbox, runner } = this.context;
+    const { mailbox, runner } = this.context;
     await runner.connected();
-    if (this.#clock.known && (guard === undefined || guard.run !== undefined)) return;
+    if (this.isEntered()) return;
     await mailbox.opened();
     this.#entering ??= this.#enter().finally(() => {
       this.#entering = undefined;
@@ -70,18 +126,9 @@ export class RedisStore {
     return this.#clock.momentOf(server);
   }
 
-  /** To be called when {@link entered} has just resolved. */
-  async acquire({ id, key, ttl, queue }: LockRequest, before: Instant): Promise<AcquireReply> {
-    const { guard, keyspace, runner } = this.context;
-    guard?.learn(ttl);
-    const voidAfter = this.#clock.timeIn(runner.patience) ?? 0;
-    const args = [id, ttl, voidAfter, queue ? 1 : 0, this.#address, LIVENESS, this.#run];
-    const reply = (await this.#send('acquire', keyspace.of(key), args)) as
-      AcquireReply | readonly [state: 'stranger', now: number];
-    this.#clock.learn(before, reply[1]);
-    if (reply[0] === 'stranger') this.#isStranger();
-    if (reply[0] === 'granted') guard?.learn(reply[3], reply[2]);
-    return reply;
+  /** To be called when it {@link isEntered}. */
+  acquire(request: RedisRequest, tell: Tell): void {
+    this.#acquires.add({ request, tell });
   }
 
   /** Gives a sign of life for each request, and looks how they stand. */
@@ -89,7 +136,7 @@ export class RedisStore {
     const { guard, keyspace } = this.context;
     await this.entered();
     const before = Instant.now();
-    const keys = requests.flatMap(({ key }) => keyspace.of(key).slice(0, 3));
+    const keys = requests.flatMap(({ key }) => keyspace.of(key));
     const waiters = requests.map(({ id, ttl }) => `${id} ${ttl}`);
     const [now, ...seen] = (await this.#send(
       'heartbeat',
@@ -105,7 +152,7 @@ export class RedisStore {
   async renew(leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> {
     const { guard, keyspace } = this.context;
     await this.entered();
-    for (const { ttl, token } of leases) guard?.learn(ttl, token);
+    if (guard !== undefined) for (const { ttl, token } of leases) guard.learn(ttl, token);
     const renewed = (await this.#send(
       'renew',
       [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
@@ -115,17 +162,18 @@ export class RedisStore {
     return renewed.map((one) => (typeof one === 'string' ? new Error(one) : one === 1));
   }
 
-  async release({ id, key }: LeaseIdentity): Promise<boolean> {
-    const { keyspace } = this.context;
-    await this.entered();
-    const args = [id, this.#address, this.#run];
-    return (await this.#send('release', keyspace.of(key), args)) !== 0;
+  async release(lease: LeaseIdentity): Promise<boolean> {
+    if (!this.isEntered()) await this.entered();
+    return new Promise((resolve, reject) => {
+      this.#releases.add({ lease, resolve, reject });
+    });
   }
 
   async cancel({ id, key, ttl }: LockRequest): Promise<void> {
     const { keyspace } = this.context;
     await this.entered();
-    await this.#send('cancel', keyspace.of(key), [id, ttl, this.#address, this.#run]);
+    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
+    await this.#send('cancel', keys, [id, ttl, this.#address, this.#run]);
   }
 
   async inspect(key: string): Promise<KeyState> {
@@ -137,6 +185,84 @@ export class RedisStore {
       [],
     )) as number[];
     return { waiters, holders: token === undefined ? [] : [{ token, remaining }] };
+  }
+
+  #sendAcquires(gathered: readonly AskedAcquire[]): void {
+    const asked = wanted(gathered);
+    const fail = (error: unknown) => {
+      for (const { request, tell } of asked) tell(request, { state: 'failed', error });
+    };
+    if (asked.length === 0) return;
+    const { guard, keyspace, runner } = this.context;
+    const voidAfter = this.#clock.timeIn(runner.patience);
+    // What was known when it was asked may not be known any more.
+    if (voidAfter === undefined || !this.isEntered()) {
+      fail(new Error('the connection was lost'));
+      return;
+    }
+    const keys = [keyspace.sequence, keyspace.guard];
+    const args = [voidAfter, this.#address, LIVENESS, this.#run];
+    const since = Instant.now();
+    const mayRunUntil = new Deadline(since, runner.patience);
+    for (const { request } of asked) {
+      const { id, key, ttl, queue, reserve } = request.asked;
+      guard?.learn(ttl);
+      request.leave(mayRunUntil);
+      keys.push(...keyspace.of(key));
+      args.push(id, ttl, queue ? 1 : 0, reserve);
+    }
+    this.#send('acquire', keys, args).then(
+      (reply) => {
+        for (const { request } of asked) request.answered(mayRunUntil);
+        this.#hearAcquires(asked, reply as AcquireAnswers, since);
+      },
+      (error: unknown) => {
+        // Of many, some may have been granted before the error came.
+        if (isReply(error) && asked.length === 1) asked[0]?.request.answered(mayRunUntil);
+        fail(error);
+      },
+    );
+  }
+
+  #hearAcquires(asked: readonly AskedAcquire[], answers: AcquireAnswers, since: Instant): void {
+    const { guard } = this.context;
+    const [now, longest] = answers;
+    this.#clock.learn(since, now);
+    if (longest === 'stranger') this.forget();
+    asked.forEach(({ request, tell }, index) => {
+      const reply =
+        typeof longest === 'number'
+          ? read(answers[index + 2] as AcquireAnswer, request.asked, since)
+          : ({ state: 'failed', error: new Error(NOTHING_DONE[longest]) } as const);
+      if (reply.state === 'granted')
+        guard?.learn(longest as number, reply.token + (reply.reserve ?? 0));
+      tell(request, reply);
+    });
+  }
+
+  #sendReleases(asked: readonly AskedRelease[]): void {
+    const { keyspace } = this.context;
+    const fail = (error: unknown) => {
+      for (const { reject } of asked) reject(error);
+    };
+    if (!this.isEntered()) {
+      fail(new Error('the connection was lost'));
+      return;
+    }
+    const keys = [keyspace.sequence, keyspace.guard];
+    const args = [this.#address, this.#run];
+    for (const { lease } of asked) {
+      keys.push(...keyspace.of(lease.key));
+      args.push(lease.id);
+    }
+    this.#send('release', keys, args).then((reply) => {
+      const answers = reply as ReleaseAnswer[];
+      asked.forEach(({ resolve, reject }, index) => {
+        const answer = answers[index];
+        if (typeof answer === 'object') reject(replyError(answer[1]));
+        else resolve(answer !== 0);
+      });
+    }, fail);
   }
 
   async #send(
@@ -175,6 +301,33 @@ export class RedisStore {
   /** The server was found to be another, or to have forgotten who it is: the next try enters it first. */
   #isStranger(): never {
     this.forget();
-    throw new Error('Redis has lost its memory, or another node took over');
+    throw new Error(STRANGER);
+  }
+}
+
+const STRANGER = 'Redis has lost its memory, or another node took over';
+
+const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STRANGER };
+
+/** Those that nobody has withdrawn meanwhile. */
+function wanted(gathered: readonly AskedAcquire[]): readonly AskedAcquire[] {
+  return gathered.some(({ request }) => request.isSettled())
+    ? gathered.filter(({ request }) => !request.isSettled())
+    : gathered;
+}
+
+function read(answer: AcquireAnswer, { ttl, reserve }: LockRequest, since: Instant): AcquireReply {
+  if (typeof answer === 'number') return { state: 'granted', token: answer, since, ttl, reserve };
+  switch (answer[0]) {
+    case 'granted':
+      return { state: 'granted', token: answer[1], since, ttl };
+    case 'waiting':
+      return { state: 'waiting', remaining: answer[1], place: answer[2] };
+    case 'busy':
+      return { state: 'busy' };
+    case 'grace':
+      return { state: 'failed', error: new LockBackendError(graceError(answer[1]).message) };
+    case 'failed':
+      return { state: 'failed', error: replyError(answer[1]) };
   }
 }

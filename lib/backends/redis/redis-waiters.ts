@@ -83,11 +83,15 @@ export class RedisWaiters {
   /** The request has its grant: by whatever way it came. */
   settle(request: RedisRequest, grant: Grant): void {
     this.forget(request);
+    if (this.#strays.size > 0) this.#forgetStrays();
+    if (request.mayStillRun) this.#strays.set(request.id, request);
+    request.grant(grant);
+  }
+
+  #forgetStrays(): void {
     for (const [id, stray] of this.#strays) {
       if (!stray.mayStillRun) this.#strays.delete(id);
     }
-    if (request.mayStillRun) this.#strays.set(request.id, request);
-    request.grant(grant);
   }
 
   /** The server queued it at a place from 0, behind a lease of so many milliseconds. */
@@ -95,6 +99,7 @@ export class RedisWaiters {
     if (this.#requests.size === 1) this.#nextBeat = Deadline.in(HEARTBEAT);
     this.#place(request, remaining, place);
     this.#plan();
+    request.wait();
   }
 
   close(): void {
@@ -104,17 +109,17 @@ export class RedisWaiters {
     this.#strays.clear();
   }
 
-  /** `granted <id> <token> <server time in ms> <ms of life>` */
+  /** `granted <id> <token> <server time in ms> <ms of life> <reserved tokens>` */
   #hear(message: string): void {
-    const [word, id = '', token, server, life] = message.split(' ');
+    const [word, id = '', token, server, life, reserved] = message.split(' ');
     const request = this.#requests.get(id);
     if (word !== 'granted' || request === undefined) return;
     const since = this.context.store.momentOf(Number(server));
     if (since === undefined) {
       this.#again(request);
     } else {
-      const ttl = Number(life);
-      void this.#accept(request, { state: 'granted', token: Number(token), since, ttl });
+      const [ttl, reserve] = [Number(life), Number(reserved)];
+      void this.#accept(request, { state: 'granted', token: Number(token), since, ttl, reserve });
     }
   }
 

@@ -1,6 +1,7 @@
 import { within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
 import { insist } from './insist.js';
+import { Overdue } from './overdue.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
 import type { Scripts } from './scripts.js';
@@ -16,6 +17,7 @@ export class ScriptRunner<Name extends string> {
   #trouble: Error | undefined;
   /** What the server answered when the connection was set up. */
   #refusal: Error | undefined;
+  readonly #overdue: Overdue;
   /** Who waits for the connection. */
   readonly #waiting = new Set<(ready: boolean) => void>();
 
@@ -26,6 +28,9 @@ export class ScriptRunner<Name extends string> {
     readonly patience: number,
     private readonly server: ScriptServer = serverOf(client),
   ) {
+    this.#overdue = new Overdue(patience, () => {
+      this.server.reconnect();
+    });
     client.on('ready', () => {
       this.#trouble = undefined;
       for (const tell of this.#waiting) tell(true);
@@ -50,8 +55,14 @@ export class ScriptRunner<Name extends string> {
     return this.#trouble;
   }
 
+  /** Whether something can be sent at once. */
+  get ready(): boolean {
+    return this.client.status === 'ready' && this.#refusal === undefined;
+  }
+
   close(): void {
     for (const tell of this.#waiting) tell(false);
+    this.#overdue.close();
   }
 
   /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
@@ -72,22 +83,9 @@ export class ScriptRunner<Name extends string> {
    * Sends a script once. Rejects when there is no connection, or no reply, within the patience: it
    * may have run all the same, and may still run.
    */
-  async run(
-    name: Name,
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown> {
-    await this.connected();
-    if (this.#refusal !== undefined) throw this.#refusal;
-    try {
-      const reply = await this.answered(this.#send(name, keys, args));
-      this.#trouble = undefined;
-      return reply;
-    } catch (error) {
-      this.#trouble = isPassing(error) ? (error as Error) : undefined;
-      if (/\bREADONLY\b/.test(String(error))) this.server.reconnect();
-      throw error;
-    }
+  run(name: Name, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    if (!this.ready) return this.connected().then(() => this.#exchange(name, keys, args));
+    return this.#exchange(name, keys, args);
   }
 
   /** Calls `attempt` until it succeeds, fails for good, or `pointless` says that nobody cares any more. */
@@ -95,38 +93,53 @@ export class ScriptRunner<Name extends string> {
     return insist(attempt, pointless, () => this.#trouble);
   }
 
-  async #send(
+  /** The reply to something sent; rejects when there is none within the patience. */
+  answered<T>(reply: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error) => {
+        this.#overdue.forget(awaited);
+        reject(error);
+      };
+      const awaited = this.#overdue.add(fail);
+      reply.then((value) => {
+        this.#overdue.forget(awaited);
+        resolve(value);
+      }, fail);
+    });
+  }
+
+  #exchange(
     name: Name,
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
+    if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     const { sha, source } = this.scripts[name];
-    try {
-      return await this.server.evalsha(sha, keys.length, ...keys, ...args);
-    } catch (error) {
-      if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
-      return await this.server.eval(source, keys.length, ...keys, ...args);
-    }
-  }
-
-  /** The reply to something sent; rejects when there is none within the patience. */
-  async answered<T>(reply: Promise<T>): Promise<T> {
-    const answer = await within(
-      this.patience,
-      reply.then((value) => ({ value })),
-    );
-    if (answer === undefined) {
-      this.server.reconnect();
-      throw new Error(`no reply within ${this.patience} ms`);
-    }
-    return answer.value;
+    return new Promise((resolve, reject) => {
+      const succeed = (reply: unknown) => {
+        this.#overdue.forget(awaited);
+        this.#trouble = undefined;
+        resolve(reply);
+      };
+      const fail = (error: Error) => {
+        this.#overdue.forget(awaited);
+        this.#trouble = isPassing(error) ? error : undefined;
+        if (/\bREADONLY\b/.test(String(error))) this.server.reconnect();
+        reject(error);
+      };
+      const awaited = this.#overdue.add(fail);
+      this.server.evalsha(sha, keys.length, ...keys, ...args).then(succeed, (error: unknown) => {
+        if (!messageOf(error).startsWith('NOSCRIPT')) fail(error as Error);
+        else this.server.eval(source, keys.length, ...keys, ...args).then(succeed, fail);
+      });
+    });
   }
 }
 
 function serverOf(client: RedisClient): ScriptServer {
   return {
-    evalsha: (...request) => client.evalsha(...request),
-    eval: (...request) => client.eval(...request),
+    evalsha: client.evalsha.bind(client),
+    eval: client.eval.bind(client),
     reconnect: () => {
       client.disconnect(true);
     },

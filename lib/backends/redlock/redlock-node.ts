@@ -162,7 +162,8 @@ export class RedlockNode {
     const voidAfter = this.#clock.timeIn(patience) ?? 0;
     const before = Instant.now();
     const reply = await this.#withdrawals.observe(id, patience, async () => {
-      return (await this.#runner.run('vote', keyspace.of(key), [
+      const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
+      return (await this.#runner.run('vote', keys, [
         ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
         ...[keyspace.channel, LIVENESS, this.#run ?? ''],
       ])) as VoteReply;
@@ -235,7 +236,7 @@ export class RedlockNode {
     await this.#entered();
     const seen = (await this.#runner.run(
       'beat',
-      [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key).slice(0, 3))],
+      [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key))],
       [keyspace.channel, LIVENESS, this.#run ?? '', ...requests.map(({ id }) => id)],
     )) as Standing[] | [['stranger']] | ['stranger'];
     if (seen[0] === 'stranger') return this.#isStranger();
@@ -286,9 +287,8 @@ export class RedlockNode {
   async #leave({ id, key }: LeaseIdentity, vote: number, ticket: number): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entered();
-    const [lock, queue, deadlines, , guard] = keyspace.of(key);
     const args = [id, vote, ticket, keyspace.channel, LIVENESS, this.#run ?? ''];
-    return (await this.#runner.run('leave', [lock, queue, deadlines, guard], args)) === 1;
+    return (await this.#runner.run('leave', [...keyspace.of(key), keyspace.guard], args)) === 1;
   }
 
   /** Rejects at once while there is no connection: the other nodes are not to wait for this one. */

@@ -2,6 +2,10 @@
 -- (order of arrival), `deadlines` by the server time at which a waiter that gave no sign counts as
 -- dead. An id is '<process>:<number>'.
 
+-- How many tokens are reserved with a hand-off, for those of its process to whom the lease is handed
+-- over in turn. So few that no rate of hand-offs makes the sequence outrun the clock.
+local RESERVE = 16
+
 -- How long a lease granted by hand-off lives until its holder renews it, in milliseconds: what a
 -- waiter that died unseen costs the next one.
 local CLAIM = 2000
@@ -36,7 +40,7 @@ local function hand_off(lock, queue, deadlines, sequence, address, present)
 
   local function tell(process, id, life)
     local message = 'granted ' .. id .. ' ' .. string.format('%.0f', token) .. ' '
-      .. string.format('%.0f', now) .. ' ' .. life
+      .. string.format('%.0f', now) .. ' ' .. life .. ' ' .. RESERVE
     local heard
     -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
     if delivery == 'sharded' then heard = redis.pcall('SPUBLISH', channel .. process, message)
@@ -55,7 +59,7 @@ local function hand_off(lock, queue, deadlines, sequence, address, present)
   repeat
     local waiters = redis.call('ZRANGE', queue, first, first + 99)
     for _, waiter in ipairs(waiters) do
-      token = token or mint(sequence)
+      token = token or mint(sequence, 1 + RESERVE)
       local id, process, ttl = string.match(waiter, '^(([^:]*):%d+) (%d+)$')
       if waiter == present then return give(waiter, id, ttl) end
       if not deaf[process] then

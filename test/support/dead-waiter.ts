@@ -1,0 +1,14 @@
+import type { Keyspace } from '../../lib/backends/redis/keyspace.js';
+
+/** How long a waiter lives without a sign of life, in milliseconds. */
+const LIVENESS = 3_500;
+
+/**
+ * What to EVAL, after the script, so that a waiter of a process that died stands in the queue:
+ * nobody listens for it, nobody refreshes it.
+ */
+export function deadWaiter(keyspace: Keyspace, key: string, id: string): [number, ...string[]] {
+  const keys = [keyspace.sequence, keyspace.guard, ...keyspace.of(key)];
+  const args = [0, `ordinary ${keyspace.channel}`, LIVENESS, '', id, 30_000, 1, 0];
+  return [keys.length, ...keys, ...args.map(String)];
+}
