@@ -76,7 +76,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
   async acquire(key: string, options?: LockOptions): Promise<Lock> {
-    return this.#acquire(key, this.#read(key, options));
+    return await this.#acquire(key, this.#read(key, options));
   }
 
   /** Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}. */

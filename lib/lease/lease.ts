@@ -1,6 +1,6 @@
 import type { Grant, LeaseIdentity, LockGuard, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
-import { alarm, Deadline, type Instant } from '../clock.js';
+import { Alarm, Deadline, type Instant } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
 import type { Renewable, Renewal, Renewer } from './renewer.js';
 
@@ -44,7 +44,7 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Until when an unanswered renewal is waited for before the next one is sent. */
   #unanswered: Deadline | undefined;
   #trouble: unknown;
-  #disarm: (() => void) | undefined;
+  #alarm: Alarm | undefined;
 
   constructor(
     request: LockRequest,
@@ -92,7 +92,7 @@ export class Lease implements LeaseIdentity, Renewable {
   lose(reason: LockLostReason, cause?: unknown): void {
     if (this.#ended || this.#lost !== undefined) return;
     this.#lost = new LockLostError(this.key, reason, cause === undefined ? undefined : { cause });
-    this.#disarm?.();
+    this.#alarm?.off();
     this.#holding.abort(this.#lost);
   }
 
@@ -119,17 +119,16 @@ export class Lease implements LeaseIdentity, Renewable {
 
   /** Hands it over to the next holder, whose token is greater; the last one has left. */
   passTo({ maxHold }: HoldingTerms): Holding {
-    const rearm = this.#holding.untilMaxHold !== Infinity || maxHold !== undefined;
+    const before = this.#holding.maxHold;
     this.#holding = new Holding(this, this.#nextToken++, maxHold);
-    if (rearm) this.#rearm();
+    if (this.#holding.maxHold !== before) this.#rearm();
     return this.#holding;
   }
 
   /** It is given back: no renewal and no loss from here on. */
   end(): void {
-    if (!this.#ended) this.#judge();
     this.#ended = true;
-    this.#disarm?.();
+    this.#alarm?.off();
   }
 
   /** Renews at once, with a new ttl if one is given. */
@@ -185,7 +184,7 @@ export class Lease implements LeaseIdentity, Renewable {
 
   /** Looks at the clock, so that what is over is lost from this moment on. */
   #judge(): void {
-    if (this.#holding.untilMaxHold === 0) {
+    if (this.#holding.maxHold?.passed) {
       this.lose('maxHold');
     } else if (this.#validity.passed) {
       const unreachable = this.#trouble !== undefined || this.#unanswered !== undefined;
@@ -208,17 +207,13 @@ export class Lease implements LeaseIdentity, Renewable {
   }
 
   #rearm(): void {
-    this.#disarm?.();
+    this.#alarm?.off();
     if (!this.#ended && this.#lost === undefined) this.#arm();
   }
 
   #arm(): void {
-    const next = Math.min(
-      this.#validity.remaining,
-      this.#holding.untilMaxHold,
-      this.#nextRenewal?.remaining ?? Infinity,
-    );
-    this.#disarm = alarm(Deadline.in(next), () => {
+    const next = this.#validity.earliest(this.#nextRenewal).earliest(this.#holding.maxHold);
+    this.#alarm = new Alarm(next, () => {
       if (this.lost === undefined && this.#nextRenewal?.passed) this.#sendRenewal();
       this.#rearm();
     });

@@ -6,6 +6,7 @@ import { messageOf } from '../errors/shown.js';
 import type { Holding } from './holding.js';
 import { Lease } from './lease.js';
 import { Line } from './line.js';
+import { promised } from './promised.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { Waiter, type Wish } from './waiter.js';
@@ -160,7 +161,7 @@ export class Leases {
     const reserve = Math.min(line.length - 1, MOST_RESERVED);
     const request = { id, key, ttl, queue: wait > 0, reserve };
     waiter.request = request;
-    this.#connection.acquire(request).then(
+    promised(() => this.#connection.acquire(request)).then(
       (answer) => {
         this.#hear(waiter, request, answer);
       },

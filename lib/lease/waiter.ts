@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
-import { alarm, Deadline } from '../clock.js';
+import { Alarm, Deadline } from '../clock.js';
 import type { Holding, HoldingTerms } from './holding.js';
 import type { Line } from './line.js';
 
@@ -18,7 +18,7 @@ export class Waiter {
   #settled = false;
   readonly #answersBefore: number;
   readonly #cameToBusy: boolean;
-  #disarm: (() => void) | undefined;
+  #alarm: Alarm | undefined;
   #stopListening: (() => void) | undefined;
 
   constructor(
@@ -44,7 +44,7 @@ export class Waiter {
 
   /** Calls `giveUp` after `patience` milliseconds, or with its reason when the caller's signal aborts. */
   bound(patience: number, giveUp: (aborted?: { readonly reason: unknown }) => void): void {
-    if (patience !== Infinity) this.#disarm = alarm(Deadline.in(patience), giveUp, true);
+    if (patience !== Infinity) this.#alarm = new Alarm(Deadline.in(patience), giveUp, true);
     const { signal } = this.wish;
     if (signal !== undefined) {
       const listener = () => {
@@ -71,7 +71,7 @@ export class Waiter {
 
   #settle(): void {
     this.#settled = true;
-    this.#disarm?.();
+    this.#alarm?.off();
     this.#stopListening?.();
   }
 }

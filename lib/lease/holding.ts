@@ -1,0 +1,102 @@
+import type { LockGuard } from '../backends/lock-backend.js';
+import { Deadline } from '../clock.js';
+import { LockLostError, type LockLostReason } from '../errors/index.js';
+import type { Lease } from './lease.js';
+
+/** What a holder asked for. */
+export interface HoldingTerms {
+  readonly ttl: number;
+  readonly renew: boolean;
+  readonly maxHold: number | undefined;
+}
+
+/**
+ * One holder's time with a lease: from when it is granted, or handed over by the holder before it in
+ * this process, until it is given back. Once lost it stays lost; no late reply revives it.
+ */
+export class Holding {
+  /** When it may not go on, however well its lease is. */
+  readonly maxHold: Deadline | undefined;
+  /** Reentrant holders that share it. */
+  #holders = 1;
+  #ended = false;
+  #lost: LockLostError | undefined;
+  #abort: AbortController | undefined;
+  #notice: LockLostError | undefined;
+
+  constructor(
+    readonly lease: Lease,
+    /** Greater than that of every holding of this key before. */
+    readonly token: number,
+    maxHold: number | undefined,
+  ) {
+    this.maxHold = maxHold === undefined ? undefined : Deadline.in(maxHold);
+  }
+
+  get key(): string {
+    return this.lease.key;
+  }
+
+  /** What makes a transaction of the user's at the store succeed only under this lease. */
+  get guard(): LockGuard | undefined {
+    return this.lease.guard;
+  }
+
+  get held(): boolean {
+    return !this.#ended && this.lease.lost === undefined;
+  }
+
+  get remaining(): number {
+    if (!this.held) return 0;
+    return Math.min(this.lease.remaining, this.maxHold?.remaining ?? Infinity);
+  }
+
+  /** Why it ended before it was released. */
+  get lost(): LockLostError | undefined {
+    return this.#ended ? this.#lost : this.lease.lost;
+  }
+
+  get signal(): AbortSignal {
+    const reason = this.lost ?? this.#notice;
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (reason !== undefined) this.#abort.abort(reason);
+    }
+    return this.#abort.signal;
+  }
+
+  assertHeld(): void {
+    if (!this.held) throw this.lost ?? new LockLostError(this.key, 'expired');
+  }
+
+  /** Aborts the holder's signal while the lease goes on: it is asked to finish. */
+  notify(reason: LockLostReason): void {
+    if (!this.held) return;
+    this.#notice = new LockLostError(this.key, reason);
+    this.#abort?.abort(this.#notice);
+  }
+
+  /** Its lease was lost. */
+  abort(reason: LockLostError): void {
+    this.#abort?.abort(reason);
+  }
+
+  /** Another holder of the same async context enters. */
+  share(): void {
+    this.#holders++;
+  }
+
+  /** A holder is done with it. True when it was the last: no loss is told from here on. */
+  leave(): boolean {
+    if (--this.#holders > 0) return false;
+    this.#lost = this.lease.lost;
+    this.#ended = true;
+    return true;
+  }
+
+  /** The backend says at the release that it was gone already. */
+  endedAsStolen(): void {
+    this.#lost ??= new LockLostError(this.key, 'stolen');
+    this.#abort?.abort(this.#lost);
+  }
+}
