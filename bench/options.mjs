@@ -1,0 +1,54 @@
+import { parseArgs } from 'node:util';
+
+export const usage = `npm run bench -- [options]           contestants side by side
+npm run bench -- growth [options]    how the cost of nestjs-lock grows
+
+  --only W1,W2/64      these workloads (or, of growth, series) alone
+  --contestants a,b    these contestants alone, by the beginning of their names
+  --rounds N           how many rounds, 5 if not given
+  --quick              shorter times: good enough to see a trend
+  --smoke              a check that the bench works, not a measurement
+  --json FILE          all figures
+  --svg FILE           the plot`;
+
+/** @throws when it does not understand the arguments */
+export function readOptions(args) {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      only: { type: 'string' },
+      contestants: { type: 'string' },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      smoke: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      svg: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const [program = 'compare', ...more] = positionals;
+  if (more.length > 0 || !['compare', 'growth'].includes(program)) {
+    throw new Error(`I do not know ${positionals.join(' ')}`);
+  }
+  const { smoke, quick } = values;
+  const rounds = Number(values.rounds ?? (smoke ? 1 : 5));
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be 1 or more');
+  return {
+    ...values,
+    program,
+    rounds,
+    scale: smoke ? 0.15 : quick ? 0.4 : 1,
+    only: list(values.only ?? (smoke ? smokeWorkloads : undefined)),
+    contestants: list(values.contestants ?? (smoke ? smokeContestants : undefined)),
+  };
+}
+
+/** Each part of the bench once, and each backend of ours. */
+const smokeWorkloads = 'W1,W3,W4,W6/same,W7,W8';
+const smokeContestants =
+  'raw/redis,nestjs-lock/redis,nestjs-lock/redlock@3,nestjs-lock/etcd,nestjs-lock/memory';
+
+function list(text) {
+  return text?.split(',').filter(Boolean);
+}

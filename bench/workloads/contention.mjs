@@ -1,0 +1,147 @@
+// What W3 and W4 share: waiters that ask for one key again and again, and what their history tells.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { now } from '../harness/clock.mjs';
+import { jain, percentile } from '../harness/stats.mjs';
+
+export const contention = {
+  columns: [
+    { figure: 'ops', label: 'hand-offs/s', range: true },
+    { figure: 'ops', label: '× raw', ratio: true },
+    { figure: 'p50', label: 'wait p50 ms' },
+    { figure: 'p99', label: 'wait p99 ms' },
+    { figure: 'gap', label: 'gap p50 µs' },
+    { figure: 'crossGap', label: 'across processes µs' },
+    { figure: 'commands', label: 'commands/op' },
+    { figure: 'cpu', label: 'client CPU µs/op' },
+    { figure: 'outOfOrder', label: 'out of order %' },
+    { figure: 'jainProcesses', label: 'Jain processes' },
+    { figure: 'jainWaiters', label: 'Jain waiters' },
+    { figure: 'violations', label: 'violations', total: true },
+  ],
+
+  /**
+   * @param {object} shape
+   * @param {number} shape.inside ms that a holder stays
+   * @param {number} shape.window ms that are measured, after a warm-up
+   */
+  async measure(stage, { processes, waiters, inside, warmUp, window }) {
+    const key = `key:${process.pid}:${Date.now()}`;
+    const actors = await Promise.all(
+      Array.from({ length: processes }, () => stage.start('waiters', { key, waiters, inside })),
+    );
+    const from = now() + warmUp + 50;
+    const until = from + window;
+    const going = actors.map((actor) => actor.go({ from, until }));
+    await sleep(from - now());
+    const { commands } = await stage.count(() => sleep(until - now()));
+    const figures = judge(await Promise.all(going), { from, until });
+    return { ...figures, commands: commands === undefined ? undefined : commands / figures.grants };
+  },
+
+  roles: {
+    async waiters({ connect, go, parameters: { key, waiters, inside } }) {
+      const connection = await connect();
+      const { from, until } = await go();
+      const grants = [];
+      const waiting = new Map();
+      let tickets = 0;
+      let cpuBefore;
+      const loop = async (waiter) => {
+        for (let asked = now(); asked < until; asked = now()) {
+          const ticket = tickets++;
+          waiting.set(ticket, asked);
+          const held = await connection.acquire(key);
+          const entered = now();
+          if (entered >= from) cpuBefore ??= process.cpuUsage();
+          waiting.delete(ticket);
+          if (inside > 0) await new Promise((resolve) => setTimeout(resolve, inside));
+          const left = now();
+          grants.push(asked, entered, left, waiter, ticket, held.fencingToken ?? NaN);
+          await held.release();
+        }
+      };
+
+      const failed = new Promise((_, reject) => {
+        for (let waiter = 0; waiter < waiters; waiter += 1) loop(waiter).catch(reject);
+      });
+      setTimeout(() => (cpuBefore ??= process.cpuUsage()), from - now());
+      await Promise.race([failed, sleep(until - now())]);
+      const { user, system } = process.cpuUsage(cpuBefore);
+      return {
+        waiters,
+        grants: Float64Array.from(grants),
+        waiting: Float64Array.from(waiting.values()),
+        cpu: user + system,
+      };
+    },
+  },
+};
+
+const fields = 6;
+
+function judge(histories, { from, until }) {
+  const inWindow = (entered) => entered >= from && entered <= until;
+  const holdings = [];
+  const waits = [];
+  const perProcess = [];
+  const perWaiter = [];
+  let outOfOrder = 0;
+  histories.forEach(({ waiters, grants, waiting }, process) => {
+    const shares = new Array(waiters).fill(0);
+    const granted = new Set();
+    let first = 0; // the ticket that has waited the longest
+    for (let i = 0; i < grants.length; i += fields) {
+      const [asked, entered, left, waiter, ticket, token] = grants.subarray(i, i + fields);
+      holdings.push({ entered, left, process, token });
+      if (inWindow(entered)) {
+        waits.push(entered - asked);
+        shares[waiter] += 1;
+        if (ticket !== first) outOfOrder += 1;
+      }
+      granted.add(ticket);
+      while (granted.delete(first)) first += 1;
+    }
+    // Who still waits at the end counts with the time until then: else starvation would not show.
+    for (const asked of waiting) if (asked < until) waits.push(until - asked);
+    perProcess.push(shares.reduce((a, b) => a + b, 0));
+    perWaiter.push(...shares);
+  });
+
+  holdings.sort((a, b) => a.entered - b.entered);
+  const gaps = [];
+  const crossGaps = [];
+  let violations = 0;
+  let lastLeft = -Infinity;
+  let lastToken = -Infinity;
+  let last;
+  for (const holding of holdings) {
+    if (holding.entered < lastLeft) violations += 1; // two were inside at once
+    if (holding.token <= lastToken) violations += 1; // a fencing token did not rise
+    if (last !== undefined && inWindow(holding.entered)) {
+      const gap = holding.entered - last.left;
+      gaps.push(gap);
+      if (holding.process !== last.process) crossGaps.push(gap);
+    }
+    lastLeft = Math.max(lastLeft, holding.left);
+    if (!Number.isNaN(holding.token)) lastToken = Math.max(lastToken, holding.token);
+    last = holding;
+  }
+
+  const grants = perProcess.reduce((a, b) => a + b, 0);
+  const micro = (ms) => (ms === undefined ? undefined : ms * 1_000);
+  const cpu = histories.reduce((sum, history) => sum + history.cpu, 0);
+  return {
+    grants,
+    ops: (grants / (until - from)) * 1_000,
+    p50: percentile(waits, 0.5),
+    p99: percentile(waits, 0.99),
+    gap: micro(percentile(gaps, 0.5)),
+    crossGap: micro(percentile(crossGaps, 0.5)),
+    crossings: crossGaps.length,
+    cpu: grants === 0 ? undefined : cpu / grants,
+    outOfOrder: grants === 0 ? undefined : (outOfOrder / grants) * 100,
+    jainProcesses: histories.length > 1 ? jain(perProcess) : undefined,
+    jainWaiters: jain(perWaiter),
+    violations,
+  };
+}

@@ -1,0 +1,81 @@
+// W5: what a holder that is killed costs the next one, and, where waiters are served in the order of
+// their arrival, what a waiter in the middle of the queue that is stopped costs those behind it.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { now } from '../harness/clock.mjs';
+
+const ttl = 2_000;
+
+export default [
+  {
+    id: 'W5/kill',
+    title: `from SIGKILL of the holding process to the next holder, at a ttl of ${ttl / 1_000} s`,
+    file: import.meta.url,
+    stores: { redis: [1, 3], etcd: [1] },
+    rounds: (asked) => Math.min(asked, 3),
+    columns: [
+      { figure: 'afterKill', label: 'ms after the kill', range: true },
+      { figure: 'afterTtl', label: 'ms after the kill + ttl' },
+    ],
+    async measure(stage) {
+      const key = `key:${process.pid}:${Date.now()}`;
+      const [holder, waiter] = await Promise.all([
+        stage.start('holder', { key }),
+        stage.start('waiter', { key }),
+      ]);
+      await holder.go();
+      const entered = waiter.go();
+      await sleep(200);
+      holder.kill('SIGKILL');
+      const killed = now();
+      const afterKill = (await entered).entered - killed;
+      return { afterKill, afterTtl: afterKill - ttl };
+    },
+  },
+  {
+    id: 'W5/stop',
+    title: 'from a release to the third in the queue, when the second is stopped (SIGSTOP)',
+    file: import.meta.url,
+    stores: { redis: [1, 3], etcd: [1] },
+    appliesTo: ({ fair }) => fair === true,
+    rounds: (asked) => Math.min(asked, 3),
+    columns: [{ figure: 'delay', label: 'delay ms', range: true }],
+    async measure(stage) {
+      const key = `key:${process.pid}:${Date.now()}`;
+      const [holder, ...waiters] = await Promise.all([
+        stage.start('holder', { key, leaves: true }),
+        ...[1, 2, 3].map(() => stage.start('waiter', { key })),
+      ]);
+      await holder.go();
+      const entries = [];
+      for (const waiter of waiters) {
+        entries.push(waiter.go());
+        await sleep(150); // so that they stand in this order
+      }
+      entries[1].catch(() => {}); // it is killed before it can tell
+      waiters[1].kill('SIGSTOP');
+      const { left } = await holder.go();
+      return { delay: (await entries[2]).entered - left };
+    },
+  },
+];
+
+export const roles = {
+  async holder({ connect, go, step, parameters: { key, leaves } }) {
+    const connection = await connect();
+    await go();
+    const held = await connection.acquire(key, leaves ? undefined : { ttl });
+    await step({});
+    const left = now();
+    await held.release();
+    return { left };
+  },
+
+  async waiter({ connect, go, parameters: { key } }) {
+    const connection = await connect();
+    await go();
+    const held = await connection.acquire(key, { ttl });
+    const entered = now();
+    await held.release();
+    return { entered };
+  },
+};

@@ -1,0 +1,94 @@
+// W8: 100,000 locks that one process holds at the default ttl, for most of a minute's renewals.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { now } from '../harness/clock.mjs';
+
+export default {
+  id: 'W8',
+  title: '100,000 locks held by one process at the default ttl of 30 s',
+  file: import.meta.url,
+  stores: { redis: [1], memory: [1] },
+  appliesTo: ({ ours }) => ours === true,
+  rounds: (asked) => Math.min(asked, 2),
+  columns: [
+    { figure: 'cpu', label: 'client CPU % of a core', range: true },
+    { figure: 'commandRate', label: 'commands/s' },
+    { figure: 'rss', label: 'RSS MB over idle', range: true },
+    { figure: 'heap', label: 'heap MB over idle' },
+    { figure: 'server', label: 'server bytes a lock' },
+    { figure: 'acquired', label: 'acquired/s' },
+  ],
+  measure: (stage) => holdMany(stage, { count: stage.size(100_000), window: stage.time(20_000) }),
+};
+
+/** Also used by the growth program, for other counts and other ttls. */
+export async function holdMany(stage, { count, window, ttl }) {
+  const redis = stage.contestant.store === 'redis' ? stage.servers.admins[0] : undefined;
+  const holder = await stage.start('holder', { count, ttl }, ['--expose-gc']);
+  const before = await usedMemory(redis);
+  const { acquired, rss, heap } = await holder.go();
+  const server = redis && ((await usedMemory(redis)) - before) / count;
+  const commandsBefore = await commandsOf(redis);
+  const { cpu, elapsed } = await holder.go({ window });
+  const commands = (await commandsOf(redis)) - commandsBefore;
+  return {
+    cpu: (cpu / 1_000 / elapsed) * 100,
+    commandRate: redis && (commands / elapsed) * 1_000,
+    rss,
+    heap,
+    server,
+    acquired,
+  };
+}
+
+export const roles = {
+  async holder({ connect, go, step, parameters: { count, ttl } }) {
+    const connection = await connect();
+    const options = ttl === undefined ? undefined : { ttl };
+    await (await connection.acquire('warm-up', options)).release();
+    const idle = memory();
+    await go();
+
+    const start = now();
+    const held = [];
+    const batch = 1_000; // at a time: as many as a busy service would ask for
+    for (let i = 0; i < count; i += batch) {
+      const names = Array.from({ length: Math.min(batch, count - i) }, (_, j) => `key:${i + j}`);
+      held.push(...(await Promise.all(names.map((name) => connection.acquire(name, options)))));
+    }
+    const acquired = (count / (now() - start)) * 1_000;
+    await sleep(500);
+    const full = memory();
+    const { window } = await step({
+      acquired,
+      rss: full.rss - idle.rss,
+      heap: full.heap - idle.heap,
+    });
+
+    const before = process.cpuUsage();
+    const from = now();
+    await sleep(window);
+    const { user, system } = process.cpuUsage(before);
+    return { cpu: user + system, elapsed: now() - from, held: held.length };
+  },
+};
+
+/** Megabytes, without garbage. */
+function memory() {
+  globalThis.gc();
+  globalThis.gc();
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return { rss: rss / 2 ** 20, heap: (heapUsed + external) / 2 ** 20 };
+}
+
+async function usedMemory(redis) {
+  return redis && Number(/used_memory:(\d+)/.exec(await redis.info('memory'))[1]);
+}
+
+/** Calls of scripts: all that a holder sends. */
+async function commandsOf(redis) {
+  if (redis === undefined) return 0;
+  const calls = (await redis.info('commandstats')).matchAll(
+    /cmdstat_(?:eval|evalsha):calls=(\d+)/g,
+  );
+  return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);
+}
