@@ -2,10 +2,11 @@
 // servers again, however it ends.
 import { writeFileSync } from 'node:fs';
 import { compare } from './compare.mjs';
+import { grow } from './grow.mjs';
 import { startServers } from './harness/servers.mjs';
 import { readOptions, usage } from './options.mjs';
 
-const programs = { compare };
+const programs = { compare, growth: grow };
 
 let options;
 try {

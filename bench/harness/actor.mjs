@@ -38,15 +38,15 @@ export class Actor {
     this.#child.send(assignment);
   }
 
-  /** Resolves when the child waits to be told to go. */
+  /** Resolves when the child can be asked. */
   async ready() {
     await this.#next();
     return this;
   }
 
-  /** Tells it to go, and resolves to what its role returns. */
-  go(payload) {
-    this.#child.send({ payload });
+  /** Calls a method of its role, and resolves to what that returns. */
+  do(method, ...args) {
+    this.#child.send({ method, args });
     return this.#next();
   }
 

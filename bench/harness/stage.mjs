@@ -1,29 +1,22 @@
-// What the parent's side of a workload has at hand for one measurement of one contestant.
+// What the parent's side of a workload has at hand for one contestant, over all rounds.
 import { Actor } from './actor.mjs';
 import { countEtcdRequests, countRedisCommands } from './command-count.mjs';
 
+const patience = 300_000; // a million locks take their time, and so do 64 processes that start
+
 export class Stage {
-  #servers;
-  #workload;
+  #file;
   #scale;
-  #counting;
+  #counting = false;
   #actors = [];
+  #lasting;
 
-  /**
-   * @param {object} settings
-   * @param {number} settings.scale how much of its full time a workload takes
-   * @param {boolean} settings.counting whether this round is there to count commands
-   */
-  constructor({ servers, workload, contestant, scale, counting }) {
-    this.#servers = servers;
-    this.#workload = workload;
+  /** @param {number} settings.scale how much of its full time a workload takes */
+  constructor({ servers, workload, contestant, scale }) {
+    this.servers = servers;
     this.contestant = contestant;
+    this.#file = workload.file;
     this.#scale = scale;
-    this.#counting = counting;
-  }
-
-  get servers() {
-    return this.#servers;
   }
 
   /** So many milliseconds, or as many as there is time for. */
@@ -36,33 +29,63 @@ export class Stage {
     return this.#scale < 0.25 ? Math.ceil(count / 100) : count;
   }
 
-  /** A child process in this role; resolves when it is ready. */
-  async start(role, parameters = {}, execArgv = []) {
-    const { redis, etcd } = this.#servers;
-    const assignment = {
-      file: this.#workload.file,
-      role,
-      contestant: this.contestant.id,
-      env: { redis: redis.slice(0, this.contestant.nodes), etcd },
-      parameters,
-    };
-    const actor = new Actor(assignment, 60_000, execArgv);
+  /** A child process in this role, for this round; resolves when it is ready. */
+  start(role, parameters = {}, execArgv = []) {
+    const actor = this.#fork(role, parameters, execArgv);
     this.#actors.push(actor);
     return actor.ready();
   }
 
-  /** Runs `body`; `commands` is how many the clients sent meanwhile, in the counting round only. */
-  count(body, counting = this.#counting) {
-    const { store, nodes } = this.contestant;
-    if (counting && store === 'redis') {
-      return countRedisCommands(this.#servers.admins.slice(0, nodes), body);
-    }
-    if (counting && store === 'etcd') return countEtcdRequests(this.#servers.etcd, body);
-    return body().then((result) => ({ result }));
+  /**
+   * Child processes that stay for the rounds to come, as Node takes seconds to compile what it runs
+   * often. They must be idle between the rounds.
+   * @returns {{ actors: Actor[], fresh: boolean }} fresh: they need to be warmed up
+   */
+  async lasting(role, parameters, count = 1) {
+    const fresh = this.#lasting === undefined;
+    this.#lasting ??= Array.from({ length: count }, () => this.#fork(role, parameters));
+    if (fresh) await Promise.all(this.#lasting.map((actor) => actor.ready()));
+    return { actors: this.#lasting, fresh };
   }
 
-  async end() {
-    await Promise.all(this.#actors.map((actor) => actor.end()));
-    await this.#servers.clear();
+  /** Ends those that were to last. */
+  async dismiss() {
+    await Promise.all((this.#lasting ?? []).map((actor) => actor.end()));
+    this.#lasting = undefined;
+  }
+
+  /** Runs `body`; `commands` is how many the clients sent meanwhile, in the counting round only. */
+  async count(body, counting = this.#counting) {
+    const { store, nodes } = this.contestant;
+    if (counting && store === 'redis') {
+      return countRedisCommands(this.servers.admins.slice(0, nodes), body);
+    }
+    if (counting && store === 'etcd') return countEtcdRequests(this.servers.etcd, body);
+    return { result: await body() };
+  }
+
+  /** Plays one round. */
+  async round(measure, counting) {
+    this.#counting = counting;
+    try {
+      return await measure(this);
+    } catch (error) {
+      await this.dismiss();
+      throw error;
+    } finally {
+      await Promise.all(this.#actors.splice(0).map((actor) => actor.end()));
+      await this.servers.clear();
+    }
+  }
+
+  #fork(role, parameters, execArgv = []) {
+    const { redis, etcd } = this.servers;
+    const { id, nodes } = this.contestant;
+    const env = { redis: redis.slice(0, nodes), etcd };
+    return new Actor(
+      { file: this.#file, role, contestant: id, env, parameters },
+      patience,
+      execArgv,
+    );
   }
 }

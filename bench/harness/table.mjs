@@ -5,7 +5,7 @@ export function tableOf(workload, results) {
   const columns = workload.columns.filter((column) => results.some((row) => cell(column, row)));
   const head = ['', ...columns.map(({ label }) => label)];
   const rows = results.map((row) => [
-    row.contestant,
+    row.name,
     ...columns.map((column) => cell(column, row) ?? ''),
   ]);
   const lines = [head, ...rows];
@@ -14,8 +14,8 @@ export function tableOf(workload, results) {
     line.map((word, i) => (i === 0 ? word.padEnd(widths[i]) : word.padStart(widths[i]))).join('  '),
   );
   text.splice(1, 0, widths.map((width) => '─'.repeat(width)).join('  '));
-  const errors = results.flatMap(({ contestant, errors }) =>
-    [...new Set(errors)].map((error) => `${contestant}: ${error.split('\n')[0]}`),
+  const errors = results.flatMap(({ name, errors }) =>
+    [...new Set(errors)].map((error) => `${name}: ${error.split('\n')[0]}`),
   );
   return [`${workload.id}: ${workload.title}`, '', ...text, ...errors, ''].join('\n');
 }

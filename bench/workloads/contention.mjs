@@ -22,60 +22,68 @@ export const contention = {
   /**
    * @param {object} shape
    * @param {number} shape.inside ms that a holder stays
-   * @param {number} shape.window ms that are measured, after a warm-up
+   * @param {number} shape.warmUp ms before the first window, for the compiler
+   * @param {number} shape.window ms that are measured
    */
   async measure(stage, { processes, waiters, inside, warmUp, window }) {
     const key = `key:${process.pid}:${Date.now()}`;
-    const actors = await Promise.all(
-      Array.from({ length: processes }, () => stage.start('waiters', { key, waiters, inside })),
-    );
-    const from = now() + warmUp + 50;
+    const { actors, fresh } = await stage.lasting('waiters', { waiters, inside }, processes);
+    const from = now() + 50 + (fresh ? warmUp : leadIn);
     const until = from + window;
-    const going = actors.map((actor) => actor.go({ from, until }));
-    await sleep(from - now());
-    const { commands } = await stage.count(() => sleep(until - now()));
-    const figures = judge(await Promise.all(going), { from, until });
-    return { ...figures, commands: commands === undefined ? undefined : commands / figures.grants };
+    const { result: histories, commands } = await stage.count(() =>
+      Promise.all(actors.map((actor) => actor.do('contend', { key, from, until }))),
+    );
+    // Some never come to an end: they must not go on while others are measured.
+    if (!histories.every(({ drained }) => drained)) await stage.dismiss();
+    const { all, ...figures } = judge(histories, { from, until });
+    return { ...figures, commands: commands === undefined ? undefined : commands / all };
   },
 
   roles: {
-    async waiters({ connect, go, parameters: { key, waiters, inside } }) {
+    async waiters({ connect, parameters: { waiters, inside } }) {
       const connection = await connect();
-      const { from, until } = await go();
-      const grants = [];
-      const waiting = new Map();
-      let tickets = 0;
-      let cpuBefore;
-      const loop = async (waiter) => {
-        for (let asked = now(); asked < until; asked = now()) {
-          const ticket = tickets++;
-          waiting.set(ticket, asked);
-          const held = await connection.acquire(key);
-          const entered = now();
-          if (entered >= from) cpuBefore ??= process.cpuUsage();
-          waiting.delete(ticket);
-          if (inside > 0) await new Promise((resolve) => setTimeout(resolve, inside));
-          const left = now();
-          grants.push(asked, entered, left, waiter, ticket, held.fencingToken ?? NaN);
-          await held.release();
-        }
-      };
-
-      const failed = new Promise((_, reject) => {
-        for (let waiter = 0; waiter < waiters; waiter += 1) loop(waiter).catch(reject);
-      });
-      setTimeout(() => (cpuBefore ??= process.cpuUsage()), from - now());
-      await Promise.race([failed, sleep(until - now())]);
-      const { user, system } = process.cpuUsage(cpuBefore);
       return {
-        waiters,
-        grants: Float64Array.from(grants),
-        waiting: Float64Array.from(waiting.values()),
-        cpu: user + system,
+        async contend({ key, from, until }) {
+          const grants = [];
+          const waiting = new Map();
+          let tickets = 0;
+          let cpuBefore;
+          const loop = async (waiter) => {
+            for (let asked = now(); asked < until; asked = now()) {
+              const ticket = tickets++;
+              waiting.set(ticket, asked);
+              const held = await connection.acquire(key);
+              const entered = now();
+              if (entered >= from) cpuBefore ??= process.cpuUsage();
+              waiting.delete(ticket);
+              if (inside > 0) await sleep(inside);
+              const left = now();
+              grants.push(asked, entered, left, waiter, ticket, held.fencingToken ?? NaN);
+              await held.release();
+            }
+          };
+
+          setTimeout(() => (cpuBefore ??= process.cpuUsage()), from - now());
+          const loops = Promise.all(Array.from({ length: waiters }, (_, waiter) => loop(waiter)));
+          await Promise.race([loops, sleep(until - now())]);
+          const { user, system } = process.cpuUsage(cpuBefore);
+          const stillWaiting = Float64Array.from(waiting.values());
+          const drained = await Promise.race([loops.then(() => true), sleep(drainTime, false)]);
+          return {
+            waiters,
+            grants: Float64Array.from(grants),
+            waiting: stillWaiting,
+            drained,
+            cpu: user + system,
+          };
+        },
       };
     },
   },
 };
+
+const leadIn = 300; // ms from the start of a round to its window: all stand in the queue by then
+const drainTime = 1_500; // ms that those who wait at the end of the window get to be served
 
 const fields = 6;
 
@@ -131,10 +139,10 @@ function judge(histories, { from, until }) {
   const micro = (ms) => (ms === undefined ? undefined : ms * 1_000);
   const cpu = histories.reduce((sum, history) => sum + history.cpu, 0);
   return {
-    grants,
     ops: (grants / (until - from)) * 1_000,
     p50: percentile(waits, 0.5),
     p99: percentile(waits, 0.99),
+    all: holdings.length,
     gap: micro(percentile(gaps, 0.5)),
     crossGap: micro(percentile(crossGaps, 0.5)),
     crossings: crossGaps.length,

@@ -14,7 +14,7 @@ import w8 from './w8-held-locks.mjs';
  * @property {string} file where its roles are
  * @property {Record<string, number[]>} stores which stores it runs on, with how many nodes
  * @property {(contestant: object) => boolean} [appliesTo]
- * @property {(asked: number) => number} [rounds] how many of the rounds that are asked for
+ * @property {number} [rounds] how many, if not 5
  * @property {object[]} columns what its table shows
  * @property {(stage: import('../harness/stage.mjs').Stage) => Promise<object>} measure to its figures
  */

@@ -15,7 +15,7 @@ export default {
       processes: 1,
       waiters: 100,
       inside: 0,
-      warmUp: stage.time(400),
+      warmUp: stage.time(2_000),
       window: stage.time(800),
     }),
 };

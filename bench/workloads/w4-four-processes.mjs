@@ -12,7 +12,7 @@ export default {
       processes: 4,
       waiters: 8,
       inside: 1,
-      warmUp: stage.time(500),
+      warmUp: stage.time(2_000),
       window: stage.time(1_500, 500),
     }),
 };

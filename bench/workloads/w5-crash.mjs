@@ -11,23 +11,20 @@ export default [
     title: `from SIGKILL of the holding process to the next holder, at a ttl of ${ttl / 1_000} s`,
     file: import.meta.url,
     stores: { redis: [1, 3], etcd: [1] },
-    rounds: (asked) => Math.min(asked, 3),
+    rounds: 3,
     columns: [
       { figure: 'afterKill', label: 'ms after the kill', range: true },
       { figure: 'afterTtl', label: 'ms after the kill + ttl' },
     ],
     async measure(stage) {
       const key = `key:${process.pid}:${Date.now()}`;
-      const [holder, waiter] = await Promise.all([
-        stage.start('holder', { key }),
-        stage.start('waiter', { key }),
-      ]);
-      await holder.go();
-      const entered = waiter.go();
+      const [holder, waiter] = await Promise.all([stage.start('process'), stage.start('process')]);
+      await holder.do('acquire', key, ttl);
+      const entered = waiter.do('enter', key, ttl);
       await sleep(200);
       holder.kill('SIGKILL');
       const killed = now();
-      const afterKill = (await entered).entered - killed;
+      const afterKill = (await entered) - killed;
       return { afterKill, afterTtl: afterKill - ttl };
     },
   },
@@ -37,45 +34,48 @@ export default [
     file: import.meta.url,
     stores: { redis: [1, 3], etcd: [1] },
     appliesTo: ({ fair }) => fair === true,
-    rounds: (asked) => Math.min(asked, 3),
+    rounds: 3,
     columns: [{ figure: 'delay', label: 'delay ms', range: true }],
     async measure(stage) {
       const key = `key:${process.pid}:${Date.now()}`;
       const [holder, ...waiters] = await Promise.all([
-        stage.start('holder', { key, leaves: true }),
-        ...[1, 2, 3].map(() => stage.start('waiter', { key })),
+        ...[0, 1, 2, 3].map(() => stage.start('process')),
       ]);
-      await holder.go();
+      await holder.do('acquire', key);
       const entries = [];
       for (const waiter of waiters) {
-        entries.push(waiter.go());
+        entries.push(waiter.do('enter', key));
         await sleep(150); // so that they stand in this order
       }
       entries[1].catch(() => {}); // it is killed before it can tell
       waiters[1].kill('SIGSTOP');
-      const { left } = await holder.go();
-      return { delay: (await entries[2]).entered - left };
+      const left = await holder.do('release');
+      return { delay: (await entries[2]) - left };
     },
   },
 ];
 
 export const roles = {
-  async holder({ connect, go, step, parameters: { key, leaves } }) {
+  async process({ connect }) {
     const connection = await connect();
-    await go();
-    const held = await connection.acquire(key, leaves ? undefined : { ttl });
-    await step({});
-    const left = now();
-    await held.release();
-    return { left };
-  },
-
-  async waiter({ connect, go, parameters: { key } }) {
-    const connection = await connect();
-    await go();
-    const held = await connection.acquire(key, { ttl });
-    const entered = now();
-    await held.release();
-    return { entered };
+    let held;
+    return {
+      async acquire(key, ttl) {
+        held = await connection.acquire(key, { ttl });
+      },
+      /** Resolves to when it began. */
+      async release() {
+        const left = now();
+        await held.release();
+        return left;
+      },
+      /** Enters and leaves again; resolves to when it entered. */
+      async enter(key, ttl) {
+        held = await connection.acquire(key, { ttl });
+        const entered = now();
+        await held.release();
+        return entered;
+      },
+    };
   },
 };

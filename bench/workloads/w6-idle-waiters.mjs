@@ -14,7 +14,7 @@ export default ['same', 'distinct'].map((keys) => ({
       : `${waiters} idle waiters, each on a held key of its own`,
   file: import.meta.url,
   stores: { redis: [1], etcd: [1] },
-  rounds: (asked) => Math.min(asked, 2),
+  rounds: 1,
   columns: [
     { figure: 'commandRate', label: 'commands/s', range: true },
     { figure: 'cpu', label: 'client CPU % of a core', range: true },
@@ -26,37 +26,36 @@ export default ['same', 'distinct'].map((keys) => ({
       (_, i) => `key:${process.pid}:${Date.now()}:${i}`,
     );
     const [holder, crowd] = await Promise.all([
-      stage.start('holder', { names }),
-      stage.start('crowd', { names }),
+      stage.start('process', { names }),
+      stage.start('process', { names }),
     ]);
-    await holder.go();
+    await holder.do('hold');
     const half = stage.time(5_000, 1_000);
-    const from = now() + settling;
-    const { cpu, elapsed } = await crowd.go({ from, until: from + half });
+    const from = now() + stage.time(settling, 500);
+    const { cpu, elapsed } = await crowd.do('wait', { from, until: from + half });
     const { commands } = await stage.count(() => sleep(half), true);
     return { commandRate: commands / (half / 1_000), cpu: (cpu / 1_000 / elapsed) * 100 };
   },
 }));
 
 export const roles = {
-  async holder({ connect, go, step, parameters: { names } }) {
+  async process({ connect, parameters: { names } }) {
     const connection = await connect();
-    await go();
-    await Promise.all(names.map((name) => connection.acquire(name)));
-    await step({});
-  },
-
-  async crowd({ connect, go, parameters: { names } }) {
-    const connection = await connect();
-    const { from, until } = await go();
-    for (let i = 0; i < waiters; i += 1) {
-      connection.acquire(names[i % names.length]).catch(() => {});
-    }
-    await sleep(from - now());
-    const start = now();
-    const before = process.cpuUsage();
-    await sleep(until - now());
-    const { user, system } = process.cpuUsage(before);
-    return { cpu: user + system, elapsed: now() - start };
+    return {
+      async hold() {
+        await Promise.all(names.map((name) => connection.acquire(name)));
+      },
+      async wait({ from, until }) {
+        for (let i = 0; i < waiters; i += 1) {
+          connection.acquire(names[i % names.length]).catch(() => {}); // ends with the process
+        }
+        await sleep(from - now());
+        const start = now();
+        const before = process.cpuUsage();
+        await sleep(until - now());
+        const { user, system } = process.cpuUsage(before);
+        return { cpu: user + system, elapsed: now() - start };
+      },
+    };
   },
 };

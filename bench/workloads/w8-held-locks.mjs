@@ -8,7 +8,7 @@ export default {
   file: import.meta.url,
   stores: { redis: [1], memory: [1] },
   appliesTo: ({ ours }) => ours === true,
-  rounds: (asked) => Math.min(asked, 2),
+  rounds: 1,
   columns: [
     { figure: 'cpu', label: 'client CPU % of a core', range: true },
     { figure: 'commandRate', label: 'commands/s' },
@@ -23,16 +23,16 @@ export default {
 /** Also used by the growth program, for other counts and other ttls. */
 export async function holdMany(stage, { count, window, ttl }) {
   const redis = stage.contestant.store === 'redis' ? stage.servers.admins[0] : undefined;
-  const holder = await stage.start('holder', { count, ttl }, ['--expose-gc']);
+  const holder = await stage.start('holder', { ttl }, ['--expose-gc']);
   const before = await usedMemory(redis);
-  const { acquired, rss, heap } = await holder.go();
+  const { acquired, rss, heap } = await holder.do('hold', count);
   const server = redis && ((await usedMemory(redis)) - before) / count;
-  const commandsBefore = await commandsOf(redis);
-  const { cpu, elapsed } = await holder.go({ window });
-  const commands = (await commandsOf(redis)) - commandsBefore;
+  // There are so few commands that counting them does not disturb.
+  const { result, commands } = await stage.count(() => holder.do('keep', window), true);
+  const { cpu, elapsed } = result;
   return {
     cpu: (cpu / 1_000 / elapsed) * 100,
-    commandRate: redis && (commands / elapsed) * 1_000,
+    commandRate: commands === undefined ? undefined : (commands / elapsed) * 1_000,
     rss,
     heap,
     server,
@@ -41,34 +41,34 @@ export async function holdMany(stage, { count, window, ttl }) {
 }
 
 export const roles = {
-  async holder({ connect, go, step, parameters: { count, ttl } }) {
+  async holder({ connect, parameters: { ttl } }) {
     const connection = await connect();
     const options = ttl === undefined ? undefined : { ttl };
     await (await connection.acquire('warm-up', options)).release();
     const idle = memory();
-    await go();
-
-    const start = now();
     const held = [];
-    const batch = 1_000; // at a time: as many as a busy service would ask for
-    for (let i = 0; i < count; i += batch) {
-      const names = Array.from({ length: Math.min(batch, count - i) }, (_, j) => `key:${i + j}`);
-      held.push(...(await Promise.all(names.map((name) => connection.acquire(name, options)))));
-    }
-    const acquired = (count / (now() - start)) * 1_000;
-    await sleep(500);
-    const full = memory();
-    const { window } = await step({
-      acquired,
-      rss: full.rss - idle.rss,
-      heap: full.heap - idle.heap,
-    });
-
-    const before = process.cpuUsage();
-    const from = now();
-    await sleep(window);
-    const { user, system } = process.cpuUsage(before);
-    return { cpu: user + system, elapsed: now() - from, held: held.length };
+    return {
+      async hold(count) {
+        const start = now();
+        const batch = 1_000; // at a time: as many as a busy service would ask for
+        for (let i = 0; i < count; i += batch) {
+          const names = Array.from({ length: Math.min(batch, count - i) }, (_, j) => `${i + j}`);
+          held.push(...(await Promise.all(names.map((name) => connection.acquire(name, options)))));
+        }
+        const acquired = (count / (now() - start)) * 1_000;
+        await sleep(500);
+        const full = memory();
+        return { acquired, rss: full.rss - idle.rss, heap: full.heap - idle.heap };
+      },
+      /** What it costs to do nothing but to hold them. */
+      async keep(window) {
+        const before = process.cpuUsage();
+        const from = now();
+        await sleep(window);
+        const { user, system } = process.cpuUsage(before);
+        return { cpu: user + system, elapsed: now() - from };
+      },
+    };
   },
 };
 
@@ -80,15 +80,6 @@ function memory() {
   return { rss: rss / 2 ** 20, heap: (heapUsed + external) / 2 ** 20 };
 }
 
-async function usedMemory(redis) {
+export async function usedMemory(redis) {
   return redis && Number(/used_memory:(\d+)/.exec(await redis.info('memory'))[1]);
-}
-
-/** Calls of scripts: all that a holder sends. */
-async function commandsOf(redis) {
-  if (redis === undefined) return 0;
-  const calls = (await redis.info('commandstats')).matchAll(
-    /cmdstat_(?:eval|evalsha):calls=(\d+)/g,
-  );
-  return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);
 }

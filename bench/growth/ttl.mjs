@@ -1,0 +1,20 @@
+// How long the ttl of 1,000 held locks is: a lease is renewed at each third of it.
+import w8, { holdMany, roles as heldRoles } from '../workloads/w8-held-locks.mjs';
+
+export default {
+  id: 'ttl',
+  title: 'seconds of ttl of 1,000 held locks',
+  file: import.meta.url,
+  stores: { redis: [1, 3, 10, 30, 60], etcd: [2, 10, 30, 60] },
+  columns: w8.columns.filter(({ figure }) => figure === 'cpu' || figure === 'commandRate'),
+  plotted: 'cpu',
+  measure: (stage, seconds) =>
+    holdMany(stage, {
+      count: stage.size(1_000),
+      // At least two renewals of each lock
+      window: stage.time(Math.max(10_000, seconds * 700)),
+      ttl: seconds * 1_000,
+    }),
+};
+
+export const roles = heldRoles;
