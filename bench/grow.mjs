@@ -8,7 +8,7 @@ import { machineOf, tableOf } from './harness/table.mjs';
 import { plotGrowth } from './plots/growth.mjs';
 
 export async function grow({ servers, options, progress, print }) {
-  const { rounds = 3, scale, only, smoke } = options;
+  const { scale, only, smoke } = options;
   const contestants = ['nestjs-lock/redis', 'nestjs-lock/etcd']
     .map((id) => allContestants.find((contestant) => contestant.id === id))
     .filter(({ id }) => matches(options.contestants, id));
@@ -26,6 +26,7 @@ export async function grow({ servers, options, progress, print }) {
         workload: { ...series, measure: (stage) => series.measure(stage, point) },
       }));
       const counting = !smoke;
+      const rounds = options.rounds ?? series.rounds ?? 3;
       const measured = await runRounds({ servers, field, rounds, scale, counting, progress });
       const rows = measured.map((row, i) => ({ ...row, point: points[i] }));
       const title = `${series.title}, on ${contestant.store}`;

@@ -5,7 +5,7 @@ npm run bench -- growth [options]    how the cost of nestjs-lock grows
 
   --only W1,W2/64      these workloads (or, of growth, series) alone
   --contestants a,b    these contestants alone, by the beginning of their names
-  --rounds N           how many rounds; if not given 5, and fewer of what takes long
+  --rounds N           how many rounds; if not given 5 (growth: 3), and fewer of what takes long
   --quick              shorter times: good enough to see a trend
   --smoke              a check that the bench works, not a measurement
   --json FILE          all figures
@@ -41,7 +41,7 @@ export function readOptions(args) {
     program,
     rounds,
     scale: smoke ? 0.1 : quick ? 0.4 : 1,
-    only: list(values.only ?? (smoke ? smokeWorkloads : undefined)),
+    only: list(values.only ?? (smoke && program === 'compare' ? smokeWorkloads : undefined)),
     contestants: list(values.contestants ?? (smoke ? smokeContestants : undefined)),
   };
 }

@@ -15,6 +15,7 @@ export default {
     { figure: 'names', label: 'names left' },
     { figure: 'left', label: 'server kB left' },
   ],
+  rounds: 1,
   plotted: 'acquired',
   async measure(stage, keys) {
     const [redis] = stage.servers.admins;

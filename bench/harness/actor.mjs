@@ -6,6 +6,10 @@ import { join } from 'node:path';
 
 const script = join(import.meta.dirname, 'child.mjs');
 
+// A child ends when its channel closes, but not one that is stopped.
+const alive = new Set();
+process.on('exit', () => alive.forEach((child) => child.kill('SIGKILL')));
+
 /** What a workload asks a child to do. */
 export class Actor {
   #child;
@@ -25,6 +29,7 @@ export class Actor {
       execArgv,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
+    alive.add(this.#child);
     let stderr = '';
     this.#child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
     this.#child.on('message', (message) => {
@@ -32,6 +37,7 @@ export class Actor {
       this.#wake?.();
     });
     this.#child.on('exit', (code, signal) => {
+      alive.delete(this.#child);
       this.#failure = new Error(`ended with ${code ?? signal}: ${stderr.trim().slice(-500)}`);
       this.#wake?.();
     });

@@ -6,6 +6,7 @@ const patience = 300_000; // a million locks take their time, and so do 64 proce
 
 export class Stage {
   #file;
+  #lasts;
   #scale;
   #counting = false;
   #actors = [];
@@ -16,6 +17,7 @@ export class Stage {
     this.servers = servers;
     this.contestant = contestant;
     this.#file = workload.file;
+    this.#lasts = workload.lasts ?? true;
     this.#scale = scale;
   }
 
@@ -38,7 +40,7 @@ export class Stage {
 
   /**
    * Child processes that stay for the rounds to come, as Node takes seconds to compile what it runs
-   * often. They must be idle between the rounds.
+   * often. They must be idle between the rounds. (But where `lasts` of the workload is false.)
    * @returns {{ actors: Actor[], fresh: boolean }} fresh: they need to be warmed up
    */
   async lasting(role, parameters, count = 1) {
@@ -74,6 +76,7 @@ export class Stage {
       throw error;
     } finally {
       await Promise.all(this.#actors.splice(0).map((actor) => actor.end()));
+      if (!this.#lasts) await this.dismiss();
       await this.servers.clear();
     }
   }
