@@ -15,6 +15,7 @@ export default {
     { figure: 'names', label: 'names left' },
     { figure: 'left', label: 'server kB left' },
   ],
+  lasts: false,
   rounds: 1,
   plotted: 'acquired',
   async measure(stage, keys) {

@@ -51,6 +51,7 @@ export async function runRounds({ servers, field, rounds, scale, counting, progr
     }
   }
   await Promise.all([...stages.values()].map((stage) => stage.dismiss()));
+  await servers.clear();
 
   return field.map(({ name, contestant, reference }) => {
     const outcome = outcomes.get(name);

@@ -58,7 +58,10 @@ export async function startServers() {
       const { etcdserver } = await (await fetch(`${client}/version`)).json();
       return { redis: /redis_version:(\S+)/.exec(info)[1], etcd: etcdserver };
     },
-    /** Every measurement begins on empty Redis nodes; on etcd it has keys of its own. */
+    /**
+     * Empties the Redis nodes, while no contestant is connected: to one it would be a fault of the
+     * server. On etcd, every measurement has keys of its own.
+     */
     clear: () => Promise.all(admins.map((admin) => admin.flushall())),
   };
 }

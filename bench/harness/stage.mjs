@@ -40,7 +40,7 @@ export class Stage {
 
   /**
    * Child processes that stay for the rounds to come, as Node takes seconds to compile what it runs
-   * often. They must be idle between the rounds. (But where `lasts` of the workload is false.)
+   * often. They must be idle between the rounds.
    * @returns {{ actors: Actor[], fresh: boolean }} fresh: they need to be warmed up
    */
   async lasting(role, parameters, count = 1) {
@@ -76,8 +76,10 @@ export class Stage {
       throw error;
     } finally {
       await Promise.all(this.#actors.splice(0).map((actor) => actor.end()));
-      if (!this.#lasts) await this.dismiss();
-      await this.servers.clear();
+      if (!this.#lasts) {
+        await this.dismiss();
+        await this.servers.clear();
+      }
     }
   }
 

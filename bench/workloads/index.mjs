@@ -15,7 +15,7 @@ import w8 from './w8-held-locks.mjs';
  * @property {Record<string, number[]>} stores which stores it runs on, with how many nodes
  * @property {(contestant: object) => boolean} [appliesTo]
  * @property {number} [rounds] how many, if not 5
- * @property {boolean} [lasts] whether its processes stay for all rounds; true if not given
+ * @property {boolean} [lasts] false: its processes end after each round, and the nodes are emptied
  * @property {object[]} columns what its table shows
  * @property {(stage: import('../harness/stage.mjs').Stage) => Promise<object>} measure to its figures
  */

@@ -14,6 +14,7 @@ export default ['same', 'distinct'].map((keys) => ({
       : `${waiters} idle waiters, each on a held key of its own`,
   file: import.meta.url,
   stores: { redis: [1], etcd: [1] },
+  lasts: false,
   rounds: 1,
   columns: [
     { figure: 'commandRate', label: 'commands/s', range: true },

@@ -8,6 +8,7 @@ export default {
   file: import.meta.url,
   stores: { redis: [1], memory: [1] },
   appliesTo: ({ ours }) => ours === true,
+  lasts: false,
   rounds: 1,
   columns: [
     { figure: 'cpu', label: 'client CPU % of a core', range: true },
