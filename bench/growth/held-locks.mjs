@@ -7,6 +7,7 @@ export default {
   file: import.meta.url,
   stores: { redis: [100, 1_000, 10_000, 100_000] },
   columns: w8.columns,
+  patience: 120_000,
   lasts: false,
   rounds: 1,
   plotted: 'cpu',

@@ -15,6 +15,7 @@ export default {
     { figure: 'names', label: 'names left' },
     { figure: 'left', label: 'server kB left' },
   ],
+  patience: 600_000, // a million keys take their time
   lasts: false,
   rounds: 1,
   plotted: 'acquired',

@@ -13,6 +13,7 @@ export default {
     ),
   ),
   plotted: 'ops',
+  patience: 300_000, // they all start at once
   lasts: false, // so many processes are more than some machines can keep
   measure: (stage, processes) =>
     contention.measure(stage, {

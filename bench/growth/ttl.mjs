@@ -7,6 +7,7 @@ export default {
   file: import.meta.url,
   stores: { redis: [1, 3, 10, 30, 60], etcd: [2, 10, 30, 60] },
   columns: w8.columns.filter(({ figure }) => figure === 'cpu' || figure === 'commandRate'),
+  patience: 120_000,
   lasts: false,
   rounds: 1,
   plotted: 'cpu',

@@ -2,11 +2,10 @@
 import { Actor } from './actor.mjs';
 import { countEtcdRequests, countRedisCommands } from './command-count.mjs';
 
-const patience = 300_000; // a million locks take their time, and so do 64 processes that start
-
 export class Stage {
   #file;
   #lasts;
+  #patience;
   #scale;
   #counting = false;
   #actors = [];
@@ -18,6 +17,7 @@ export class Stage {
     this.contestant = contestant;
     this.#file = workload.file;
     this.#lasts = workload.lasts ?? true;
+    this.#patience = workload.patience ?? 60_000;
     this.#scale = scale;
   }
 
@@ -89,7 +89,7 @@ export class Stage {
     const env = { redis: redis.slice(0, nodes), etcd };
     return new Actor(
       { file: this.#file, role, contestant: id, env, parameters },
-      patience,
+      this.#patience,
       execArgv,
     );
   }

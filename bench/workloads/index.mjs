@@ -16,6 +16,7 @@ import w8 from './w8-held-locks.mjs';
  * @property {(contestant: object) => boolean} [appliesTo]
  * @property {number} [rounds] how many, if not 5
  * @property {boolean} [lasts] false: its processes end after each round, and the nodes are emptied
+ * @property {number} [patience] ms after which a process hangs that does not answer, if not a minute
  * @property {object[]} columns what its table shows
  * @property {(stage: import('../harness/stage.mjs').Stage) => Promise<object>} measure to its figures
  */

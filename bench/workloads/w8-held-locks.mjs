@@ -8,6 +8,7 @@ export default {
   file: import.meta.url,
   stores: { redis: [1], memory: [1] },
   appliesTo: ({ ours }) => ours === true,
+  patience: 120_000,
   lasts: false,
   rounds: 1,
   columns: [
