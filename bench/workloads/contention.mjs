@@ -9,6 +9,7 @@ export const contention = {
     { figure: 'ops', label: '× raw', ratio: true },
     { figure: 'p50', label: 'wait p50 ms' },
     { figure: 'p99', label: 'wait p99 ms' },
+    { figure: 'everyone', label: 'everyone served ms' },
     { figure: 'gap', label: 'gap p50 µs' },
     { figure: 'crossGap', label: 'across processes µs' },
     { figure: 'commands', label: 'commands/op' },
@@ -93,14 +94,19 @@ function judge(histories, { from, until }) {
   const waits = [];
   const perProcess = [];
   const perWaiter = [];
+  const firstTurns = [];
+  let begin = Infinity;
   let outOfOrder = 0;
   histories.forEach(({ waiters, grants, waiting }, process) => {
     const shares = new Array(waiters).fill(0);
+    const firstTurn = new Array(waiters).fill(until + drainTime);
     const granted = new Set();
     let first = 0; // the ticket that has waited the longest
     for (let i = 0; i < grants.length; i += fields) {
       const [asked, entered, left, waiter, ticket, token] = grants.subarray(i, i + fields);
       holdings.push({ entered, left, process, token });
+      begin = Math.min(begin, asked);
+      firstTurn[waiter] = Math.min(firstTurn[waiter], entered);
       if (inWindow(entered)) {
         waits.push(entered - asked);
         shares[waiter] += 1;
@@ -113,6 +119,7 @@ function judge(histories, { from, until }) {
     for (const asked of waiting) if (asked < until) waits.push(until - asked);
     perProcess.push(shares.reduce((a, b) => a + b, 0));
     perWaiter.push(...shares);
+    firstTurns.push(...firstTurn);
   });
 
   holdings.sort((a, b) => a.entered - b.entered);
@@ -143,6 +150,8 @@ function judge(histories, { from, until }) {
     p50: percentile(waits, 0.5),
     p99: percentile(waits, 0.99),
     all: holdings.length,
+    // At least so long: who was not served at all counts with the end.
+    everyone: holdings.length === 0 ? undefined : Math.max(...firstTurns) - begin,
     gap: micro(percentile(gaps, 0.5)),
     crossGap: micro(percentile(crossGaps, 0.5)),
     crossings: crossGaps.length,

@@ -17,8 +17,8 @@ export const cycle = {
     const { actors, fresh } = await stage.lasting('loops', { atATime });
     const [loops] = actors;
     // Long enough for the compiler, and some more as the others had the processor meanwhile.
-    await loops.do('run', stage.time(fresh ? 3_000 : 200));
-    const { result, commands } = await stage.count(() => loops.do('run', stage.time(600)));
+    await loops.do('run', stage.time(fresh ? 2_500 : 150));
+    const { result, commands } = await stage.count(() => loops.do('run', stage.time(450)));
     const { operations, elapsed, latencies, cpu } = result;
     return {
       ops: (operations / elapsed) * 1_000,

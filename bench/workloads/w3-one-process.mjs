@@ -16,7 +16,7 @@ export default {
       waiters: 100,
       inside: 0,
       warmUp: stage.time(2_000),
-      window: stage.time(800),
+      window: stage.time(700),
     }),
 };
 

@@ -13,7 +13,7 @@ export default {
       waiters: 8,
       inside: 1,
       warmUp: stage.time(2_000),
-      window: stage.time(1_500, 500),
+      window: stage.time(1_200, 500),
     }),
 };
 

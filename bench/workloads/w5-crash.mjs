@@ -12,7 +12,7 @@ export default [
     file: import.meta.url,
     stores: { redis: [1, 3], etcd: [1] },
     lasts: false,
-    rounds: 3,
+    rounds: 1,
     columns: [
       { figure: 'afterKill', label: 'ms after the kill', range: true },
       { figure: 'afterLease', label: "ms after the lease's end", range: true },

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { now } from '../harness/clock.mjs';
 
 const waiters = 1_000;
-const settling = 3_000; // how long the first tries and the queueing take
+const settling = 4_000; // how long it takes until all stand in their queues, on etcd
 
 export default ['same', 'distinct'].map((keys) => ({
   id: `W6/${keys}`,
@@ -31,7 +31,7 @@ export default ['same', 'distinct'].map((keys) => ({
       stage.start('process', { names }),
     ]);
     await holder.do('hold');
-    const half = stage.time(5_000, 1_000);
+    const half = stage.time(4_000, 1_000);
     const from = now() + stage.time(settling, 500);
     const { cpu, elapsed } = await crowd.do('wait', { from, until: from + half });
     const { commands } = await stage.count(() => sleep(half), true);
