@@ -1,6 +1,7 @@
 // Starts the servers, runs the program that is asked for, writes what it found, and stops the
 // servers again, however it ends.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { compare } from './compare.mjs';
 import { grow } from './grow.mjs';
 import { startServers } from './harness/servers.mjs';
@@ -22,6 +23,10 @@ if (options.help) {
 
 // The servers are stopped at the end of the process; children end when their channel closes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
+
+// Now, as after a quarter of an hour is a bad time to find that a folder cannot be made.
+for (const file of [options.json, options.svg])
+  if (file) mkdirSync(dirname(file), { recursive: true });
 
 const start = Date.now();
 const servers = await startServers();
