@@ -12,7 +12,7 @@ export default {
   rounds: 1,
   plotted: 'cpu',
   measure: (stage, count) =>
-    holdMany(stage, { count: stage.size(count), window: stage.time(20_000) }),
+    holdMany(stage, { count: stage.size(count), time: stage.time(20_000) }),
 };
 
 export const roles = heldRoles;

@@ -14,8 +14,7 @@ export default {
   measure: (stage, seconds) =>
     holdMany(stage, {
       count: stage.size(1_000),
-      // At least two renewals of each lock
-      window: stage.time(Math.max(10_000, seconds * 700)),
+      time: stage.time(Math.max(10_000, seconds * 667)), // two renewals of each lock, or more
       ttl: seconds * 1_000,
     }),
 };
