@@ -5,8 +5,8 @@ import { bar, decades, line, logScale, picture, text } from './svg.mjs';
 
 const row = 20;
 const head = 58;
-const panelWidth = 440;
-const labels = 140;
+const panelWidth = 460;
+const labels = 155;
 const columns = ['redis', 'etcd'];
 const ratioOf = ({ ratios }) => ratios.ops;
 
