@@ -7,6 +7,7 @@ export const contention = {
   columns: [
     { figure: 'ops', label: 'hand-offs/s', range: true },
     { figure: 'ops', label: '× raw', ratio: true },
+    { figure: 'entries', label: 'entries/s' },
     { figure: 'p50', label: 'wait p50 ms' },
     { figure: 'p99', label: 'wait p99 ms' },
     { figure: 'everyone', label: 'everyone served ms' },
@@ -104,7 +105,7 @@ function judge(histories, { from, until }) {
     let first = 0; // the ticket that has waited the longest
     for (let i = 0; i < grants.length; i += fields) {
       const [asked, entered, left, waiter, ticket, token] = grants.subarray(i, i + fields);
-      holdings.push({ entered, left, process, token });
+      holdings.push({ entered, left, process, waiter, token });
       begin = Math.min(begin, asked);
       firstTurn[waiter] = Math.min(firstTurn[waiter], entered);
       if (inWindow(entered)) {
@@ -125,6 +126,7 @@ function judge(histories, { from, until }) {
   holdings.sort((a, b) => a.entered - b.entered);
   const gaps = [];
   const crossGaps = [];
+  let handOffs = 0;
   let violations = 0;
   let lastLeft = -Infinity;
   let lastToken = -Infinity;
@@ -135,6 +137,7 @@ function judge(histories, { from, until }) {
     if (last !== undefined && inWindow(holding.entered)) {
       const gap = holding.entered - last.left;
       gaps.push(gap);
+      if (holding.process !== last.process || holding.waiter !== last.waiter) handOffs += 1;
       if (holding.process !== last.process) crossGaps.push(gap);
     }
     lastLeft = Math.max(lastLeft, holding.left);
@@ -146,7 +149,8 @@ function judge(histories, { from, until }) {
   const micro = (ms) => (ms === undefined ? undefined : ms * 1_000);
   const cpu = histories.reduce((sum, history) => sum + history.cpu, 0);
   return {
-    ops: (grants / (until - from)) * 1_000,
+    ops: (handOffs / (until - from)) * 1_000,
+    entries: (grants / (until - from)) * 1_000,
     p50: percentile(waits, 0.5),
     p99: percentile(waits, 0.99),
     all: holdings.length,
