@@ -4,6 +4,13 @@ import type { ReleaseOutcome } from './lease/leases.js';
 import type { LockGuard } from './backends/lock-backend.js';
 import { LockConfigurationError, LockLostError } from './errors/index.js';
 
+/** What a handle needs of the service that gave it. */
+export interface Keeper {
+  release(holding: Holding): Promise<ReleaseOutcome>;
+  /** @throws LockConfigurationError */
+  readTtl(given: unknown): number;
+}
+
 /** One holder's view of its holding. Reentrant holders share one, each with a handle of its own. */
 export class LockHandle implements Lock {
   readonly mode: LockMode = 'exclusive';
@@ -12,8 +19,7 @@ export class LockHandle implements Lock {
   constructor(
     /** @internal */
     readonly holding: Holding,
-    private readonly giveBack: () => Promise<ReleaseOutcome>,
-    private readonly readTtl: (ttl: unknown) => number,
+    private readonly keeper: Keeper,
   ) {}
 
   get key(): string {
@@ -63,11 +69,11 @@ export class LockHandle implements Lock {
 
   async renew(ttl?: number | string): Promise<void> {
     this.assertHeld();
-    await this.holding.lease.renew(ttl === undefined ? undefined : this.readTtl(ttl));
+    await this.holding.lease.renew(ttl === undefined ? undefined : this.keeper.readTtl(ttl));
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.#releasing ??= this.giveBack());
+    return (this.#releasing ??= this.keeper.release(this.holding));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,9 +16,8 @@ import {
 } from './errors/index.js';
 import type { Lock, LockModuleOptions, LockOptions, LockState } from './interfaces/index.js';
 import { Leases } from './lease/leases.js';
-import type { Holding } from './lease/holding.js';
 import { currentLock, runUnder } from './lock-context.js';
-import { LockHandle } from './lock-handle.js';
+import { LockHandle, type Keeper } from './lock-handle.js';
 import { shown } from './errors/shown.js';
 import { checkKey } from './lock-key.js';
 import { readDuration } from './duration.js';
@@ -32,6 +31,7 @@ export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
 interface Session {
   readonly connection: BackendConnection;
   readonly leases: Leases;
+  readonly keeper: Keeper;
 }
 
 /**
@@ -166,9 +166,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       outer.assertHeld();
       if (!settings.reentrant) throw new LockReentrancyError(key);
       outer.holding.share();
-      return this.#hold(outer.holding);
+      return new LockHandle(outer.holding, this.#open().keeper);
     }
-    return this.#hold(await this.#sessionFor(key).leases.acquire(key, settings));
+    const { leases, keeper } = this.#sessionFor(key);
+    return new LockHandle(await leases.acquire(key, settings), keeper);
   }
 
   #read(key: string, options: LockOptions | undefined): LockSettings {
@@ -176,19 +177,6 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     const settings = readOptions(options, this.#defaults);
     checkTtl(settings.ttl, this.#backend);
     return settings;
-  }
-
-  #hold(holding: Holding): LockHandle {
-    const { leases } = this.#open();
-    return new LockHandle(
-      holding,
-      () => leases.release(holding),
-      (given) => {
-        const ttl = readDuration('ttl', given);
-        checkTtl(ttl, this.#backend);
-        return ttl;
-      },
-    );
   }
 
   /** @throws LockShutdownError when nothing can be asked any more */
@@ -212,7 +200,15 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     };
     const connection = this.#backend.connect({ id: processId, warn, lost });
     const leases = new Leases({ processId, backendName: this.#backend.name, connection, warn });
-    return { connection, leases };
+    const keeper: Keeper = {
+      release: (holding) => leases.release(holding),
+      readTtl: (given) => {
+        const ttl = readDuration('ttl', given);
+        checkTtl(ttl, this.#backend);
+        return ttl;
+      },
+    };
+    return { connection, leases, keeper };
   }
 
   #drain(): Promise<void> {

@@ -1,19 +1,15 @@
 import type { Grant, LeaseIdentity, LockGuard, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
-import { Alarm, Deadline, type Instant } from '../clock.js';
+import { Alarm, Deadline } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
-import type { Renewable, Renewal, Renewer } from './renewer.js';
+import { renewalDelay, type Renewable, type Renewal, type Renewer, type Round } from './renewer.js';
+import { validUntil } from './validity.js';
 
 /**
  * For so long after its grant a lease may be handed over within this process, in milliseconds: by
  * that much, and the section that begins last, may those who wait elsewhere be delayed.
  */
 export const LOCAL_SPAN = 20;
-
-/** How much of a ttl is given up for clocks that run at slightly different rates. */
-export function margin(ttl: number): number {
-  return Math.max(2, ttl / 100);
-}
 
 /**
  * The time-bounded right to one key, as this process may believe in it.
@@ -30,7 +26,8 @@ export class Lease implements LeaseIdentity, Renewable {
   readonly token: number;
   #nextToken: number;
   #holding: Holding;
-  readonly #handOvers: Deadline;
+  /** Until when it may be handed over within this process. */
+  readonly #handOvers: Deadline | undefined;
 
   #ttl: number;
   #validity: Deadline;
@@ -44,7 +41,11 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Until when an unanswered renewal is waited for before the next one is sent. */
   #unanswered: Deadline | undefined;
   #trouble: unknown;
+  /** Most locks are short: only who lives to its first renewal travels with others. */
+  #renewedOnce = false;
+  /** One of these tells it when something is due. */
   #alarm: Alarm | undefined;
+  #round: Round | undefined;
 
   constructor(
     request: LockRequest,
@@ -55,17 +56,17 @@ export class Lease implements LeaseIdentity, Renewable {
     this.id = request.id;
     this.key = request.key;
     this.guard = grant.guard;
-    this.token = grant.token + (grant.reserve ?? 0);
-    this.#nextToken = grant.token + 1;
-    this.#holding = new Holding(this, grant.token, terms.maxHold);
-    this.#handOvers = new Deadline(grant.since, LOCAL_SPAN);
+    const { reserve = 0, since, token } = grant;
+    this.token = token + reserve;
+    this.#nextToken = token + 1;
+    this.#holding = new Holding(this, token, terms.maxHold);
+    this.#handOvers = reserve === 0 ? undefined : new Deadline(since, LOCAL_SPAN);
     this.#ttl = terms.ttl;
     this.#keepRenewing = terms.renew;
     this.#claim = grant.ttl < terms.ttl ? grant.ttl : undefined;
-    this.#validity = new Deadline(grant.since, grant.ttl - margin(grant.ttl));
+    this.#validity = validUntil(since, grant.ttl);
     if (this.#validity.passed) return;
-    if (this.#claim !== undefined) this.#sendRenewal();
-    else this.#planRenewal();
+    if (this.#claim !== undefined) this.#sendRenewal(Deadline.in(this.#claim / 3));
     this.#arm();
   }
 
@@ -92,7 +93,7 @@ export class Lease implements LeaseIdentity, Renewable {
   lose(reason: LockLostReason, cause?: unknown): void {
     if (this.#ended || this.#lost !== undefined) return;
     this.#lost = new LockLostError(this.key, reason, cause === undefined ? undefined : { cause });
-    this.#alarm?.off();
+    this.#disarm();
     this.#holding.abort(this.#lost);
   }
 
@@ -106,7 +107,7 @@ export class Lease implements LeaseIdentity, Renewable {
       renew &&
       this.#keepRenewing &&
       ttl === this.#ttl &&
-      !this.#handOvers.passed &&
+      this.passableFor > 0 &&
       this.#trouble === undefined &&
       this.lost === undefined
     );
@@ -114,7 +115,7 @@ export class Lease implements LeaseIdentity, Renewable {
 
   /** Milliseconds for which it may still be handed over. */
   get passableFor(): number {
-    return this.#handOvers.remaining;
+    return this.#handOvers?.remaining ?? 0;
   }
 
   /** Hands it over to the next holder, whose token is greater; the last one has left. */
@@ -128,7 +129,7 @@ export class Lease implements LeaseIdentity, Renewable {
   /** It is given back: no renewal and no loss from here on. */
   end(): void {
     this.#ended = true;
-    this.#alarm?.off();
+    this.#disarm();
   }
 
   /** Renews at once, with a new ttl if one is given. */
@@ -137,7 +138,7 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#ttl = ttl;
     const holding = this.#holding;
     const failure = await new Promise<unknown>((resolve) => {
-      this.#sendRenewal(resolve);
+      this.#sendRenewal(Deadline.in(ttl / 3), resolve);
     });
     holding.assertHeld();
     if (failure !== undefined) {
@@ -148,7 +149,17 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#rearm();
   }
 
-  renewed({ asked }: Renewal, since: Instant): void {
+  due(patience: Deadline): void {
+    this.#round = undefined;
+    if (this.lost !== undefined) return;
+    const late = this.#unanswered !== undefined;
+    this.#sendRenewal(patience);
+    // Until the next round it has its answer, or else looks after itself from then on.
+    if (late) this.#arm();
+    else this.#round = this.renewer.join(this);
+  }
+
+  renewed(validity: Deadline): void {
     if (this.#ended) return;
     // Before anything is believed: a reply that comes after the end must not revive the lease.
     this.#judge();
@@ -156,10 +167,11 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#trouble = undefined;
     if (this.#lost !== undefined) return;
     this.#claim = undefined;
+    this.#renewedOnce = true;
     // Renewals never shorten a lease, so that of two answers the longer holds.
-    const validity = new Deadline(since, asked.ttl - margin(asked.ttl));
-    if (validity.remaining > this.#validity.remaining) this.#validity = validity;
-    this.#planRenewal();
+    if (this.#validity.earliest(validity) === this.#validity) this.#validity = validity;
+    if (this.#round !== undefined) return;
+    this.#nextRenewal = undefined;
     this.#rearm();
   }
 
@@ -192,38 +204,51 @@ export class Lease implements LeaseIdentity, Renewable {
     }
   }
 
-  #planRenewal(): void {
-    this.#nextRenewal = this.#keepRenewing ? Deadline.in(renewalDelay(this.#ttl)) : undefined;
+  /** Whether it needs nothing but to be renewed with the others. */
+  get #travels(): boolean {
+    return (
+      this.#renewedOnce &&
+      this.#keepRenewing &&
+      this.#holding.maxHold === undefined &&
+      this.#unanswered === undefined &&
+      this.#trouble === undefined
+    );
   }
 
-  #sendRenewal(settled?: (failure?: unknown) => void): void {
+  #sendRenewal(patience: Deadline, settled?: (failure?: unknown) => void): void {
     const { id, key, token } = this;
-    const ttl = this.#ttl;
-    const patience = Deadline.in((this.#claim ?? ttl) / 3);
     this.#unanswered = patience;
     if (this.#renewsItself) this.#nextRenewal = patience;
-    const asked = { id, key, token, ttl };
+    const asked = { id, key, token, ttl: this.#ttl };
     this.renewer.renew({ asked, patience, lease: this, settled }, this.#claim !== undefined);
   }
 
   #rearm(): void {
-    this.#alarm?.off();
+    this.#disarm();
     if (!this.#ended && this.#lost === undefined) this.#arm();
   }
 
+  #disarm(): void {
+    this.#alarm?.off();
+    this.#round?.leave(this);
+    this.#alarm = this.#round = undefined;
+  }
+
   #arm(): void {
+    if (this.#travels) {
+      this.#nextRenewal = undefined;
+      this.#round = this.renewer.join(this);
+      return;
+    }
+    if (this.#keepRenewing) this.#nextRenewal ??= Deadline.in(renewalDelay(this.#ttl));
     const next = this.#validity.earliest(this.#nextRenewal).earliest(this.#holding.maxHold);
     this.#alarm = new Alarm(next, () => {
-      if (this.lost === undefined && this.#nextRenewal?.passed) this.#sendRenewal();
+      if (this.lost === undefined && this.#nextRenewal?.passed) {
+        this.#sendRenewal(Deadline.in((this.#claim ?? this.#ttl) / 3));
+      }
       this.#rearm();
     });
   }
-}
-
-/** A third of the ttl, drawn to a common grid so that the renewals of one process travel together. */
-function renewalDelay(ttl: number): number {
-  const grid = ttl / 30;
-  return ttl / 3 - ((performance.now() + ttl / 3) % grid);
 }
 
 function retryDelay(ttl: number): number {
