@@ -21,7 +21,11 @@ export class Keyspace {
 
   of(key: string): ResourceKeys {
     const tag = this.#tag;
-    return [`${tag}:lock:${key}`, `${tag}:queue:${key}`, `${tag}:deadlines:${key}`];
+    return [this.lockOf(key), `${tag}:queue:${key}`, `${tag}:deadlines:${key}`];
+  }
+
+  lockOf(key: string): string {
+    return `${this.#tag}:lock:${key}`;
   }
 
   /** Before the process id: the channel on which that process is told of its grants. */

@@ -152,12 +152,15 @@ export class RedisStore {
   async renew(leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> {
     const { guard, keyspace } = this.context;
     await this.entered();
-    if (guard !== undefined) for (const { ttl, token } of leases) guard.learn(ttl, token);
-    const renewed = (await this.#send(
-      'renew',
-      [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
-      [this.#run, ...leases.flatMap(({ id, token, ttl }) => [id, token, ttl])],
-    )) as (number | string)[] | 'stranger';
+    const keys = [keyspace.sequence, keyspace.guard];
+    const args = [this.#run];
+    for (const { id, key, token, ttl } of leases) {
+      guard?.learn(ttl, token);
+      keys.push(keyspace.lockOf(key));
+      // One argument, as there may be thousands in a second.
+      args.push(`${id} ${token} ${ttl}`);
+    }
+    const renewed = (await this.#send('renew', keys, args)) as (number | string)[] | 'stranger';
     if (renewed === 'stranger') return this.#isStranger();
     return renewed.map((one) => (typeof one === 'string' ? new Error(one) : one === 1));
   }
