@@ -6,7 +6,7 @@ import { LockConfigurationError, LockLostError } from './errors/index.js';
 
 /** What a handle needs of the service that gave it. */
 export interface Keeper {
-  release(holding: Holding): Promise<ReleaseOutcome>;
+  release(holding: Holding): ReleaseOutcome | Promise<ReleaseOutcome>;
   /** @throws LockConfigurationError */
   readTtl(given: unknown): number;
 }
@@ -73,7 +73,7 @@ export class LockHandle implements Lock {
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.#releasing ??= this.keeper.release(this.holding));
+    return (this.#releasing ??= Promise.resolve(this.keeper.release(this.holding)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

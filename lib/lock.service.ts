@@ -75,14 +75,14 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * did not answer; LockReentrancyError when the caller runs under it, by {@link withLock} or a
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
-  async acquire(key: string, options?: LockOptions): Promise<Lock> {
-    return await this.#acquire(key, this.#read(key, options));
+  acquire(key: string, options?: LockOptions): Promise<Lock> {
+    return this.#acquire(key, options);
   }
 
   /** Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}. */
   async tryAcquire(key: string, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
     try {
-      return await this.#acquire(key, { ...this.#read(key, options), wait: 0 });
+      return await this.#acquire(key, options, true);
     } catch (error) {
       if (error instanceof LockTimeoutError) return null;
       throw error;
@@ -105,7 +105,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if (typeof body !== 'function') {
       throw new LockConfigurationError(`withLock needs a function to run, got ${shown(body)}`, key);
     }
-    const lock = await this.#acquire(key, this.#read(key, options));
+    const lock = await this.#acquire(key, options);
     const result = await runUnder(this, lock, () => body(lock));
     if (lock.lost !== undefined) throw lock.lost;
     return result;
@@ -160,7 +160,9 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return (this.#end ??= this.#drain().then(() => this.#session?.connection.close()));
   }
 
-  async #acquire(key: string, settings: LockSettings): Promise<LockHandle> {
+  async #acquire(key: string, options: LockOptions | undefined, once = false): Promise<LockHandle> {
+    const read = this.#read(key, options);
+    const settings = once ? { ...read, wait: 0 } : read;
     const outer = currentLock(this, key);
     if (outer !== undefined) {
       outer.assertHeld();

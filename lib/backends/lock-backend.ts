@@ -44,7 +44,7 @@ export interface BackendConnection {
    * While the store cannot be reached it keeps trying until it has an answer or
    * {@link cancel} is called; it rejects only with what trying again cannot mend.
    */
-  acquire(request: LockRequest): Promise<Answer>;
+  acquire(request: LockRequest): Answer | Promise<Answer>;
 
   /**
    * Withdraws a request, whatever has become of it, in one atomic step at the store: if it owns
@@ -67,7 +67,7 @@ export interface BackendConnection {
    * Ends the lease and hands the lock to the next waiter in the same step. False when it was not
    * the owner's any more; nobody else's lease is touched. Rejects when the store did not answer.
    */
-  release(lease: LeaseIdentity): Promise<boolean>;
+  release(lease: LeaseIdentity): boolean | Promise<boolean>;
 
   /** Who holds the key and how many wait for it. */
   inspect(key: string): Promise<KeyState>;

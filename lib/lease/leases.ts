@@ -6,10 +6,10 @@ import { messageOf } from '../errors/shown.js';
 import type { Holding } from './holding.js';
 import { Lease } from './lease.js';
 import { Line } from './line.js';
-import { promised } from './promised.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { Waiter, type Wish } from './waiter.js';
+import { whenAnswered } from './when-answered.js';
 
 /** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
 const ATTEMPT_PATIENCE = 2_000;
@@ -63,16 +63,17 @@ export class Leases {
       const line = once ? new Line() : this.#lineOf(key);
       const waiter = new Waiter(key, wish, line, resolve, reject);
       line.join(waiter);
+      if (line.first === waiter) this.#moveUp(waiter.key, line);
+      if (waiter.settled) return;
       this.#waiting.add(waiter);
       waiter.bound(once ? ATTEMPT_PATIENCE : wish.wait, (aborted) => {
         this.#giveUp(waiter, aborted ? aborted.reason : this.#outOfTime(waiter));
       });
-      if (line.first === waiter) this.#moveUp(waiter.key, line);
     });
   }
 
   /** Gives a lease back once its last holder does, or hands it over to the next caller. Never rejects. */
-  async release(holding: Holding): Promise<ReleaseOutcome> {
+  release(holding: Holding): ReleaseOutcome | Promise<ReleaseOutcome> {
     if (!holding.leave()) return holding.lost?.reason ?? 'released';
     const { lease, lost } = holding;
     const line = this.#lines.get(lease.key);
@@ -87,18 +88,10 @@ export class Leases {
     }
     lease.end();
     this.#held.delete(lease.id);
-    let outcome: ReleaseOutcome;
-    if (lost === undefined) {
-      const released = this.#releases.release(lease);
-      // Behind the release, so that both go as one request.
-      if (line !== undefined) this.#moveUp(lease.key, line);
-      outcome = await released;
-      if (outcome === 'stolen') holding.endedAsStolen();
-    } else {
-      this.#releases.abandon(lease);
-      if (line !== undefined) this.#moveUp(lease.key, line);
-      outcome = lost.reason;
-    }
+    if (lost !== undefined) this.#releases.abandon(lease);
+    const outcome = lost?.reason ?? this.#releases.release(holding);
+    // Behind the release, so that both go as one request.
+    if (line !== undefined) this.#moveUp(lease.key, line);
     if (this.#held.size === 0) this.#whenAllReleased();
     return outcome;
   }
@@ -161,11 +154,12 @@ export class Leases {
     const reserve = Math.min(line.length - 1, MOST_RESERVED);
     const request = { id, key, ttl, queue: wait > 0, reserve };
     waiter.request = request;
-    promised(() => this.#connection.acquire(request)).then(
+    whenAnswered(
+      () => this.#connection.acquire(request),
       (answer) => {
         this.#hear(waiter, request, answer);
       },
-      (error: unknown) => {
+      (error) => {
         this.#refused(waiter, error);
       },
     );

@@ -14,25 +14,39 @@ export class Line {
   queued = false;
   /** A lease that a caller of this line holds and may pass on. */
   lease: Lease | undefined;
-  readonly #waiters = new Set<Waiter>();
+  #first: Waiter | undefined;
+  #last: Waiter | undefined;
+  #length = 0;
   #disarm: (() => void) | undefined;
 
   get first(): Waiter | undefined {
-    for (const waiter of this.#waiters) return waiter;
-    return undefined;
+    return this.#first;
   }
 
   get length(): number {
-    return this.#waiters.size;
+    return this.#length;
   }
 
   join(waiter: Waiter): void {
-    this.#waiters.add(waiter);
+    waiter.before = this.#last;
+    if (this.#last === undefined) this.#first = waiter;
+    else this.#last.behind = waiter;
+    this.#last = waiter;
+    this.#length++;
   }
 
+  /** To be called once for each that has joined. */
   leave(waiter: Waiter): void {
-    if (this.first === waiter) this.queued = false;
-    this.#waiters.delete(waiter);
+    const { before, behind } = waiter;
+    if (before !== undefined) {
+      before.behind = behind;
+    } else {
+      this.#first = behind;
+      this.queued = false;
+    }
+    if (behind === undefined) this.#last = before;
+    else behind.before = before;
+    this.#length--;
   }
 
   /** Calls back when the lease may not be passed on any more, unless {@link forget} comes first. */

@@ -1,7 +1,8 @@
 import type { BackendConnection, LeaseIdentity, LockRequest } from '../backends/lock-backend.js';
 import { Alarm, Deadline, pause, within } from '../clock.js';
 import type { Lease } from './lease.js';
-import { promised } from './promised.js';
+import type { Holding } from './holding.js';
+import { whenAnswered } from './when-answered.js';
 
 /** Who releases waits this long for a backend that hangs, in milliseconds; then we go on alone. */
 const RELEASE_PATIENCE = 2_000;
@@ -26,32 +27,40 @@ export class Releases {
   constructor(private readonly context: ReleasesContext) {}
 
   /**
-   * Ends a lease. Resolves after two seconds at the latest, also when the backend hangs; it is tried
-   * on without the caller then. Never rejects.
+   * Ends the lease of its last holder. Resolves after two seconds at the latest, also when the backend
+   * hangs; it is tried on without the caller then. Never rejects.
    */
-  release(lease: Lease): Promise<BackendOutcome> {
-    return new Promise((resolve) => {
-      let told = false;
-      const tell = (outcome: BackendOutcome) => {
-        if (told) return;
-        told = true;
-        patience.off();
-        if (outcome === 'unconfirmed') this.#warnOf(lease);
-        resolve(outcome);
-      };
-      const patience = new Alarm(Deadline.in(RELEASE_PATIENCE), () => tell('unconfirmed'), true);
-      this.#underWay++;
-      promised(() => this.context.connection.release(lease)).then(
-        (released) => {
+  release(holding: Holding): BackendOutcome | Promise<BackendOutcome> {
+    const { lease } = holding;
+    let outcome: BackendOutcome | undefined;
+    let patience: Alarm | undefined = undefined;
+    let resolve: ((outcome: BackendOutcome) => void) | undefined;
+    const tell = (told: BackendOutcome) => {
+      if (outcome !== undefined) return;
+      outcome = told;
+      patience?.off();
+      if (told === 'unconfirmed') this.#warnOf(lease);
+      if (told === 'stolen') holding.endedAsStolen();
+      resolve?.(told);
+    };
+    this.#underWay++;
+    whenAnswered(
+      () => this.context.connection.release(lease),
+      (released) => {
+        this.#over();
+        tell(released ? 'released' : 'stolen');
+      },
+      () => {
+        void this.#tryAgain(lease).then((again) => {
           this.#over();
-          tell(released ? 'released' : 'stolen');
-        },
-        async () => {
-          const outcome = await this.#tryAgain(lease);
-          this.#over();
-          tell(outcome);
-        },
-      );
+          tell(again);
+        });
+      },
+    );
+    if (outcome !== undefined) return outcome;
+    patience = new Alarm(Deadline.in(RELEASE_PATIENCE), () => tell('unconfirmed'), true);
+    return new Promise((settle) => {
+      resolve = settle;
     });
   }
 
@@ -99,7 +108,7 @@ export class Releases {
     );
   }
 
-  #inBackground(work: () => Promise<unknown>): void {
+  #inBackground(work: () => unknown): void {
     if (this.#closed) return;
     this.#underWay++;
     const over = () => {

@@ -15,6 +15,9 @@ export interface Wish extends HoldingTerms {
 export class Waiter {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
+  /** Its neighbours in the {@link Line}, which keeps them. */
+  before: Waiter | undefined;
+  behind: Waiter | undefined;
   #settled = false;
   readonly #answersBefore: number;
   readonly #cameToBusy: boolean;

@@ -11,7 +11,7 @@ export const A_THOUSAND = 5 * SOON;
 export const LONG = 60_000;
 
 /** What the promise resolves to; fails when that takes longer than so many milliseconds. */
-export async function soon<T>(what: string, promise: Promise<T>, ms = SOON): Promise<T> {
+export async function soon<T>(what: string, promise: T | Promise<T>, ms = SOON): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

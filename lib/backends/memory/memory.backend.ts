@@ -14,13 +14,13 @@ export class MemoryBackend implements LockBackend {
     const store = this.#store;
     return {
       troubleWith: () => undefined,
-      acquire: (request) => Promise.resolve(store.acquire(request)),
+      acquire: (request) => store.acquire(request),
       cancel: (request) => {
         store.cancel(request);
         return Promise.resolve();
       },
       renew: (leases) => Promise.resolve(leases.map((lease) => store.renew(lease))),
-      release: (lease) => Promise.resolve(store.release(lease)),
+      release: (lease) => store.release(lease),
       inspect: (key) => Promise.resolve(store.inspect(key)),
       close: () => {
         store.leave(process.id);

@@ -67,7 +67,7 @@ export const cancelling: Chapter = {
       for (let round = 0; round < ROUNDS; round++) {
         const request = a.request('k', undefined, round % 2 === 0);
         // It may settle as it likes: what counts is what stays behind at the store.
-        a.connection.acquire(request).catch(() => undefined);
+        a.ask(request).catch(() => undefined);
         await a.cancel({ request });
         const held = await b.takeInTurn('k');
         await b.release(held);
@@ -82,7 +82,7 @@ export const cancelling: Chapter = {
       for (let round = 0; round < ROUNDS; round++) {
         const held = await a.take('k');
         const request = b.request('k', undefined, true);
-        b.connection.acquire(request).catch(() => undefined);
+        b.ask(request).catch(() => undefined);
         const next = c.takeInTurn('k');
         await Promise.all([b.cancel({ request }), a.release(held)]);
         await c.release(await next);
