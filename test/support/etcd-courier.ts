@@ -19,6 +19,8 @@ export class EtcdCourier {
   carry = straight;
   /** Whether deletions are told. */
   tells = true;
+  /** What comes before a stream of watches is opened. */
+  beforeWatch = (): Promise<void> => Promise.resolve();
   /** The term that the answer to a keepalive is from, as it is told. */
   term = (actual: string): string => actual;
 
@@ -31,10 +33,12 @@ export class EtcdCourier {
       return this.carry({ request, send: () => txn(request, late) });
     };
     const watch = watchClient.watch.bind(watchClient);
-    watchClient.watch = async (options) =>
-      listening(await watch(options), (response: { events: unknown[] }) => {
+    watchClient.watch = async (options) => {
+      await this.beforeWatch();
+      return listening(await watch(options), (response: { events: unknown[] }) => {
         return this.tells || response.events.length === 0;
       });
+    };
     const keepAlive = leaseClient.leaseKeepAlive.bind(leaseClient);
     leaseClient.leaseKeepAlive = async (options) =>
       listening(await keepAlive(options), ({ header }: { header: IResponseHeader }) => {

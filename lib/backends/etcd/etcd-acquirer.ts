@@ -3,6 +3,7 @@ import type { Answer, Grant, LockRequest } from '../lock-backend.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
 import type { EtcdHoldings, Ownership } from './etcd-holdings.js';
+import type { EtcdNames } from './etcd-names.js';
 import { EtcdRequest } from './etcd-request.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
@@ -18,6 +19,7 @@ export interface EtcdAcquirerContext {
   readonly sessions: EtcdSessions;
   readonly withdrawals: EtcdWithdrawals;
   readonly holdings: EtcdHoldings;
+  readonly names: EtcdNames;
   readonly watch: EtcdWatch;
   readonly keyspace: Keyspace;
 }
@@ -28,14 +30,16 @@ export class EtcdAcquirer {
   readonly #sessions: EtcdSessions;
   readonly #withdrawals: EtcdWithdrawals;
   readonly #holdings: EtcdHoldings;
+  readonly #names: EtcdNames;
   readonly #waiters: EtcdWaiters;
   readonly #keyspace: Keyspace;
   readonly #requests = new Map<string, EtcdRequest>();
-  #names = 0;
   #closed = false;
 
-  constructor({ calls, sessions, withdrawals, holdings, watch, keyspace }: EtcdAcquirerContext) {
+  constructor(context: EtcdAcquirerContext) {
+    const { calls, sessions, withdrawals, holdings, names, watch, keyspace } = context;
     this.#calls = calls;
+    this.#names = names;
     this.#sessions = sessions;
     this.#withdrawals = withdrawals;
     this.#holdings = holdings;
@@ -69,9 +73,11 @@ export class EtcdAcquirer {
   end(id: string): Withdrawal | 'nothing' | undefined {
     const request = this.#requests.get(id);
     if (request === undefined) return undefined;
+    const { place } = request;
+    const left = place === undefined ? 'nothing' : this.#leftOf(request, place.name);
     request.end();
     this.#requests.delete(id);
-    return request.place === undefined ? 'nothing' : this.#leftOf(request, request.place.name);
+    return left;
   }
 
   close(): void {
@@ -227,19 +233,23 @@ export class EtcdAcquirer {
   /** What was sent for a request that is over may have been carried out, or may still be. */
   #withdrawLeft(request: EtcdRequest): void {
     const { place, unanswered, joined } = request;
-    if (place !== undefined && (unanswered.size > 0 || joined !== undefined)) {
-      this.#withdrawals.inBackground(this.#leftOf(request, place.name));
-    }
+    if (place === undefined) return;
+    if (unanswered.size === 0 && joined === undefined) this.#names.free(place.name);
+    else this.#withdrawals.inBackground(this.#leftOf(request, place.name));
   }
 
-  #leftOf({ unanswered }: EtcdRequest, name: Buffer): Withdrawal {
-    return { name, created: undefined, sessions: this.#sessions.all, unanswered };
+  #leftOf({ joined, unanswered }: EtcdRequest, name: Buffer): Withdrawal {
+    // Only if every try was answered it is known which of that name can be there.
+    const created = unanswered.size === 0 ? joined : undefined;
+    return { name, created, sessions: this.#sessions.all, unanswered };
   }
 
   #placeOf({ id, key }: LockRequest, session: EtcdSession) {
     const queue = this.#keyspace.queueOf(key);
-    const name =
-      this.#holdings.get(id)?.name ?? Buffer.from(queue.nameOf(session.id, ++this.#names));
+    const known = this.#holdings.get(id)?.name;
+    // What is asked now may be carried out after that one was released.
+    if (known !== undefined) this.#names.spoil(known);
+    const name = known ?? this.#names.take(queue, session.id);
     return { queue, id, name };
   }
 }

@@ -13,6 +13,7 @@ import { EtcdAcquirer } from './etcd-acquirer.js';
 import { EtcdCalls } from './etcd-calls.js';
 import type { EtcdClient } from './etcd-client.js';
 import { EtcdHoldings } from './etcd-holdings.js';
+import { EtcdNames } from './etcd-names.js';
 import { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWatch } from './etcd-watch.js';
 import { EtcdWithdrawals } from './etcd-withdrawals.js';
@@ -41,11 +42,15 @@ export class EtcdConnection implements BackendConnection {
     const calls = (this.#calls = new EtcdCalls(client.etcd, patience));
     const watch = (this.#watch = new EtcdWatch(calls));
     const sessions = (this.#sessions = new EtcdSessions(keyspace, calls, watch));
-    const withdrawals = (this.#withdrawals = new EtcdWithdrawals(calls));
-    const holdings = (this.#holdings = new EtcdHoldings(calls, sessions, withdrawals, (id) => {
+    const names = new EtcdNames();
+    const withdrawals = (this.#withdrawals = new EtcdWithdrawals(calls, names));
+    const lost = (id: string) => {
       process.lost(id);
-    }));
-    this.#acquirer = new EtcdAcquirer({ calls, sessions, withdrawals, holdings, watch, keyspace });
+    };
+    const holdings = new EtcdHoldings(calls, sessions, withdrawals, names, lost);
+    this.#holdings = holdings;
+    const parts = { calls, sessions, withdrawals, holdings, watch };
+    this.#acquirer = new EtcdAcquirer({ ...parts, names, keyspace });
   }
 
   troubleWith(): Error | undefined {

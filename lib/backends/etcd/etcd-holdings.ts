@@ -3,6 +3,7 @@ import type { IKeyValue } from 'etcd3';
 import type { Grant, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
+import type { EtcdNames } from './etcd-names.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import type { EtcdWithdrawals } from './etcd-withdrawals.js';
@@ -60,6 +61,7 @@ export class EtcdHoldings {
     private readonly calls: EtcdCalls,
     private readonly sessions: EtcdSessions,
     private readonly withdrawals: EtcdWithdrawals,
+    private readonly names: EtcdNames,
     /** Told of a lease that the server ended before its time. */
     private readonly lost: (id: string) => void,
   ) {}
@@ -98,6 +100,7 @@ export class EtcdHoldings {
     if (this.#holdings.get(holding.id) === holding) this.#holdings.delete(holding.id);
     holding.disarm();
     holding.session.leave(holding);
+    this.names.spoil(holding.name);
   }
 
   /** @param again whether to try once more what was found to be otherwise than it was left */

@@ -146,10 +146,12 @@ export class EtcdWatch {
   }
 
   /** Never rejects. */
-  async #look(id: string, { key, tell }: Watched): Promise<void> {
+  async #look(id: string, { key, seen, tell }: Watched): Promise<void> {
     try {
       const { kvs } = await this.calls.range({ key });
-      if (kvs.length === 0 && this.#watched.has(id)) tell(true);
+      // One that was created since then is another of the same name.
+      const isThere = kvs.some(({ create_revision: created }) => Number(created) <= Number(seen));
+      if (!isThere && this.#watched.has(id)) tell(true);
     } catch {
       if (this.#watched.has(id)) tell(false);
     }

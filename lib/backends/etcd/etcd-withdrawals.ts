@@ -1,6 +1,7 @@
 import { within } from '../../clock.js';
 import { isLeaseGone } from './etcd-errors.js';
 import type { EtcdCalls } from './etcd-calls.js';
+import type { EtcdNames } from './etcd-names.js';
 import type { EtcdSession } from './etcd-session.js';
 import { withdrawTxn } from './transactions.js';
 
@@ -20,7 +21,10 @@ export class EtcdWithdrawals {
   readonly #underWay = new Set<Promise<unknown>>();
   #closed = false;
 
-  constructor(private readonly calls: EtcdCalls) {}
+  constructor(
+    private readonly calls: EtcdCalls,
+    private readonly names: EtcdNames,
+  ) {}
 
   /** Asks once. Resolves to whether there was such a member. */
   async attempt({ name, created, unanswered }: Withdrawal): Promise<boolean> {
@@ -28,6 +32,8 @@ export class EtcdWithdrawals {
     try {
       const { succeeded, stamp } = await this.calls.txn(withdrawTxn(name, created, sessions));
       for (const session of succeeded ? sessions : []) session.markerSeen(stamp.revision);
+      // A late withdrawal by the name alone would remove the next one of that name.
+      if (succeeded && created !== undefined && unanswered.size === 0) this.names.free(name);
       return succeeded;
     } catch (error) {
       // The keepalive tells which of them.
@@ -39,10 +45,14 @@ export class EtcdWithdrawals {
   /** Asks until it is done, or everything that could keep the member alive has ended. */
   async insist(withdrawal: Withdrawal): Promise<void> {
     const sessions = [...withdrawal.sessions, ...withdrawal.unanswered.values()];
-    await this.calls.insist(
-      () => this.attempt(withdrawal),
-      () => this.#closed || sessions.every((session) => session.hasEnded()),
-    );
+    try {
+      await this.calls.insist(
+        () => this.attempt(withdrawal),
+        () => this.#closed || sessions.every((session) => session.hasEnded()),
+      );
+    } finally {
+      this.names.spoil(withdrawal.name);
+    }
   }
 
   /** The same for what nobody waits for but {@link close}. */

@@ -30,8 +30,9 @@ export class Queue {
     this.end = Buffer.from(`${path}0`);
   }
 
-  nameOf(lease: string, n: number): string {
-    return `${this.path}/${hex(lease)}-${n}`;
+  /** What the names of a lease's members begin with: a number follows. */
+  stemOf(lease: string): string {
+    return `${this.path}/${hex(lease)}-`;
   }
 
   /** Not so for the members of a longer key, as in `a` and `a/b`. */
