@@ -1,6 +1,6 @@
 import type { IKeyValue } from 'etcd3';
 import type { Answer, Grant, LockRequest } from '../lock-backend.js';
-import type { EtcdCalls, Stamp } from './etcd-calls.js';
+import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
 import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
 import type { EtcdHoldings, Ownership } from './etcd-holdings.js';
 import type { EtcdNames } from './etcd-names.js';
@@ -48,7 +48,9 @@ export class EtcdAcquirer {
       calls,
       sessions,
       watch,
-      grant: (request, owned) => this.#grant(request, owned),
+      grant: (request, owned) => {
+        this.#grant(request, owned);
+      },
       adopt: (request, own, shown) => this.#adopt(request, own, shown),
       askAgain: (request) => {
         // What comes of it, the request tells.
@@ -64,9 +66,11 @@ export class EtcdAcquirer {
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
-    const request = this.#requests.get(asked.id) ?? new EtcdRequest(asked);
+    const known = this.#requests.get(asked.id);
+    if (known !== undefined) return Promise.race([this.#ask(known), known.granted]);
+    const request = new EtcdRequest(asked);
     this.#requests.set(asked.id, request);
-    return Promise.race([this.#ask(request), request.granted]);
+    return this.#ask(request);
   }
 
   /** Ends a request. Answers what has to be withdrawn for it; undefined when there is no such request. */
@@ -101,7 +105,7 @@ export class EtcdAcquirer {
 
   async #attempt(request: EtcdRequest): Promise<Answer> {
     const { key, ttl, queue } = request.asked;
-    const session = await this.#sessions.of(ttl);
+    const session = this.#sessions.known(ttl) ?? (await this.#sessions.of(ttl));
     let answer = await this.#attemptOn(session, request, queue && this.#sessions.waiting);
     if (answer === 'taken' && !queue) {
       const members = await this.#calls.members(this.#keyspace.queueOf(key));
@@ -131,11 +135,15 @@ export class EtcdAcquirer {
     const place = (request.place ??= this.#placeOf(request.asked, session));
     const signOfLife = session.fresh();
     signOfLife.catch(() => undefined);
-    const outcome = await this.#carriedOut(request, session, async () => {
-      const lease = waiting ? waiting.id : undefined;
-      const reply = await this.#calls.txn(acquireTxn(place, session.marker, session.id, lease));
-      return readAcquire(reply, lease !== undefined);
-    });
+    const lease = waiting ? waiting.id : undefined;
+    const outcome = readAcquire(
+      await this.#carriedOut(
+        request,
+        session,
+        this.#calls.txn(acquireTxn(place, session.marker, session.id, lease)),
+      ),
+      lease !== undefined,
+    );
     // Whoever settled it saw to what this try did, or made it void.
     if (request.isSettled()) return request.granted;
 
@@ -145,8 +153,8 @@ export class EtcdAcquirer {
         const { revision } = shown;
         const member = { created: revision, modified: revision, token: Number(revision) };
         const alive = await signOfLife;
-        if (!request.isSettled()) this.#grant(request, { ...member, session, alive, shown });
-        return request.granted;
+        if (request.isSettled()) return request.granted;
+        return this.#grant(request, { ...member, session, alive, shown });
       }
       case 'queued': {
         const { ahead, stamp } = outcome;
@@ -167,19 +175,18 @@ export class EtcdAcquirer {
   }
 
   /** A try counts as unanswered from when it is sent until the server says what became of it. */
-  async #carriedOut<T>(
+  async #carriedOut(
     request: EtcdRequest,
     session: EtcdSession,
-    send: () => Promise<T>,
-  ): Promise<T> {
-    const attempt = {};
-    request.unanswered.set(attempt, session);
+    sent: Promise<TxnReply>,
+  ): Promise<TxnReply> {
+    request.unanswered.set(sent, session);
     try {
-      const outcome = await send();
-      request.unanswered.delete(attempt);
-      return outcome;
+      const reply = await sent;
+      request.unanswered.delete(sent);
+      return reply;
     } catch (error) {
-      if (isRefusal(error)) request.unanswered.delete(attempt);
+      if (isRefusal(error)) request.unanswered.delete(sent);
       // Whether it is this lease, or that of those who wait, the keepalives tell.
       if (isLeaseGone(error)) {
         await Promise.allSettled([session.beat(), this.#sessions.waiting?.beat()]);
@@ -208,12 +215,13 @@ export class EtcdAcquirer {
     return request.granted;
   }
 
-  #grant(request: EtcdRequest, owned: Omit<Ownership, 'name' | 'unanswered'>): void {
+  #grant(request: EtcdRequest, owned: Omit<Ownership, 'name' | 'unanswered'>): Grant {
     const { name } = request.place as { name: Buffer };
     const { unanswered } = request;
     const grant: Grant = this.#holdings.add(request.asked, { ...owned, name, unanswered });
     this.#requests.delete(request.id);
     request.grant(grant);
+    return grant;
   }
 
   #busy(request: EtcdRequest): Answer {

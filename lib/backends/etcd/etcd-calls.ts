@@ -6,7 +6,8 @@ import type {
   IResponseHeader,
   IResponseOp,
 } from 'etcd3';
-import { Instant, pause, wallTimeIn, within } from '../../clock.js';
+import { Deadline, Instant, pause, wallTimeIn } from '../../clock.js';
+import { Alarms } from './alarms.js';
 import { isPassing, NoAnswerError, toBackendError } from './etcd-errors.js';
 import type { Queue } from './keyspace.js';
 import { everyMember } from './transactions.js';
@@ -36,6 +37,7 @@ export type WatchStream = Awaited<ReturnType<Etcd3['watchClient']['watch']>>;
 /** The one place where requests are sent to etcd; none of them waits for longer than the patience. */
 export class EtcdCalls {
   #trouble: Error | undefined;
+  readonly #alarms = new Alarms();
 
   constructor(
     private readonly client: Etcd3,
@@ -129,6 +131,11 @@ export class EtcdCalls {
     return this.#answered(() => this.client.watchClient.watch({ deadline: Infinity }));
   }
 
+  /** Nobody waits for an answer any more. */
+  close(): void {
+    this.#alarms.clear();
+  }
+
   /** Calls `attempt` until it succeeds, fails for good, or `pointless` says that nobody cares any more. */
   async insist<T>(attempt: () => Promise<T>, pointless: () => boolean): Promise<T> {
     for (let longest = 20; ; longest = Math.min(2 * longest, LONGEST_PAUSE)) {
@@ -142,25 +149,36 @@ export class EtcdCalls {
     }
   }
 
-  async #answered<T>(
+  #answered<T>(
     call: (options: { deadline: number }) => Promise<T>,
     patience = this.patience,
   ): Promise<T> {
-    try {
+    return new Promise((resolve, reject) => {
       // gRPC reads its wall clock at once, so that this says how long and not when. Our own alarm is
       // for what it does not cover: a login, or the retries of the user's client.
       const reply = call({ deadline: wallTimeIn(patience) });
-      const answer = await within(
-        patience + GRACE,
-        reply.then((value) => ({ value })),
+      const fail = (error: unknown) => {
+        this.#trouble = isPassing(error) ? (error as Error) : undefined;
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it came
+        reject(error);
+      };
+      let late = false;
+      const callOff = this.#alarms.set(Deadline.in(patience + GRACE), () => {
+        late = true;
+        fail(new NoAnswerError(`no answer within ${patience} ms`));
+      });
+      reply.then(
+        (answer) => {
+          callOff();
+          if (!late) this.#trouble = undefined;
+          resolve(answer);
+        },
+        (error: unknown) => {
+          callOff();
+          if (!late) fail(error);
+        },
       );
-      if (answer === undefined) throw new NoAnswerError(`no answer within ${patience} ms`);
-      this.#trouble = undefined;
-      return answer.value;
-    } catch (error) {
-      this.#trouble = isPassing(error) ? (error as Error) : undefined;
-      throw error;
-    }
+    });
   }
 }
 

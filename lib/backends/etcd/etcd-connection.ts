@@ -105,6 +105,7 @@ export class EtcdConnection implements BackendConnection {
     this.#closed = true;
     await this.#sessions.close();
     this.#watch.close();
+    this.#calls.close();
     this.client.close();
   }
 

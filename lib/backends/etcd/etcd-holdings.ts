@@ -1,5 +1,6 @@
-import { alarm, Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant } from '../../clock.js';
 import type { IKeyValue } from 'etcd3';
+import { Alarms } from './alarms.js';
 import type { Grant, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
@@ -56,6 +57,7 @@ interface Check {
  */
 export class EtcdHoldings {
   readonly #holdings = new Map<string, Holding>();
+  readonly #alarms = new Alarms();
 
   constructor(
     private readonly calls: EtcdCalls,
@@ -135,7 +137,7 @@ export class EtcdHoldings {
   }
 
   close(): void {
-    for (const { disarm } of this.#holdings.values()) disarm();
+    this.#alarms.clear();
   }
 
   async #check(holdings: readonly Holding[]): Promise<Check> {
@@ -227,7 +229,7 @@ export class EtcdHoldings {
   }
 
   #arm(holding: Holding): void {
-    holding.disarm = alarm(holding.ends, () => {
+    holding.disarm = this.#alarms.set(holding.ends, () => {
       if (!holding.ends.passed) {
         this.#arm(holding);
         return;

@@ -26,8 +26,13 @@ export class EtcdSessions {
 
   /** The session for locks of so many milliseconds: opened when it is first needed. */
   of(ttl: number): Promise<EtcdSession> {
-    const seconds = Math.ceil(ttl / 1000);
+    const seconds = secondsOf(ttl);
     return this.#of(seconds, seconds);
+  }
+
+  /** The same, if it is open already. */
+  known(ttl: number): EtcdSession | undefined {
+    return this.#closed ? undefined : this.#alive(secondsOf(ttl));
   }
 
   /** The session for those who wait, if there is one now. */
@@ -99,4 +104,9 @@ export class EtcdSessions {
       this.#opening.delete(kind);
     }
   }
+}
+
+/** etcd counts whole seconds. */
+function secondsOf(ttl: number): number {
+  return Math.ceil(ttl / 1000);
 }
