@@ -86,7 +86,7 @@ it('a lock that is busy costs who tries it one transaction', async () => {
   await lock.release();
 });
 
-it('a waiter costs one transaction, one watch, and one transaction', async () => {
+it('a waiter costs a try, a transaction to queue, a watch, and a transaction to be granted', async () => {
   const [service, other] = [await openQuiet(), await openQuiet()];
   const lock = await service.acquire('awaited');
   let waiting!: Promise<Lock>;
@@ -102,11 +102,28 @@ it('a waiter costs one transaction, one watch, and one transaction', async () =>
     await lock.release();
     next = await waiting;
   });
-  expect(queueing).toEqual({ Txn: 1, Watch: 1 });
+  expect(queueing).toEqual({ Txn: 2, Watch: 1 });
   // The release and the grant; the end of the watch comes when it comes.
   expect(granting).toMatchObject({ Txn: 2 });
   expect(granting.Range).toBeUndefined();
   await next.release();
+});
+
+it('who waits where another of its process stands joins the queue at once', async () => {
+  const service = await openQuiet();
+  const lock = await service.acquire('mine');
+  const giveUp = new AbortController();
+  let waiting!: Promise<Lock>;
+  const queueing = await costOf(async () => {
+    waiting = service.acquire('mine', { signal: giveUp.signal });
+    await eventually('a watch', async () => ((await counts()).Watch ?? 0) > 0);
+    const txns = (await counts()).Txn;
+    await eventually('nothing more to come', async () => (await counts()).Txn === txns);
+  });
+  expect(queueing).toMatchObject({ Txn: 1 });
+  giveUp.abort(new Error('given up'));
+  await expect(waiting).rejects.toThrow('given up');
+  await lock.release();
 });
 
 it('five hundred leases are renewed by eight transactions and one keepalive', async () => {

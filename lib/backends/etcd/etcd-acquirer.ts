@@ -9,10 +9,10 @@ import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWaiters } from './etcd-waiters.js';
 import type { EtcdWatch } from './etcd-watch.js';
-import type { EtcdWithdrawals, Withdrawal } from './etcd-withdrawals.js';
+import type { EtcdWithdrawals, LastingWithdrawal } from './etcd-withdrawals.js';
 import type { Keyspace } from './keyspace.js';
 import { isGranted, tokenOf } from './member.js';
-import { acquireTxn, readAcquire } from './transactions.js';
+import { acquireTxn, type Place, readAcquire, readTake, takeTxn } from './transactions.js';
 
 export interface EtcdAcquirerContext {
   readonly calls: EtcdCalls;
@@ -68,13 +68,13 @@ export class EtcdAcquirer {
   acquire(asked: LockRequest): Promise<Answer> {
     const known = this.#requests.get(asked.id);
     if (known !== undefined) return Promise.race([this.#ask(known), known.granted]);
-    const request = new EtcdRequest(asked);
+    const request = new EtcdRequest(asked, this.#keyspace.queueOf(asked.key));
     this.#requests.set(asked.id, request);
     return this.#ask(request);
   }
 
   /** Ends a request. Answers what has to be withdrawn for it; undefined when there is no such request. */
-  end(id: string): Withdrawal | 'nothing' | undefined {
+  end(id: string): LastingWithdrawal | 'nothing' | undefined {
     const request = this.#requests.get(id);
     if (request === undefined) return undefined;
     const { place } = request;
@@ -104,11 +104,17 @@ export class EtcdAcquirer {
   }
 
   async #attempt(request: EtcdRequest): Promise<Answer> {
-    const { key, ttl, queue } = request.asked;
+    const { ttl, queue } = request.asked;
     const session = this.#sessions.known(ttl) ?? (await this.#sessions.of(ttl));
-    let answer = await this.#attemptOn(session, request, queue && this.#sessions.waiting);
+    // Where another of this process stands, it is not free; elsewhere it is as a rule.
+    const isFree = request.place === undefined && this.#names.areFree(request.queue, session.hex);
+    let answer = await this.#attemptOn(
+      session,
+      request,
+      queue && !isFree && this.#sessions.waiting,
+    );
     if (answer === 'taken' && !queue) {
-      const members = await this.#calls.members(this.#keyspace.queueOf(key));
+      const members = await this.#calls.members(request.queue);
       if (members.length > 0) return this.#busy(request);
       // All that stands there belongs to longer keys: only from within the queue can it be taken.
     }
@@ -132,18 +138,16 @@ export class EtcdAcquirer {
   ): Promise<Answer | 'taken'> {
     if (request.isSettled()) throw new ChangedMeanwhileError('settled meanwhile');
     request.use(session);
-    const place = (request.place ??= this.#placeOf(request.asked, session));
+    const isFirst = request.place === undefined && this.#holdings.get(request.id) === undefined;
+    const place = (request.place ??= this.#placeOf(request, session));
     const signOfLife = session.fresh();
-    signOfLife.catch(() => undefined);
     const lease = waiting ? waiting.id : undefined;
-    const outcome = readAcquire(
-      await this.#carriedOut(
-        request,
-        session,
-        this.#calls.txn(acquireTxn(place, session.marker, session.id, lease)),
-      ),
-      lease !== undefined,
-    );
+    const isBare = isFirst && lease === undefined;
+    const txn = isBare
+      ? takeTxn(place, session.marker, session.id)
+      : acquireTxn(place, session.marker, session.id, lease);
+    const reply = await this.#carriedOut(request, session, this.#calls.txn(txn));
+    const outcome = isBare ? readTake(reply) : readAcquire(reply, lease !== undefined);
     // Whoever settled it saw to what this try did, or made it void.
     if (request.isSettled()) return request.granted;
 
@@ -201,7 +205,7 @@ export class EtcdAcquirer {
     const session = this.#sessions.on(lease);
     if (session === undefined || session.hasEnded()) {
       const unanswered = new Map<object, EtcdSession>();
-      await this.#withdrawals.attempt({ name, created, sessions: [], unanswered });
+      await this.#withdrawals.attempt({ name, created, unanswered });
       throw new ChangedMeanwhileError('its session has ended');
     }
     if (!isGranted(own)) {
@@ -242,22 +246,26 @@ export class EtcdAcquirer {
   #withdrawLeft(request: EtcdRequest): void {
     const { place, unanswered, joined } = request;
     if (place === undefined) return;
-    if (unanswered.size === 0 && joined === undefined) this.#names.free(place.name);
-    else this.#withdrawals.inBackground(this.#leftOf(request, place.name));
+    if (unanswered.size > 0 || joined !== undefined) {
+      this.#withdrawals.inBackground(this.#leftOf(request, place.name));
+    } else if (request.hasStood) {
+      this.#names.spoil(place.name);
+    } else {
+      this.#names.free(place.name);
+    }
   }
 
-  #leftOf({ joined, unanswered }: EtcdRequest, name: Buffer): Withdrawal {
+  #leftOf({ joined, unanswered }: EtcdRequest, name: Buffer): LastingWithdrawal {
     // Only if every try was answered it is known which of that name can be there.
     const created = unanswered.size === 0 ? joined : undefined;
     return { name, created, sessions: this.#sessions.all, unanswered };
   }
 
-  #placeOf({ id, key }: LockRequest, session: EtcdSession) {
-    const queue = this.#keyspace.queueOf(key);
+  #placeOf({ id, queue }: EtcdRequest, session: EtcdSession): Place {
     const known = this.#holdings.get(id)?.name;
     // What is asked now may be carried out after that one was released.
     if (known !== undefined) this.#names.spoil(known);
-    const name = known ?? this.#names.take(queue, session.id);
+    const name = known ?? this.#names.take(queue, session.hex);
     return { queue, id, name };
   }
 }

@@ -85,7 +85,7 @@ export class EtcdConnection implements BackendConnection {
       return this.#withdrawStranger(lease, (own, first) => own === first && isGranted(own));
     }
     holding.released = true;
-    const released = await this.#withdrawals.attempt({ ...holding, sessions: [] });
+    const released = await this.#withdrawals.attempt(holding);
     this.#holdings.forget(holding);
     return released;
   }
@@ -118,7 +118,7 @@ export class EtcdConnection implements BackendConnection {
     const own = members.find((member) => stateOf(member)?.id === id);
     if (own === undefined || !fits(own, members[0])) return false;
     const { key: name, create_revision: created } = own;
-    return this.#withdrawals.attempt({ name, created, sessions: [], unanswered: new Map() });
+    return this.#withdrawals.attempt({ name, created, unanswered: new Map() });
   }
 
   async #look(key: string): Promise<KeyState> {

@@ -30,6 +30,11 @@ export class EtcdNames {
     return name;
   }
 
+  /** Whether none of these is in use. */
+  areFree(queue: Queue, lease: string): boolean {
+    return !this.#inUse.has(queue.stemOf(lease));
+  }
+
   /** It is not at the server, and nothing that was sent can bring it there, or remove what will be. */
   free(name: Buffer): void {
     const given = this.#given.get(name);

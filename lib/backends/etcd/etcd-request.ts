@@ -1,5 +1,6 @@
 import type { Busy, Grant, LockRequest } from '../lock-backend.js';
 import type { EtcdSession } from './etcd-session.js';
+import type { Queue } from './keyspace.js';
 import type { Place } from './transactions.js';
 
 /** What this process knows of one request that has no lease yet. */
@@ -20,12 +21,17 @@ export class EtcdRequest {
   place: Place | undefined;
   /** At which revision it joined the queue; undefined while it does not stand there. */
   joined: string | undefined;
+  /** Whether it ever did. */
+  hasStood = false;
   /** Ends its waiting: for events, for time, for the life of its place. */
   stopWaiting: () => void = () => undefined;
   /** Tries that were not answered (yet), and the session under which each may still be carried out. */
   readonly unanswered = new Map<object, EtcdSession>();
 
-  constructor(readonly asked: LockRequest) {
+  constructor(
+    readonly asked: LockRequest,
+    readonly queue: Queue,
+  ) {
     let grant!: (grant: Grant) => void;
     let refuse!: (error: unknown) => void;
     this.granted = new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@ import { alarm, Deadline, Instant, within } from '../../clock.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
 import type { EtcdWatch, Watch } from './etcd-watch.js';
-import type { Keyspace } from './keyspace.js';
+import { hex, type Keyspace } from './keyspace.js';
 import type { Marker } from './transactions.js';
 
 /** How old the last sign of life may be, as a part of the ttl, for a lock that is granted on it. */
@@ -25,6 +25,8 @@ export type WhenEnded = () => void;
  * key that is attached to it, which the server tells at once.
  */
 export class EtcdSession {
+  /** Its id as it stands in names. */
+  readonly hex: string;
   #marker: Marker;
   #alive: Stamp;
   #validity: Deadline;
@@ -48,6 +50,7 @@ export class EtcdSession {
     private readonly calls: EtcdCalls,
     private readonly watch: EtcdWatch,
   ) {
+    this.hex = hex(id);
     this.#marker = marker;
     this.#alive = granted;
     this.#validity = new Deadline(granted.sent, ttl);
@@ -128,13 +131,15 @@ export class EtcdSession {
     }));
   }
 
-  /** A sign of life that is recent, as far as possible without asking for one. */
-  fresh(): Promise<Stamp> {
+  /** A sign of life that is recent: one that there is already, or else one that is asked for. */
+  fresh(): Stamp | Promise<Stamp> {
     const limit = this.ttl * FRESH;
-    if (this.#alive.sent.elapsed < limit) return Promise.resolve(this.#alive);
-    return this.#sent !== undefined && this.#sent.since.elapsed < limit
-      ? this.#sent.answer
-      : this.beat();
+    if (this.#alive.sent.elapsed < limit) return this.#alive;
+    const sent = this.#sent;
+    const answer = sent !== undefined && sent.since.elapsed < limit ? sent.answer : this.beat();
+    // Perhaps nobody needs it in the end.
+    answer.catch(() => undefined);
+    return answer;
   }
 
   /**

@@ -64,6 +64,7 @@ export class EtcdWaiters {
       again: false,
     };
     request.joined = joined;
+    request.hasStood = true;
     const user = {};
     request.stopWaiting = () => {
       request.joined = undefined;
@@ -114,7 +115,6 @@ export class EtcdWaiters {
     if (!stands(request, standing)) return;
     request.use(session);
     const signOfLife = session.fresh();
-    signOfLife.catch(() => undefined);
     let outcome = readAdvance(await calls.txn(advanceTxn(place, joined, session.id, false)));
     if (outcome.state === 'behind' && !isMember(place, outcome.ahead)) {
       // It belongs to a longer key.

@@ -10,10 +10,14 @@ export interface Withdrawal {
   readonly name: Buffer;
   /** The revision at which it was created, if only that one may be deleted. */
   readonly created: string | undefined;
-  /** The sessions that it may be on. */
-  readonly sessions: readonly EtcdSession[];
   /** Tries to create it that were not answered, and may still be carried out. */
   readonly unanswered: ReadonlyMap<object, EtcdSession>;
+}
+
+/** One that is tried until nothing can keep the member alive any more. */
+export interface LastingWithdrawal extends Withdrawal {
+  /** The sessions that it may be on. */
+  readonly sessions: readonly EtcdSession[];
 }
 
 /** Deletes what is not wanted any more, so that nothing can bring it back. */
@@ -28,7 +32,7 @@ export class EtcdWithdrawals {
 
   /** Asks once. Resolves to whether there was such a member. */
   async attempt({ name, created, unanswered }: Withdrawal): Promise<boolean> {
-    const sessions = [...new Set(unanswered.values())].filter((session) => !session.hasEnded());
+    const sessions = unanswered.size === 0 ? [] : alive(unanswered.values());
     try {
       const { succeeded, stamp } = await this.calls.txn(withdrawTxn(name, created, sessions));
       for (const session of succeeded ? sessions : []) session.markerSeen(stamp.revision);
@@ -43,7 +47,7 @@ export class EtcdWithdrawals {
   }
 
   /** Asks until it is done, or everything that could keep the member alive has ended. */
-  async insist(withdrawal: Withdrawal): Promise<void> {
+  async insist(withdrawal: LastingWithdrawal): Promise<void> {
     const sessions = [...withdrawal.sessions, ...withdrawal.unanswered.values()];
     try {
       await this.calls.insist(
@@ -56,7 +60,7 @@ export class EtcdWithdrawals {
   }
 
   /** The same for what nobody waits for but {@link close}. */
-  inBackground(withdrawal: Withdrawal): void {
+  inBackground(withdrawal: LastingWithdrawal): void {
     if (this.#closed) return;
     const settled = this.insist(withdrawal)
       .catch(() => undefined)
@@ -68,4 +72,8 @@ export class EtcdWithdrawals {
     await within(this.calls.patience, Promise.all(this.#underWay));
     this.#closed = true;
   }
+}
+
+function alive(sessions: Iterable<EtcdSession>): EtcdSession[] {
+  return [...new Set(sessions)].filter((session) => !session.hasEnded());
 }

@@ -30,9 +30,9 @@ export class Queue {
     this.end = Buffer.from(`${path}0`);
   }
 
-  /** What the names of a lease's members begin with: a number follows. */
+  /** What the names of a lease's members begin with: a number follows. @param lease in hex */
   stemOf(lease: string): string {
-    return `${this.path}/${hex(lease)}-`;
+    return `${this.path}/${lease}-`;
   }
 
   /** Not so for the members of a longer key, as in `a` and `a/b`. */
@@ -41,6 +41,7 @@ export class Queue {
   }
 }
 
-function hex(lease: string): string {
+/** A lease as it stands in names. */
+export function hex(lease: string): string {
   return BigInt(lease).toString(16);
 }

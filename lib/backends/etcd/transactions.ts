@@ -40,6 +40,26 @@ export type AcquireOutcome =
     };
 
 /**
+ * Takes a free lock on `lease`, for a request of which nothing was sent before. One that is not
+ * free it leaves alone.
+ */
+export function takeTxn({ queue, id, name }: Place, marker: Marker, lease: string): ITxnRequest {
+  return {
+    compare: [compare(marker.name, 'Mod', 'Equal', marker.revision), compareAll(queue, 'Equal', 0)],
+    success: [put(name, grantedState(id), lease)],
+    failure: [rangeOf(queue, { sort_order: 'Ascend', limit: 1 })],
+  };
+}
+
+/** Nobody came first when it was the marker that has changed. */
+export function readTake(reply: TxnReply): AcquireOutcome {
+  const { stamp, succeeded, responses } = reply;
+  return succeeded
+    ? { state: 'granted', stamp }
+    : { state: 'taken', first: kvsOf(responses[0])[0] };
+}
+
+/**
  * Takes a free lock on `lease`. One that is not free: joins the queue on the lease `waiting`, or
  * without one only looks. Asked again it changes nothing.
  */
