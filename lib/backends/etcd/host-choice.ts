@@ -47,7 +47,13 @@ export class HostChoice {
 
   /** Lets everything pass, once. */
   get noPolicy(): Policy {
-    return policy((send) => Promise.resolve(send()));
+    // etcd3 tells of a broken stream by a `send` that throws, and takes only a rejection well.
+    return policy(
+      (send) =>
+        new Promise((resolve) => {
+          resolve(send());
+        }),
+    );
   }
 
   /** When all have failed, the one whose time is over first is asked. */
