@@ -15,6 +15,7 @@ import {
   LockTimeoutError,
 } from './errors/index.js';
 import type { Lock, LockModuleOptions, LockOptions, LockState } from './interfaces/index.js';
+import type { Holding } from './lease/holding.js';
 import { Leases } from './lease/leases.js';
 import { currentLock, runUnder } from './lock-context.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
@@ -31,7 +32,7 @@ export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
 interface Session {
   readonly connection: BackendConnection;
   readonly leases: Leases;
-  readonly keeper: Keeper;
+  readonly handle: (holding: Holding) => LockHandle;
 }
 
 /**
@@ -160,18 +161,26 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return (this.#end ??= this.#drain().then(() => this.#session?.connection.close()));
   }
 
-  async #acquire(key: string, options: LockOptions | undefined, once = false): Promise<LockHandle> {
-    const read = this.#read(key, options);
-    const settings = once ? { ...read, wait: 0 } : read;
-    const outer = currentLock(this, key);
-    if (outer !== undefined) {
-      outer.assertHeld();
-      if (!settings.reentrant) throw new LockReentrancyError(key);
-      outer.holding.share();
-      return new LockHandle(outer.holding, this.#open().keeper);
+  #acquire(key: string, options: LockOptions | undefined, once = false): Promise<LockHandle> {
+    try {
+      const read = this.#read(key, options);
+      return this.#take(key, once ? { ...read, wait: 0 } : read);
+    } catch (error) {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it was thrown
+      return Promise.reject(error);
     }
-    const { leases, keeper } = this.#sessionFor(key);
-    return new LockHandle(await leases.acquire(key, settings), keeper);
+  }
+
+  #take(key: string, settings: LockSettings): Promise<LockHandle> {
+    const outer = currentLock(this, key);
+    if (outer === undefined) {
+      const { leases, handle } = this.#sessionFor(key);
+      return leases.acquire(key, settings, handle);
+    }
+    outer.assertHeld();
+    if (!settings.reentrant) throw new LockReentrancyError(key);
+    outer.holding.share();
+    return Promise.resolve(this.#open().handle(outer.holding));
   }
 
   #read(key: string, options: LockOptions | undefined): LockSettings {
@@ -210,7 +219,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
         return ttl;
       },
     };
-    return { connection, leases, keeper };
+    const handle = (holding: Holding) => new LockHandle(holding, keeper);
+    return { connection, leases, handle };
   }
 
   #drain(): Promise<void> {

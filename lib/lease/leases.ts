@@ -3,12 +3,13 @@ import type { LockError, LockLostReason } from '../errors/index.js';
 import { LockBackendError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
 import { within } from '../clock.js';
 import { messageOf } from '../errors/shown.js';
+import { Patience } from '../patience.js';
 import type { Holding } from './holding.js';
 import { Lease } from './lease.js';
 import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
-import { Waiter, type Wish } from './waiter.js';
+import { Waiter, type GiveUp, type Wish } from './waiter.js';
 import { whenAnswered } from './when-answered.js';
 
 /** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
@@ -40,6 +41,7 @@ export class Leases {
   readonly #waiting = new Set<Waiter>();
   /** By request id. */
   readonly #held = new Map<string, Lease>();
+  #patience = new Patience(ATTEMPT_PATIENCE, true);
   #counter = 0;
   #closing = false;
   #whenAllReleased: () => void = () => undefined;
@@ -51,24 +53,25 @@ export class Leases {
   }
 
   /**
-   * Resolves with a holding that is valid, or rejects with LockTimeoutError (busy), LockBackendError
+   * Resolves with what `handle` makes of a holding that is valid, or rejects with LockTimeoutError (busy), LockBackendError
    * (not reached), LockShutdownError, or the reason of the caller's signal.
    */
-  acquire(key: string, wish: Wish): Promise<Holding> {
+  acquire<T>(key: string, wish: Wish, handle: (holding: Holding) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#closing) throw new LockShutdownError(key);
       wish.signal?.throwIfAborted();
 
       const once = wish.wait === 0;
       const line = once ? new Line() : this.#lineOf(key);
-      const waiter = new Waiter(key, wish, line, resolve, reject);
+      const granted = (holding: Holding) => {
+        resolve(handle(holding));
+      };
+      const waiter = new Waiter(key, wish, line, granted, reject);
       line.join(waiter);
       if (line.first === waiter) this.#moveUp(waiter.key, line);
       if (waiter.settled) return;
       this.#waiting.add(waiter);
-      waiter.bound(once ? ATTEMPT_PATIENCE : wish.wait, (aborted) => {
-        this.#giveUp(waiter, aborted ? aborted.reason : this.#outOfTime(waiter));
-      });
+      waiter.bound(this.#patienceFor(once ? ATTEMPT_PATIENCE : wish.wait), this.#outOfPatience);
     });
   }
 
@@ -123,6 +126,19 @@ export class Leases {
       this.#releases.abandon(lease);
     }
     await this.#releases.close();
+  }
+
+  readonly #outOfPatience: GiveUp = (waiter, aborted) => {
+    this.#giveUp(waiter, aborted === undefined ? this.#outOfTime(waiter) : aborted.reason);
+  };
+
+  /** Most callers of a process are ready to wait equally long: they share a timer. */
+  #patienceFor(wait: number): Patience | undefined {
+    if (wait === Infinity) return undefined;
+    if (wait === this.#patience.ms) return this.#patience;
+    const own = new Patience(wait, true);
+    if (this.#patience.idle) this.#patience = own;
+    return own;
   }
 
   #lineOf(key: string): Line {

@@ -1,5 +1,6 @@
 import type { BackendConnection, LeaseIdentity, LockRequest } from '../backends/lock-backend.js';
-import { Alarm, Deadline, pause, within } from '../clock.js';
+import { Deadline, pause, within } from '../clock.js';
+import { Patience, type Impatient } from '../patience.js';
 import type { Lease } from './lease.js';
 import type { Holding } from './holding.js';
 import { whenAnswered } from './when-answered.js';
@@ -20,6 +21,7 @@ export interface ReleasesContext {
 
 /** Gives back to the backend what is not wanted any more, and knows how much of that is under way. */
 export class Releases {
+  readonly #patience = new Patience(RELEASE_PATIENCE, true);
   #underWay = 0;
   #whenDone: () => void = () => undefined;
   #closed = false;
@@ -33,16 +35,16 @@ export class Releases {
   release(holding: Holding): BackendOutcome | Promise<BackendOutcome> {
     const { lease } = holding;
     let outcome: BackendOutcome | undefined;
-    let patience: Alarm | undefined = undefined;
     let resolve: ((outcome: BackendOutcome) => void) | undefined;
     const tell = (told: BackendOutcome) => {
       if (outcome !== undefined) return;
       outcome = told;
-      patience?.off();
+      this.#patience.end(one);
       if (told === 'unconfirmed') this.#warnOf(lease);
       if (told === 'stolen') holding.endedAsStolen();
       resolve?.(told);
     };
+    const one: Impatient = { outOfPatience: () => tell('unconfirmed') };
     this.#underWay++;
     whenAnswered(
       () => this.context.connection.release(lease),
@@ -58,7 +60,7 @@ export class Releases {
       },
     );
     if (outcome !== undefined) return outcome;
-    patience = new Alarm(Deadline.in(RELEASE_PATIENCE), () => tell('unconfirmed'), true);
+    this.#patience.begin(one);
     return new Promise((settle) => {
       resolve = settle;
     });

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
-import { Alarm, Deadline } from '../clock.js';
 import type { Holding, HoldingTerms } from './holding.js';
+import type { Impatient, Patience } from '../patience.js';
 import type { Line } from './line.js';
 
 /** What a caller wants: the terms to hold a lock on, and for how long to queue for it. */
@@ -11,8 +11,11 @@ export interface Wish extends HoldingTerms {
   readonly signal: AbortSignal | undefined;
 }
 
+/** @param aborted the caller's signal, when that is why */
+export type GiveUp = (waiter: Waiter, aborted?: AbortSignal) => void;
+
 /** A caller that wants a lock. It settles exactly once: with its holding, or with why there is none. */
-export class Waiter {
+export class Waiter implements Impatient {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
   /** Its neighbours in the {@link Line}, which keeps them. */
@@ -21,7 +24,8 @@ export class Waiter {
   #settled = false;
   readonly #answersBefore: number;
   readonly #cameToBusy: boolean;
-  #alarm: Alarm | undefined;
+  #patience: Patience | undefined;
+  #giveUp: GiveUp = () => undefined;
   #stopListening: (() => void) | undefined;
 
   constructor(
@@ -45,13 +49,15 @@ export class Waiter {
     return this.#cameToBusy || this.line.queued || this.line.answers > this.#answersBefore;
   }
 
-  /** Calls `giveUp` after `patience` milliseconds, or with its reason when the caller's signal aborts. */
-  bound(patience: number, giveUp: (aborted?: { readonly reason: unknown }) => void): void {
-    if (patience !== Infinity) this.#alarm = new Alarm(Deadline.in(patience), giveUp, true);
+  /** Calls `giveUp` when the patience is over, or with its reason when the caller's signal aborts. */
+  bound(patience: Patience | undefined, giveUp: GiveUp): void {
+    this.#giveUp = giveUp;
+    this.#patience = patience;
+    patience?.begin(this);
     const { signal } = this.wish;
     if (signal !== undefined) {
       const listener = () => {
-        giveUp(signal);
+        giveUp(this, signal);
       };
       // One signal may well end many waits; Node would warn of a leak.
       setMaxListeners(0, signal);
@@ -60,6 +66,10 @@ export class Waiter {
         signal.removeEventListener('abort', listener);
       };
     }
+  }
+
+  outOfPatience(): void {
+    this.#giveUp(this);
   }
 
   grant(holding: Holding): void {
@@ -74,7 +84,7 @@ export class Waiter {
 
   #settle(): void {
     this.#settled = true;
-    this.#alarm?.off();
+    this.#patience?.end(this);
     this.#stopListening?.();
   }
 }

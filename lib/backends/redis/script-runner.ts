@@ -1,7 +1,7 @@
 import { within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
+import { Patience } from '../../patience.js';
 import { insist } from './insist.js';
-import { Overdue } from './overdue.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
 import type { Scripts } from './scripts.js';
@@ -17,7 +17,7 @@ export class ScriptRunner<Name extends string> {
   #trouble: Error | undefined;
   /** What the server answered when the connection was set up. */
   #refusal: Error | undefined;
-  readonly #overdue: Overdue;
+  readonly #awaited: Patience;
   /** Who waits for the connection. */
   readonly #waiting = new Set<(ready: boolean) => void>();
 
@@ -28,9 +28,7 @@ export class ScriptRunner<Name extends string> {
     readonly patience: number,
     private readonly server: ScriptServer = serverOf(client),
   ) {
-    this.#overdue = new Overdue(patience, () => {
-      this.server.reconnect();
-    });
+    this.#awaited = new Patience(patience, false);
     client.on('ready', () => {
       this.#trouble = undefined;
       for (const tell of this.#waiting) tell(true);
@@ -62,7 +60,7 @@ export class ScriptRunner<Name extends string> {
 
   close(): void {
     for (const tell of this.#waiting) tell(false);
-    this.#overdue.close();
+    this.#awaited.close();
   }
 
   /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
@@ -96,15 +94,8 @@ export class ScriptRunner<Name extends string> {
   /** The reply to something sent; rejects when there is none within the patience. */
   answered<T>(reply: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const fail = (error: Error) => {
-        this.#overdue.forget(awaited);
-        reject(error);
-      };
-      const awaited = this.#overdue.add(fail);
-      reply.then((value) => {
-        this.#overdue.forget(awaited);
-        resolve(value);
-      }, fail);
+      const end = this.#await(reject);
+      reply.finally(end).then(resolve, reject);
     });
   }
 
@@ -117,22 +108,36 @@ export class ScriptRunner<Name extends string> {
     const { sha, source } = this.scripts[name];
     return new Promise((resolve, reject) => {
       const succeed = (reply: unknown) => {
-        this.#overdue.forget(awaited);
+        end();
         this.#trouble = undefined;
         resolve(reply);
       };
       const fail = (error: Error) => {
-        this.#overdue.forget(awaited);
+        end();
         this.#trouble = isPassing(error) ? error : undefined;
         if (/\bREADONLY\b/.test(String(error))) this.server.reconnect();
         reject(error);
       };
-      const awaited = this.#overdue.add(fail);
+      const end = this.#await(fail);
       this.server.evalsha(sha, keys.length, ...keys, ...args).then(succeed, (error: unknown) => {
         if (!messageOf(error).startsWith('NOSCRIPT')) fail(error as Error);
         else this.server.eval(source, keys.length, ...keys, ...args).then(succeed, fail);
       });
     });
+  }
+
+  /** Calls `fail` when the patience is over; returns what ends the waiting. */
+  #await(fail: (error: Error) => void): () => void {
+    const one = {
+      outOfPatience: () => {
+        this.server.reconnect();
+        fail(new Error(`no reply within ${this.patience} ms`));
+      },
+    };
+    this.#awaited.begin(one);
+    return () => {
+      this.#awaited.end(one);
+    };
   }
 }
 
