@@ -120,10 +120,14 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   /** Who holds the key, and how many processes wait for it. */
   async inspect(key: string): Promise<LockState> {
     checkKey(key);
-    const { holders, waiters } = await this.#sessionFor(key).connection.inspect(key);
+    const { connection, leases } = this.#sessionFor(key);
+    const { holders, waiters } = await connection.inspect(key);
     return {
       key,
-      holders: holders.map(({ token, remaining }) => ({ fencingToken: token, remaining })),
+      holders: holders.map(({ token, remaining }) => ({
+        fencingToken: leases.presentToken(key, token),
+        remaining,
+      })),
       waiters,
     };
   }

@@ -59,6 +59,10 @@ export interface LockState {
 }
 
 export interface LockHolder {
+  /**
+   * Of a lock that another process holds, the token with which it came to that process, where it may
+   * since have been handed over for some milliseconds to callers with greater ones.
+   */
   readonly fencingToken: number;
   /** Milliseconds until the lease ends if it is not renewed. */
   readonly remaining: number;

@@ -24,6 +24,7 @@ export class Lease implements LeaseIdentity, Renewable {
   readonly guard: LockGuard | undefined;
   /** The greatest token that it may give. */
   readonly token: number;
+  readonly #firstToken: number;
   #nextToken: number;
   #holding: Holding;
   /** Until when it may be handed over within this process. */
@@ -58,6 +59,7 @@ export class Lease implements LeaseIdentity, Renewable {
     this.guard = grant.guard;
     const { reserve = 0, since, token } = grant;
     this.token = token + reserve;
+    this.#firstToken = token;
     this.#nextToken = token + 1;
     this.#holding = new Holding(this, token, terms.maxHold);
     this.#handOvers = reserve === 0 ? undefined : new Deadline(since, LOCAL_SPAN);
@@ -111,6 +113,11 @@ export class Lease implements LeaseIdentity, Renewable {
       this.#trouble === undefined &&
       this.lost === undefined
     );
+  }
+
+  /** Whether this token is one of those that it gave to its holders. */
+  gave(token: number): boolean {
+    return token >= this.#firstToken && token < this.#nextToken;
   }
 
   /** Milliseconds for which it may still be handed over. */

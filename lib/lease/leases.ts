@@ -99,6 +99,15 @@ export class Leases {
     return outcome;
   }
 
+  /**
+   * The token of who holds a key now, where the store says only with which token the lease came that
+   * was handed over within this process since.
+   */
+  presentToken(key: string, granted: number): number {
+    const lease = this.#lines.get(key)?.lease;
+    return lease?.gave(granted) ? lease.holding.token : granted;
+  }
+
   /** The backend ended a lease before its time. */
   lose(id: string): void {
     this.#held.get(id)?.lose('stolen');

@@ -96,6 +96,16 @@ describe('a lease is handed over to the next caller of the process', () => {
     expect(next.signal.reason).toBeInstanceOf(LockLostError);
   });
 
+  it('whose token is shown to who looks at the key', async () => {
+    const [first, second] = await lineOf(2);
+    backend.inspect = () =>
+      Promise.resolve({ holders: [{ token: first.fencingToken, remaining: TTL }], waiters: 0 });
+    const shown = async () => (await locks.inspect('k')).holders[0]!.fencingToken;
+    expect(await shown()).toBe(first.fencingToken);
+    await first.release();
+    expect(await shown()).toBe((await second!).fencingToken);
+  });
+
   it('and maxHold counts for each from when it came', async () => {
     const [first, second] = await lineOf(2, { maxHold: 1_000 }, { maxHold: 1_000 });
     await pass(SPAN - 1);
