@@ -39,7 +39,8 @@ export interface BackendConnection {
   troubleWith(key: string): Error | undefined;
 
   /**
-   * Asks once for the lock. Idempotent by `request.id`: asked again, it answers the same grant.
+   * Asks once for the lock. Idempotent by `request.id`: asked again, it answers the same grant. A
+   * store that knows may answer at once.
    *
    * While the store cannot be reached it keeps trying until it has an answer or
    * {@link cancel} is called; it rejects only with what trying again cannot mend.

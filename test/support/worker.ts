@@ -111,6 +111,8 @@ const methods = {
 
   release: (name: string) => lockOf(name).release(),
 
+  renew: (name: string) => lockOf(name).renew(),
+
   look,
 
   /** Holds up the event loop, and looks before anything else can run. */

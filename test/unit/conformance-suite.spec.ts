@@ -182,6 +182,11 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
     'a holder that died is followed when its ttl is over, and never before',
   ],
   [
+    'tokens are said to be reserved, and are given to others',
+    () => faulty(withGrants((grant) => ({ ...grant, reserve: 1e9 }))),
+    "that are reserved with a grant are nobody else's",
+  ],
+  [
     'a lease begins, as the backend has it, when the grant is heard',
     () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(50) }))),
     'a lease does not begin after its grant was heard',

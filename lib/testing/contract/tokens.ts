@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Grant } from '../../backends/lock-backend.js';
 import type { Chapter } from '../chapter.js';
 import { SOON } from '../patience.js';
 
@@ -34,6 +35,24 @@ export const tokens: Chapter = {
         assert.ok(token > last, `${token} after ${last}`);
         last = token;
         held = next;
+      }
+    },
+
+    "that are reserved with a grant are nobody else's": async (world) => {
+      const [a, b] = [world.process(), world.process()];
+      let last = 0;
+      for (let round = 0; round < 10; round++) {
+        const request = { ...a.request('k'), reserve: 7 };
+        const grant = await a.ask(request);
+        assert.ok(grant.state === 'granted' && grant.token > last, `${round}: not after ${last}`);
+        const again = await a.ask(request);
+        assert.ok(again.state === 'granted' && lastOf(again) <= lastOf(grant));
+        const place = await b.queue('k');
+        await a.release({ request });
+        const next = await place.grant();
+        assert.ok(next.token > lastOf(grant), `${next.token} after ${lastOf(grant)}`);
+        last = lastOf(next);
+        await b.release(place);
       }
     },
 
@@ -86,3 +105,8 @@ export const tokens: Chapter = {
     },
   },
 };
+
+/** The greatest token that came with a grant. */
+function lastOf({ token, reserve = 0 }: Grant): number {
+  return token + reserve;
+}
