@@ -2,7 +2,7 @@ import { Etcd3 } from 'etcd3';
 import { EtcdNetwork } from './etcd-network.js';
 import { EtcdProcess } from './etcd-process.js';
 import { eventually } from './eventually.js';
-import { freePort } from './free-port.js';
+import { freePort, onFreePorts } from './free-port.js';
 
 export interface EtcdMember {
   readonly name: string;
@@ -17,7 +17,11 @@ export class EtcdCluster {
     private readonly network: EtcdNetwork,
   ) {}
 
-  static async start(settings: readonly string[] = []): Promise<EtcdCluster> {
+  static start(settings: readonly string[] = []): Promise<EtcdCluster> {
+    return onFreePorts(() => EtcdCluster.#startOnce(settings));
+  }
+
+  static async #startOnce(settings: readonly string[]): Promise<EtcdCluster> {
     const network = new EtcdNetwork();
     const places = await Promise.all(
       ['one', 'two', 'three'].map(async (name) => {

@@ -17,7 +17,7 @@ export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
     try {
       return await start();
     } catch (error) {
-      if (tries === 3 || !String(error).includes('Address already in use')) throw error;
+      if (tries === 3 || !/address already in use/i.test(String(error))) throw error;
     }
   }
 }
