@@ -1,9 +1,13 @@
+import { Chain, type Link } from './chain.js';
 import { Alarm, Deadline } from './clock.js';
 
 /** Who waits for something, and is told when that takes too long. */
 export interface Impatient {
   outOfPatience(): void;
 }
+
+/** One who waits, from {@link Patience.begin} to {@link Patience.end}. */
+export type Wait = Link<{ readonly one: Impatient; readonly until: Deadline }>;
 
 /**
  * Alarms that are all due after the same time, on one timer: for what is nearly always there before.
@@ -12,7 +16,7 @@ export interface Impatient {
  */
 export class Patience {
   /** In the order in which they fall due. */
-  readonly #waiting = new Map<Impatient, Deadline>();
+  readonly #waiting = new Chain<Wait['value']>();
   #alarm: Alarm | undefined;
 
   /** With `keepAlive` the process does not exit while somebody waits; without, the timer may outlast them. */
@@ -22,17 +26,19 @@ export class Patience {
   ) {}
 
   get idle(): boolean {
-    return this.#waiting.size === 0;
+    return this.#waiting.length === 0;
   }
 
-  begin(one: Impatient): void {
+  begin(one: Impatient): Wait {
     const until = Deadline.in(this.ms);
-    this.#waiting.set(one, until);
+    const wait = this.#waiting.add({ one, until });
     if (this.#alarm === undefined) this.#arm(until);
+    return wait;
   }
 
-  end(one: Impatient): void {
-    this.#waiting.delete(one);
+  /** May be called again, and after it ran out of patience. */
+  end(wait: Wait): void {
+    this.#waiting.remove(wait);
     if (this.keepAlive && this.idle) this.close();
   }
 
@@ -47,12 +53,15 @@ export class Patience {
   }
 
   #ring(): void {
-    for (const [one, until] of this.#waiting) {
+    for (;;) {
+      const first = this.#waiting.first;
+      if (first === undefined) break;
+      const { one, until } = first.value;
       if (!until.passed) {
         this.#arm(until);
         return;
       }
-      this.#waiting.delete(one);
+      this.#waiting.remove(first);
       one.outOfPatience();
     }
     this.close();

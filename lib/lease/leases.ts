@@ -1,9 +1,11 @@
 import type { Answer, BackendConnection, Grant, LockRequest } from '../backends/lock-backend.js';
 import type { LockError, LockLostReason } from '../errors/index.js';
 import { LockBackendError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
+import { Chain } from '../chain.js';
 import { within } from '../clock.js';
 import { messageOf } from '../errors/shown.js';
 import { Patience } from '../patience.js';
+import { Register } from '../register.js';
 import type { Holding } from './holding.js';
 import { Lease } from './lease.js';
 import { Line } from './line.js';
@@ -38,9 +40,8 @@ export class Leases {
   readonly #renewer: Renewer;
   readonly #releases: Releases;
   readonly #lines = new Map<string, Line>();
-  readonly #waiting = new Set<Waiter>();
-  /** By request id. */
-  readonly #held = new Map<string, Lease>();
+  readonly #waiting = new Chain<Waiter>();
+  readonly #held = new Register<Lease>();
   #patience = new Patience(ATTEMPT_PATIENCE, true);
   #counter = 0;
   #closing = false;
@@ -70,7 +71,7 @@ export class Leases {
       line.join(waiter);
       if (line.first === waiter) this.#moveUp(waiter.key, line);
       if (waiter.settled) return;
-      this.#waiting.add(waiter);
+      waiter.presence = this.#waiting.add(waiter);
       waiter.bound(this.#patienceFor(once ? ATTEMPT_PATIENCE : wish.wait), this.#outOfPatience);
     });
   }
@@ -110,7 +111,7 @@ export class Leases {
 
   /** The backend ended a lease before its time. */
   lose(id: string): void {
-    this.#held.get(id)?.lose('stolen');
+    this.#held.find(id)?.lose('stolen');
   }
 
   /**
@@ -221,7 +222,7 @@ export class Leases {
       this.#giveUp(waiter, new LockBackendError(`Lock "${request.key}": ${late}`, request.key));
       return;
     }
-    this.#held.set(lease.id, lease);
+    this.#held.add(lease);
     if (grant.reserve) waiter.line.lease = lease;
     this.#leave(waiter);
     waiter.grant(lease.holding);
@@ -240,7 +241,7 @@ export class Leases {
   }
 
   #leave(waiter: Waiter): void {
-    this.#waiting.delete(waiter);
+    if (waiter.presence !== undefined) this.#waiting.remove(waiter.presence);
     waiter.line.leave(waiter);
     this.#moveUp(waiter.key, waiter.line);
   }

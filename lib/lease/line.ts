@@ -1,3 +1,4 @@
+import { Chain } from '../chain.js';
 import { alarm, Deadline } from '../clock.js';
 import type { Lease } from './lease.js';
 import type { Waiter } from './waiter.js';
@@ -14,39 +15,24 @@ export class Line {
   queued = false;
   /** A lease that a caller of this line holds and may pass on. */
   lease: Lease | undefined;
-  #first: Waiter | undefined;
-  #last: Waiter | undefined;
-  #length = 0;
+  readonly #waiters = new Chain<Waiter>();
   #disarm: (() => void) | undefined;
 
   get first(): Waiter | undefined {
-    return this.#first;
+    return this.#waiters.first?.value;
   }
 
   get length(): number {
-    return this.#length;
+    return this.#waiters.length;
   }
 
   join(waiter: Waiter): void {
-    waiter.before = this.#last;
-    if (this.#last === undefined) this.#first = waiter;
-    else this.#last.behind = waiter;
-    this.#last = waiter;
-    this.#length++;
+    waiter.place = this.#waiters.add(waiter);
   }
 
-  /** To be called once for each that has joined. */
   leave(waiter: Waiter): void {
-    const { before, behind } = waiter;
-    if (before !== undefined) {
-      before.behind = behind;
-    } else {
-      this.#first = behind;
-      this.queued = false;
-    }
-    if (behind === undefined) this.#last = before;
-    else behind.before = before;
-    this.#length--;
+    if (this.first === waiter) this.queued = false;
+    if (waiter.place !== undefined) this.#waiters.remove(waiter.place);
   }
 
   /** Calls back when the lease may not be passed on any more, unless {@link forget} comes first. */

@@ -1,6 +1,6 @@
 import type { BackendConnection, LeaseIdentity, LockRequest } from '../backends/lock-backend.js';
 import { Deadline, pause, within } from '../clock.js';
-import { Patience, type Impatient } from '../patience.js';
+import { Patience } from '../patience.js';
 import type { Lease } from './lease.js';
 import type { Holding } from './holding.js';
 import { whenAnswered } from './when-answered.js';
@@ -35,16 +35,14 @@ export class Releases {
   release(holding: Holding): BackendOutcome | Promise<BackendOutcome> {
     const { lease } = holding;
     let outcome: BackendOutcome | undefined;
-    let resolve: ((outcome: BackendOutcome) => void) | undefined;
+    let settle: ((outcome: BackendOutcome) => void) | undefined;
     const tell = (told: BackendOutcome) => {
       if (outcome !== undefined) return;
       outcome = told;
-      this.#patience.end(one);
       if (told === 'unconfirmed') this.#warnOf(lease);
       if (told === 'stolen') holding.endedAsStolen();
-      resolve?.(told);
+      settle?.(told);
     };
-    const one: Impatient = { outOfPatience: () => tell('unconfirmed') };
     this.#underWay++;
     whenAnswered(
       () => this.context.connection.release(lease),
@@ -60,9 +58,12 @@ export class Releases {
       },
     );
     if (outcome !== undefined) return outcome;
-    this.#patience.begin(one);
-    return new Promise((settle) => {
-      resolve = settle;
+    return new Promise((resolve) => {
+      const wait = this.#patience.begin({ outOfPatience: () => tell('unconfirmed') });
+      settle = (told) => {
+        this.#patience.end(wait);
+        resolve(told);
+      };
     });
   }
 

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
+import type { Link } from '../chain.js';
 import type { Holding, HoldingTerms } from './holding.js';
-import type { Impatient, Patience } from '../patience.js';
+import type { Impatient, Patience, Wait } from '../patience.js';
 import type { Line } from './line.js';
 
 /** What a caller wants: the terms to hold a lock on, and for how long to queue for it. */
@@ -18,13 +19,15 @@ export type GiveUp = (waiter: Waiter, aborted?: AbortSignal) => void;
 export class Waiter implements Impatient {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
-  /** Its neighbours in the {@link Line}, which keeps them. */
-  before: Waiter | undefined;
-  behind: Waiter | undefined;
+  /** In its {@link Line}, which keeps it. */
+  place: Link<Waiter> | undefined;
+  /** Among all that wait. */
+  presence: Link<Waiter> | undefined;
   #settled = false;
   readonly #answersBefore: number;
   readonly #cameToBusy: boolean;
   #patience: Patience | undefined;
+  #wait: Wait | undefined;
   #giveUp: GiveUp = () => undefined;
   #stopListening: (() => void) | undefined;
 
@@ -53,7 +56,7 @@ export class Waiter implements Impatient {
   bound(patience: Patience | undefined, giveUp: GiveUp): void {
     this.#giveUp = giveUp;
     this.#patience = patience;
-    patience?.begin(this);
+    this.#wait = patience?.begin(this);
     const { signal } = this.wish;
     if (signal !== undefined) {
       const listener = () => {
@@ -84,7 +87,7 @@ export class Waiter implements Impatient {
 
   #settle(): void {
     this.#settled = true;
-    this.#patience?.end(this);
+    if (this.#wait !== undefined) this.#patience?.end(this.#wait);
     this.#stopListening?.();
   }
 }

@@ -1,7 +1,10 @@
 import { nextTick } from 'node:process';
 
-/** Few enough requests for a call that does not hold up the others at the server. */
-const MOST = 128;
+/**
+ * So many requests in a call: few enough that the server runs one call while the client writes the
+ * next, and that it does not hold up others.
+ */
+const MOST = 32;
 
 /**
  * Gathers what is asked in one turn of the event loop, so that it travels as one request: what a

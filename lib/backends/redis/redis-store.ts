@@ -165,8 +165,8 @@ export class RedisStore {
     return renewed.map((one) => (typeof one === 'string' ? new Error(one) : one === 1));
   }
 
-  async release(lease: LeaseIdentity): Promise<boolean> {
-    if (!this.isEntered()) await this.entered();
+  release(lease: LeaseIdentity): Promise<boolean> {
+    if (!this.isEntered()) return this.entered().then(() => this.release(lease));
     return new Promise((resolve, reject) => {
       this.#releases.add({ lease, resolve, reject });
     });

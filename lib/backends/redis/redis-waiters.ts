@@ -1,4 +1,5 @@
 import { alarm, Deadline, type Instant } from '../../clock.js';
+import { Register } from '../../register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Mailbox } from './mailbox.js';
 import { isPassing, toBackendError } from './redis-errors.js';
@@ -39,7 +40,7 @@ export interface RedisWaitersContext {
  * what a lost message would have told.
  */
 export class RedisWaiters {
-  readonly #requests = new Map<string, RedisRequest>();
+  readonly #requests = new Register<RedisRequest>();
   /** Requests that were granted while an earlier try of theirs may still run at the server. */
   readonly #strays = new Map<string, RedisRequest>();
   #disarm: (() => void) | undefined;
@@ -65,14 +66,14 @@ export class RedisWaiters {
 
   /** Registers a request before it is sent: its grant may overtake the reply that says that it waits. */
   add(asked: LockRequest): RedisRequest {
-    const request = this.#requests.get(asked.id) ?? new RedisRequest(asked);
-    this.#requests.set(request.id, request);
+    const request = new RedisRequest(asked);
+    this.#requests.add(request);
     return request;
   }
 
   /** A request of which something may still be at the server, apart from a lease that is held. */
   find(id: string): RedisRequest | undefined {
-    return this.#requests.get(id) ?? this.#strays.get(id);
+    return this.#requests.find(id) ?? this.#strays.get(id);
   }
 
   forget({ id }: RedisRequest): void {
@@ -112,7 +113,7 @@ export class RedisWaiters {
   /** `granted <id> <token> <server time in ms> <ms of life> <reserved tokens>` */
   #hear(message: string): void {
     const [word, id = '', token, server, life, reserved] = message.split(' ');
-    const request = this.#requests.get(id);
+    const request = this.#requests.find(id);
     if (word !== 'granted' || request === undefined) return;
     const since = this.context.store.momentOf(Number(server));
     if (since === undefined) {
@@ -168,7 +169,7 @@ export class RedisWaiters {
 
   async #beat(): Promise<void> {
     this.#beating = true;
-    let due = [...this.#requests.values()].filter(({ queued }) => queued);
+    let due = this.#requests.values().filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
       if (++this.#beats % PROBE_EVERY === 0) this.context.mailbox.probe(this.context.channel);

@@ -128,15 +128,14 @@ export class ScriptRunner<Name extends string> {
 
   /** Calls `fail` when the patience is over; returns what ends the waiting. */
   #await(fail: (error: Error) => void): () => void {
-    const one = {
+    const wait = this.#awaited.begin({
       outOfPatience: () => {
         this.server.reconnect();
         fail(new Error(`no reply within ${this.patience} ms`));
       },
-    };
-    this.#awaited.begin(one);
+    });
     return () => {
-      this.#awaited.end(one);
+      this.#awaited.end(wait);
     };
   }
 }
