@@ -1,4 +1,4 @@
-import { alarm, Deadline } from '../../clock.js';
+import { Alarm, Deadline } from '../../clock.js';
 import type { IKeyValue } from 'etcd3';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import type { EtcdRequest } from './etcd-request.js';
@@ -6,10 +6,20 @@ import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import type { EtcdWatch } from './etcd-watch.js';
 import type { Ownership } from './etcd-holdings.js';
-import { advanceTxn, everyMember, type Place, readAdvance } from './transactions.js';
+import {
+  advanceTxn,
+  everyMember,
+  type Place,
+  readAdvance,
+  readWhoIsThere,
+  whoIsThereTxn,
+} from './transactions.js';
 
-/** Between the looks of a waiter that is told nothing, in milliseconds: an event may be lost. */
-const LOOK_EVERY = 3_000;
+/** Between the reviews of those who are told nothing, in milliseconds: an event may be lost. */
+const REVIEW_EVERY = 3_000;
+
+/** etcd takes 128 operations in a transaction, if it is not told otherwise. */
+const REVIEWED_AT_ONCE = 100;
 
 export interface EtcdWaitersContext {
   readonly calls: EtcdCalls;
@@ -29,9 +39,10 @@ export interface EtcdWaitersContext {
 /** How a request stands in the queue: it watches the one ahead of it, and nothing else. */
 interface Standing {
   readonly joined: string;
+  /** The one ahead, as it was at `seen`. */
   watched: Buffer | undefined;
+  seen: string;
   unwatch: () => void;
-  disarm: () => void;
   looking: boolean;
   /** Something happened while it was looking. */
   again: boolean;
@@ -39,6 +50,9 @@ interface Standing {
 
 /** The requests of this process that stand in queues. */
 export class EtcdWaiters {
+  readonly #standing = new Map<Standing, EtcdRequest>();
+  #review: Alarm | undefined;
+
   constructor(private readonly context: EtcdWaitersContext) {}
 
   /**
@@ -54,12 +68,11 @@ export class EtcdWaiters {
   ): void {
     if (request.joined === joined) return;
     request.stopWaiting();
-    const nothing = () => undefined;
     const standing: Standing = {
       joined,
       watched: undefined,
-      unwatch: nothing,
-      disarm: nothing,
+      seen: joined,
+      unwatch: () => undefined,
       looking: false,
       again: false,
     };
@@ -69,9 +82,11 @@ export class EtcdWaiters {
     request.stopWaiting = () => {
       request.joined = undefined;
       standing.unwatch();
-      standing.disarm();
       session.leave(user);
+      this.#standing.delete(standing);
+      if (this.#standing.size === 0) this.#callOffReview();
     };
+    this.#standing.set(standing, request);
     session.join(user, () => {
       this.#again(request);
     });
@@ -145,12 +160,10 @@ export class EtcdWaiters {
     }
   }
 
-  /** Looks again when that one goes, and now and then without being told. */
+  /** Looks again when that one goes. */
   #watch(request: EtcdRequest, standing: Standing, { key }: IKeyValue, seen: Stamp): void {
-    standing.disarm();
-    standing.disarm = alarm(Deadline.in(LOOK_EVERY * (0.9 + Math.random() / 5)), () => {
-      this.look(request, standing, false);
-    });
+    standing.seen = seen.revision;
+    this.#review ??= this.#planReview();
     if (standing.watched?.equals(key)) return;
     standing.unwatch();
     standing.watched = key;
@@ -162,6 +175,39 @@ export class EtcdWaiters {
     standing.unwatch = () => {
       watch.end();
     };
+  }
+
+  #planReview(): Alarm {
+    return new Alarm(Deadline.in(REVIEW_EVERY * (0.9 + Math.random() / 5)), () => {
+      void this.#reviewAll();
+    });
+  }
+
+  #callOffReview(): void {
+    this.#review?.off();
+    this.#review = undefined;
+  }
+
+  /** Sees whether those who are watched are there still, many in one call. Never rejects. */
+  async #reviewAll(): Promise<void> {
+    const watching = [...this.#standing].filter(([{ watched }]) => watched !== undefined);
+    for (let first = 0; first < watching.length; first += REVIEWED_AT_ONCE) {
+      const some = watching.slice(first, first + REVIEWED_AT_ONCE);
+      const reviewed = some.map(([{ watched, seen }]) => ({ key: watched as Buffer, seen }));
+      const { calls } = this.context;
+      const isThere = await calls
+        .insist(
+          async () => readWhoIsThere(await calls.txn(whoIsThereTxn(reviewed)), reviewed),
+          () => this.#standing.size === 0,
+        )
+        // Whatever the trouble is: to ask for each tells it to who is concerned.
+        .catch(() => some.map(() => false));
+      some.forEach(([standing, request], index) => {
+        const same = standing.watched === reviewed[index]?.key;
+        if (same && !isThere[index]) this.look(request, standing, false);
+      });
+    }
+    this.#review = this.#standing.size === 0 ? undefined : this.#planReview();
   }
 
   #again(request: EtcdRequest): void {

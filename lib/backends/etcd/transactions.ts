@@ -199,6 +199,23 @@ export function everyMember({ prefix, end }: Queue, before?: string) {
   };
 }
 
+/** A key that was there at a revision. */
+export interface Seen {
+  readonly key: Buffer;
+  readonly seen: string;
+}
+
+export function whoIsThereTxn(reviewed: readonly Seen[]): ITxnRequest {
+  return { compare: [], success: reviewed.map(({ key }) => rangeOf(key)), failure: [] };
+}
+
+/** Whether each is there still: one that was created since then is another of the same name. */
+export function readWhoIsThere(reply: TxnReply, reviewed: readonly Seen[]): boolean[] {
+  return kvsRead(reply).map((kvs, index) =>
+    kvs.some(({ create_revision: created }) => Number(created) <= Number(reviewed[index]?.seen)),
+  );
+}
+
 /** The members that a transaction read, an array for each of its reads. */
 export function kvsRead({ responses }: TxnReply): IKeyValue[][] {
   return responses.map(kvsOf);
