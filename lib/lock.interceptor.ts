@@ -27,9 +27,17 @@ export class LockInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const plan = getLockPlan(context.getHandler());
     if (plan === undefined || !MethodContext.is(context)) return next.handle();
-    return plan.stream
-      ? holdWhileSubscribed(this.#holder(plan, context), () => next.handle())
-      : defer(() => this.#run(plan, context, () => lastValueFrom(next.handle())));
+    if (plan.stream) return holdWhileSubscribed(this.#holder(plan, context), () => next.handle());
+    return defer(() => this.run(context, () => lastValueFrom(next.handle())));
+  }
+
+  /** The same for a method that answers with a promise, as nearly all do, without an Observable. */
+  run(context: MethodContext, body: () => Promise<unknown>): Promise<unknown> {
+    const plan = getLockPlan(context.getHandler()) as LockPlan;
+    const key = plan.keyOf(context.instance, context.getArgs());
+    return plan.onBusy === 'throw'
+      ? this.locks.withLock(key, plan.options, body)
+      : this.#runUnlessBusy(key, plan, context, body);
   }
 
   /** The same for a method that answers with an async iterable, which is opened under the lock. */
@@ -38,25 +46,23 @@ export class LockInterceptor implements NestInterceptor {
     return holdWhileIterating(this.#holder(plan, context), open);
   }
 
-  async #run(
-    plan: LockPlan,
+  async #runUnlessBusy(
+    key: string,
+    { onBusy, options }: LockPlan,
     context: MethodContext,
     body: () => Promise<unknown>,
   ): Promise<unknown> {
-    const args = context.getArgs();
-    const key = plan.keyOf(context.instance, args);
     let entered = false as boolean;
     try {
-      return await this.locks.withLock(key, plan.options, () => {
+      return await this.locks.withLock(key, options, () => {
         entered = true;
         return body();
       });
     } catch (error) {
       // A busy lock inside of the body is the body's own affair.
-      const busy = !entered && error instanceof LockTimeoutError;
-      if (!busy || plan.onBusy === 'throw') throw error;
-      if (plan.onBusy === 'skip') return undefined;
-      return await plan.onBusy.call(context.instance, error, ...args);
+      if (entered || !(error instanceof LockTimeoutError)) throw error;
+      if (typeof onBusy !== 'function') return undefined;
+      return await onBusy.call(context.instance, error, ...context.getArgs());
     }
   }
 

@@ -1,4 +1,4 @@
-import { defer, isObservable, lastValueFrom } from 'rxjs';
+import { isObservable } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
@@ -42,10 +42,8 @@ const advice: Advice = (original, where) => {
       `@Locked cannot lock the generator ${where}; use @LockedStream`,
     );
   }
-  return async ({ interceptor, context, invoke }) => {
-    const handle = () => defer(() => promiseOf(invoke(), where));
-    return lastValueFrom(interceptor().intercept(context, { handle }));
-  };
+  return async ({ interceptor, context, invoke }) =>
+    await interceptor().run(context, () => promiseOf(invoke(), where));
 };
 
 /** @throws LockConfigurationError for anything else, whose work would outlive the lock or be over before it */

@@ -8,7 +8,7 @@ import { Scene } from '../support/scene.js';
 import { subscriberLink } from '../support/tcp-proxy.js';
 
 /** How often waiters look by themselves, how long they live without a look, and a hand-off without a renewal. */
-const [HEARTBEAT, LIVENESS, CLAIM] = [1_000, 3_500, 2_000];
+const [HEARTBEAT, LIVENESS, CLAIM] = [1_300, 3_500, 2_000];
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 300;

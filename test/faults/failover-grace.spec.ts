@@ -11,7 +11,7 @@ const TTL = 2_000;
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 400;
 
-const HEARTBEAT = 1_000;
+const HEARTBEAT = 1_300;
 
 /** What is written of the server, see _guard.lua. */
 interface Memory {

@@ -9,14 +9,14 @@ import type { RedisStore, Seen } from './redis-store.js';
 /** How long a lease that was handed over lives before its first renewal: CLAIM in _hand-off.lua. */
 const CLAIM = 2_000;
 
-/** Between two signs of life, in milliseconds. */
-const HEARTBEAT = 1_000;
+/** Between two signs of life, in milliseconds: so that one may fail, which takes the command timeout. */
+const HEARTBEAT = 1_300;
 
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
 
 /** Every so many heartbeats the mailbox has to show that it still hears. */
-const PROBE_EVERY = 5;
+const PROBE_EVERY = 8;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
