@@ -31,7 +31,7 @@ export default ['same', 'distinct'].map((keys) => ({
       stage.start('process', { names }),
     ]);
     await holder.do('hold');
-    const half = stage.time(4_000, 1_000);
+    const half = stage.time(5_000, 1_000);
     const from = now() + stage.time(settling, 500);
     const { cpu, elapsed } = await crowd.do('wait', { from, until: from + half });
     const { commands } = await stage.count(() => sleep(half), true);
