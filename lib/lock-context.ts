@@ -10,7 +10,7 @@ interface Scope {
   outer: Scope | undefined;
 }
 
-const scopes = new AsyncLocalStorage<Scope>();
+const scopes = new AsyncLocalStorage<Scope | undefined>();
 
 /**
  * Runs `body` so that everything it calls and awaits knows that it runs under `lock`, and then
@@ -31,6 +31,11 @@ export async function runUnder<T>(
     scope.lock = undefined;
     scope.outer = running(scope.outer);
   }
+}
+
+/** Runs what goes on beside its caller: under none of the locks that the caller runs under. */
+export function outsideOfLocks<T>(body: () => T): T {
+  return scopes.run(undefined, body);
 }
 
 /**

@@ -54,6 +54,20 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
   return settings as unknown as LockSettings;
 }
 
+/** @throws LockConfigurationError that names the option and what was given */
+export function readLeaderTtl(options: unknown = {}, byDefault: number): number {
+  checkIsOptions(options);
+  for (const [option, value] of Object.entries(options)) {
+    if (option !== 'ttl') {
+      throw new LockConfigurationError(
+        `unknown option ${shown(option)} of a leadership, got ${shown(value)}`,
+      );
+    }
+  }
+  const { ttl } = options as { ttl?: unknown };
+  return ttl === undefined ? byDefault : readDuration('ttl', ttl);
+}
+
 /** @throws LockConfigurationError unless it has what the contract asks for */
 export function checkBackend(backend: unknown): void {
   const { name, minTtl, connect } = (backend ?? {}) as Partial<LockBackend>;

@@ -11,8 +11,11 @@ export interface LockPlan {
   /** Everything else that was given, as it was given. */
   readonly options: Omit<LockedOptions, 'name' | 'onBusy'>;
   readonly onBusy: NonNullable<LockedOptions<unknown[]>['onBusy']>;
-  /** Whether the method answers with an Observable or an async iterable instead of a promise. */
-  readonly stream: boolean;
+  /**
+   * `stream`: the method answers with an Observable or an async iterable instead of a promise.
+   * `leader`: it runs under the leadership of its key, which does not depend on its arguments.
+   */
+  readonly kind: 'lock' | 'stream' | 'leader';
 }
 
 const PLAN = Symbol.for('nestjs-lock:plan');

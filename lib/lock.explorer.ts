@@ -1,9 +1,16 @@
-import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { wire } from './decorators/wiring.js';
 import { getLockInterceptorToken } from './lock.constants.js';
 import type { LockInterceptor } from './lock.interceptor.js';
+import type { LockService } from './lock.service.js';
 
 interface LockedMethod {
   readonly plan: LockPlan;
@@ -13,14 +20,17 @@ interface LockedMethod {
 
 /**
  * Looks through the application once at its start: wires the decorated instances that factories
- * and values brought in, and warns of methods that lost their lock by being overridden.
+ * and values brought in, warns of methods that lost their lock by being overridden, and stands for
+ * the leaderships that methods need.
  */
 @Injectable()
-export class LockExplorer implements OnModuleInit {
+export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
   readonly #logger = new Logger('LockModule');
+  readonly #leaderOnly = new Set<LockPlan>();
 
   constructor(
     private readonly discovery: DiscoveryService,
+    private readonly locks: LockService,
     private readonly name: string | undefined,
   ) {}
 
@@ -39,6 +49,7 @@ export class LockExplorer implements OnModuleInit {
         if (interceptor !== undefined) wire(instance, this.name, interceptor);
       }
       for (const method of methods) {
+        if (method.plan.kind === 'leader') this.#leaderOnly.add(method.plan);
         if (method.overriddenIn)
           overridden.set(`${method.overriddenIn} ${method.plan.where}`, method);
       }
@@ -49,6 +60,11 @@ export class LockExplorer implements OnModuleInit {
           'Decorate the override too, unless it calls the original.',
       );
     }
+  }
+
+  /** @throws LockConfigurationError when two of them do not agree */
+  onApplicationBootstrap(): void {
+    for (const plan of this.#leaderOnly) this.locks.leader(plan.keyOf(this, []), plan.options);
   }
 
   /** What Nest itself would inject into a class of that module; the LockModule need not be global. */

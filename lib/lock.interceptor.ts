@@ -27,7 +27,8 @@ export class LockInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const plan = getLockPlan(context.getHandler());
     if (plan === undefined || !MethodContext.is(context)) return next.handle();
-    if (plan.stream) return holdWhileSubscribed(this.#holder(plan, context), () => next.handle());
+    if (plan.kind === 'stream')
+      return holdWhileSubscribed(this.#holder(plan, context), () => next.handle());
     return defer(() => this.run(context, () => lastValueFrom(next.handle())));
   }
 
@@ -40,7 +41,13 @@ export class LockInterceptor implements NestInterceptor {
       : this.#runUnlessBusy(key, plan, context, body);
   }
 
-  /** The same for a method that answers with an async iterable, which is opened under the lock. */
+  /** Runs the method only while this process leads, and otherwise resolves to undefined. */
+  lead(context: MethodContext, body: () => Promise<unknown>): Promise<unknown> {
+    const plan = getLockPlan(context.getHandler()) as LockPlan;
+    return this.locks.leader(plan.keyOf(context.instance, []), plan.options).run(body);
+  }
+
+  /** As {@link run}, for a method that answers with an async iterable, which is opened under the lock. */
   iterate(context: MethodContext, open: () => AsyncIterable<unknown>): AsyncGenerator {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
     return holdWhileIterating(this.#holder(plan, context), open);

@@ -86,8 +86,9 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
     },
     {
       provide: LockExplorer,
-      useFactory: (discovery: DiscoveryService) => new LockExplorer(discovery, name),
-      inject: [DiscoveryService],
+      useFactory: (discovery: DiscoveryService, locks: LockService) =>
+        new LockExplorer(discovery, locks, name),
+      inject: [DiscoveryService, service],
     },
   ];
   const exported = [backend, service, interceptor];

@@ -14,16 +14,30 @@ import {
   LockShutdownError,
   LockTimeoutError,
 } from './errors/index.js';
-import type { Lock, LockModuleOptions, LockOptions, LockState } from './interfaces/index.js';
+import type {
+  LeaderOptions,
+  Leadership,
+  Lock,
+  LockModuleOptions,
+  LockOptions,
+  LockState,
+} from './interfaces/index.js';
+import { Candidate } from './leadership/candidate.js';
 import type { Holding } from './lease/holding.js';
 import { Leases } from './lease/leases.js';
-import { currentLock, runUnder } from './lock-context.js';
+import { currentLock, outsideOfLocks, runUnder } from './lock-context.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
 import { shown } from './errors/shown.js';
 import { checkKey } from './lock-key.js';
 import { readDuration } from './duration.js';
 import { getLockServiceToken } from './lock.constants.js';
-import { checkBackend, checkTtl, readOptions, type LockSettings } from './lock-options.js';
+import {
+  checkBackend,
+  checkTtl,
+  readLeaderTtl,
+  readOptions,
+  type LockSettings,
+} from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
 
 /** What `withLock` runs, with the lock at hand. */
@@ -34,6 +48,9 @@ interface Session {
   readonly leases: Leases;
   readonly handle: (holding: Holding) => LockHandle;
 }
+
+/** How a leader's lock is sought, whatever the module's defaults for locks are. */
+const STANDING = { wait: Infinity, renew: true, maxHold: undefined, reentrant: false };
 
 /**
  * Takes and gives back locks. Inject it where a decorator is not enough.
@@ -46,6 +63,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #defaults: LockSettings;
   readonly #shutdownGrace: number;
   readonly #logger = new Logger(LockService.name);
+  readonly #candidates = new Map<string, { candidate: Candidate; ttl: number }>();
   #session: Session | undefined;
   #shutdown: Promise<void> | undefined;
   #end: Promise<void> | undefined;
@@ -130,6 +148,40 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       })),
       waiters,
     };
+  }
+
+  /**
+   * Stands for the leadership of `key`, which is a lock of that key: one process at a time has it,
+   * and gives it back when the application shuts down. One leadership a key: asked again, it is
+   * the same one.
+   * @throws LockConfigurationError for bad options, and for another ttl than the key's leadership has
+   */
+  leader(key: string, options?: LeaderOptions): Leadership {
+    checkKey(key);
+    const ttl = readLeaderTtl(options, this.#defaults.ttl);
+    checkTtl(ttl, this.#backend);
+    this.#sessionFor(key);
+    const known = this.#candidates.get(key);
+    if (known?.candidate.over === false) {
+      if (known.ttl === ttl) return known.candidate;
+      throw new LockConfigurationError(
+        `the leadership "${key}" has a ttl of ${known.ttl} ms already, got ${ttl}`,
+        key,
+      );
+    }
+    const settings = { ...this.#defaults, ttl, ...STANDING };
+    const candidate = outsideOfLocks(
+      () =>
+        new Candidate(key, {
+          acquire: async (signal) => this.#take(key, { ...settings, signal }),
+          inspect: () => this.inspect(key),
+          warn: (message) => {
+            this.#logger.warn(message);
+          },
+        }),
+    );
+    this.#candidates.set(key, { candidate, ttl });
+    return candidate;
   }
 
   /**

@@ -1,6 +1,6 @@
 import { LockConfigurationError, LockError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
-import { readOptions } from '../lock-options.js';
+import { readLeaderTtl, readOptions } from '../lock-options.js';
 import { checkIsOptions, checkName } from '../option-checks.js';
 import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
@@ -34,8 +34,10 @@ export interface LockedCall {
 /** What a decorator makes of the calls of a method; given the method, so that it can refuse it. */
 export type Advice = (original: Method, where: string) => (call: LockedCall) => unknown;
 
+const KINDS = { '@Locked': 'lock', '@LockedStream': 'stream', '@LeaderOnly': 'leader' } as const;
+
 interface Decoration {
-  readonly decorator: '@Locked' | '@LockedStream';
+  readonly decorator: keyof typeof KINDS;
   readonly key: unknown;
   readonly options: object;
   readonly advice: Advice;
@@ -90,10 +92,10 @@ function readPlan(decoration: Decoration, where: string): LockPlan {
 
 function readTerms({ decorator, key, options }: Decoration): Omit<LockPlan, 'where'> {
   checkIsOptions(options);
-  const stream = decorator === '@LockedStream';
+  const kind = KINDS[decorator];
   const { name, onBusy = 'throw', ...rest } = options as LockedOptions;
   checkName(name);
-  if (stream && 'onBusy' in options) {
+  if (kind === 'stream' && 'onBusy' in options) {
     throw new LockConfigurationError(`onBusy is not for streams, got ${shown(options.onBusy)}`);
   }
   if (onBusy !== 'throw' && onBusy !== 'skip' && typeof onBusy !== 'function') {
@@ -106,8 +108,16 @@ function readTerms({ decorator, key, options }: Decoration): Omit<LockPlan, 'whe
       `signal is for single calls, not for all of a method, got ${shown(rest.signal)}`,
     );
   }
+  if (kind === 'leader') {
+    readLeaderTtl(rest, 0);
+    if (typeof key !== 'string') {
+      throw new LockConfigurationError(`key of a leadership must be a string, got ${shown(key)}`);
+    }
+    const made = parseKeyTemplate(key)([]);
+    return { name, keyOf: () => made, options: rest, onBusy: 'skip', kind };
+  }
   readOptions(rest);
-  return { name, keyOf: readKey(key), options: rest, onBusy: onBusy as LockPlan['onBusy'], stream };
+  return { name, keyOf: readKey(key), options: rest, onBusy: onBusy as LockPlan['onBusy'], kind };
 }
 
 function readKey(key: unknown): LockPlan['keyOf'] {

@@ -1,9 +1,6 @@
-import { isObservable } from 'rxjs';
-import { LockConfigurationError } from '../errors/index.js';
 import type { LockedOptions } from '../interfaces/index.js';
-import { shown } from '../errors/shown.js';
-import { isAsyncIterable, kindOf } from './decorate.js';
 import { lockMethod, type Advice, type Fits, type KeySource } from './lock-method.js';
+import { promiseOf, refuseGenerator } from './promise-of.js';
 
 /** Refuses, by its type, what is not a method that returns a promise and fits the key function. */
 export type LockedDecorator<Args extends unknown[]> = <
@@ -37,33 +34,7 @@ export function Locked<Args extends unknown[] = unknown[]>(
 }
 
 const advice: Advice = (original, where) => {
-  if (kindOf(original).endsWith('GeneratorFunction')) {
-    throw new LockConfigurationError(
-      `@Locked cannot lock the generator ${where}; use @LockedStream`,
-    );
-  }
+  refuseGenerator('@Locked', original, where);
   return async ({ interceptor, context, invoke }) =>
-    await interceptor().run(context, () => promiseOf(invoke(), where));
+    await interceptor().run(context, () => promiseOf('@Locked', invoke(), where));
 };
-
-/** @throws LockConfigurationError for anything else, whose work would outlive the lock or be over before it */
-function promiseOf(result: unknown, where: string): Promise<unknown> {
-  if (isObservable(result) || isAsyncIterable(result)) {
-    throw returnsStream(where);
-  }
-  if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') {
-    throw new LockConfigurationError(
-      `@Locked can only lock methods that return a promise; ${where} returned ${shown(result)}`,
-    );
-  }
-  return (result as Promise<unknown>).then((value) => {
-    if (isObservable(value)) throw returnsStream(where);
-    return value;
-  });
-}
-
-function returnsStream(where: string): LockConfigurationError {
-  return new LockConfigurationError(
-    `@Locked cannot lock ${where}, which returns a stream; use @LockedStream`,
-  );
-}

@@ -1,3 +1,11 @@
+export type {
+  LeaderOnlyOptions,
+  LeaderOptions,
+  Leadership,
+  LeadershipListener,
+  LeaderState,
+  LeaderTerm,
+} from './leadership.interface.js';
 export type { LockModuleOptions, LockOptionsFactory } from './lock-module-options.interface.js';
 export type {
   Duration,

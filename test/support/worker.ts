@@ -188,6 +188,22 @@ const methods = {
     return visits;
   },
 
+  /**
+   * Stands for a leadership, and all the time while it leads appends `<name> <token> <moment>` to the
+   * list `<key>:terms` of the resource.
+   */
+  lead(name: string, key: string, ttl: number): void {
+    const leadership = service.leader(key, { ttl });
+    setInterval(() => {
+      const moment = now();
+      const { term } = leadership;
+      if (term === undefined) return;
+      resource
+        .rpush(`${key}:terms`, `${name} ${term.fencingToken} ${moment}`)
+        .catch(() => undefined);
+    }, 3).unref();
+  },
+
   goHome(): void {
     leaving = true;
   },

@@ -1,0 +1,31 @@
+import type { LeaderOnlyOptions } from '../interfaces/index.js';
+import { lockMethod, type Advice } from './lock-method.js';
+import type { LockedDecorator } from './locked.decorator.js';
+import { promiseOf, refuseGenerator } from './promise-of.js';
+
+/**
+ * Runs the method only in the process that leads `key`; elsewhere its calls resolve to undefined at
+ * once. Every process that has such a method stands for the leadership from its start on, and gives
+ * it back when it shuts down. The method must return a promise.
+ *
+ * @param key the same for all calls: a template without arguments
+ * @param options `ttl` of a term; `name` for a named LockModule
+ * @throws LockConfigurationError, LockKeyError at decoration. At the call: LockNotWiredError, before
+ * the body runs; LockLostError, when the term was lost before the body had settled
+ *
+ * @example
+ * ```ts
+ * @Cron('0 * * * *')
+ * @LeaderOnly('reports')
+ * async report(): Promise<void> {}
+ * ```
+ */
+export function LeaderOnly(key: string, options: LeaderOnlyOptions = {}): LockedDecorator<[]> {
+  return lockMethod({ decorator: '@LeaderOnly', key, options, advice });
+}
+
+const advice: Advice = (original, where) => {
+  refuseGenerator('@LeaderOnly', original, where);
+  return async ({ interceptor, context, invoke }) =>
+    await interceptor().lead(context, () => promiseOf('@LeaderOnly', invoke(), where));
+};
