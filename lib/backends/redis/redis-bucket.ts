@@ -7,9 +7,10 @@ import type {
   LeaseRenewal,
   LockRequest,
 } from '../lock-backend.js';
+import type { AcquireReply } from './acquire-reply.js';
 import type { Mailbox } from './mailbox.js';
 import type { RedisRequest } from './redis-request.js';
-import { LIVENESS, type AcquireReply, type RedisStore, type Tell } from './redis-store.js';
+import { LIVENESS, type RedisStore, type Tell } from './redis-store.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
 import type { ScriptRunner } from './script-runner.js';

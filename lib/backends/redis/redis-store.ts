@@ -1,15 +1,8 @@
 import { Deadline, Instant } from '../../clock.js';
-import { LockBackendError } from '../../errors/index.js';
-import type {
-  Busy,
-  Grant,
-  KeyState,
-  LeaseIdentity,
-  LeaseRenewal,
-  LockRequest,
-} from '../lock-backend.js';
+import type { KeyState, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
+import { readAcquire, STRANGER, type AcquireAnswers, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
-import { graceError, type FailoverGuard } from './failover-guard.js';
+import type { FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from './keyspace.js';
 import type { Mailbox } from './mailbox.js';
 import { isPassing, isReply, replyError } from './redis-errors.js';
@@ -20,13 +13,6 @@ import { ServerClock } from './server-clock.js';
 
 /** How long a waiter lives at the server without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
-
-/** What becomes of a request. */
-export type AcquireReply =
-  | Grant
-  | Busy
-  | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
-  | { readonly state: 'failed'; readonly error: unknown };
 
 /** Is told what became of a request: a function for many, so that asking costs little. */
 export type Tell = (request: RedisRequest, reply: AcquireReply) => void;
@@ -41,21 +27,6 @@ interface AskedRelease {
   readonly resolve: (released: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
-
-/** The same in the words of acquire.lua. */
-type AcquireAnswer =
-  | number
-  | readonly [state: 'granted', token: number]
-  | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'grace', left: number]
-  | readonly [state: 'failed', error: string]
-  | readonly [state: 'busy'];
-
-type AcquireAnswers = readonly [
-  now: number,
-  longest: number | 'late' | 'stranger',
-  ...answers: AcquireAnswer[],
-];
 
 /** As release.lua says it: 0 when it was not the owner's. */
 type ReleaseAnswer = 0 | 1 | 2 | readonly [state: 'failed', error: string];
@@ -233,10 +204,7 @@ export class RedisStore {
     this.#clock.learn(since, now);
     if (longest === 'stranger') this.forget();
     asked.forEach(({ request, tell }, index) => {
-      const reply =
-        typeof longest === 'number'
-          ? read(answers[index + 2] as AcquireAnswer, request.asked, since)
-          : ({ state: 'failed', error: new Error(NOTHING_DONE[longest]) } as const);
+      const reply = readAcquire(answers, index, request.asked, since);
       if (reply.state === 'granted')
         guard?.learn(longest as number, reply.token + (reply.reserve ?? 0));
       tell(request, reply);
@@ -308,29 +276,9 @@ export class RedisStore {
   }
 }
 
-const STRANGER = 'Redis has lost its memory, or another node took over';
-
-const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STRANGER };
-
 /** Those that nobody has withdrawn meanwhile. */
 function wanted(gathered: readonly AskedAcquire[]): readonly AskedAcquire[] {
   return gathered.some(({ request }) => request.isSettled())
     ? gathered.filter(({ request }) => !request.isSettled())
     : gathered;
-}
-
-function read(answer: AcquireAnswer, { ttl, reserve }: LockRequest, since: Instant): AcquireReply {
-  if (typeof answer === 'number') return { state: 'granted', token: answer, since, ttl, reserve };
-  switch (answer[0]) {
-    case 'granted':
-      return { state: 'granted', token: answer[1], since, ttl };
-    case 'waiting':
-      return { state: 'waiting', remaining: answer[1], place: answer[2] };
-    case 'busy':
-      return { state: 'busy' };
-    case 'grace':
-      return { state: 'failed', error: new LockBackendError(graceError(answer[1]).message) };
-    case 'failed':
-      return { state: 'failed', error: replyError(answer[1]) };
-  }
 }

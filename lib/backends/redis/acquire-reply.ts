@@ -1,0 +1,61 @@
+import type { Instant } from '../../clock.js';
+import { LockBackendError } from '../../errors/index.js';
+import type { Busy, Grant, LockRequest } from '../lock-backend.js';
+import { graceError } from './failover-guard.js';
+import { replyError } from './redis-errors.js';
+
+/** What becomes of a request. */
+export type AcquireReply =
+  | Grant
+  | Busy
+  | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
+  | { readonly state: 'failed'; readonly error: unknown };
+
+/** The same in the words of acquire.lua. */
+type AcquireAnswer =
+  | number
+  | readonly [state: 'granted', token: number]
+  | readonly [state: 'waiting', remaining: number, place: number]
+  | readonly [state: 'grace', left: number]
+  | readonly [state: 'failed', error: string]
+  | readonly [state: 'busy'];
+
+export type AcquireAnswers = readonly [
+  now: number,
+  longest: number | 'late' | 'stranger',
+  ...answers: AcquireAnswer[],
+];
+
+export const STRANGER = 'Redis has lost its memory, or another node took over';
+
+const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STRANGER };
+
+/**
+ * What the script answered to the request of this index.
+ * @param since a moment before the script was sent
+ */
+export function readAcquire(
+  answers: AcquireAnswers,
+  index: number,
+  { ttl, reserve }: LockRequest,
+  since: Instant,
+): AcquireReply {
+  const longest = answers[1];
+  if (typeof longest !== 'number') {
+    return { state: 'failed', error: new Error(NOTHING_DONE[longest]) };
+  }
+  const answer = answers[index + 2] as AcquireAnswer;
+  if (typeof answer === 'number') return { state: 'granted', token: answer, since, ttl, reserve };
+  switch (answer[0]) {
+    case 'granted':
+      return { state: 'granted', token: answer[1], since, ttl };
+    case 'waiting':
+      return { state: 'waiting', remaining: answer[1], place: answer[2] };
+    case 'busy':
+      return { state: 'busy' };
+    case 'grace':
+      return { state: 'failed', error: new LockBackendError(graceError(answer[1]).message) };
+    case 'failed':
+      return { state: 'failed', error: replyError(answer[1]) };
+  }
+}
