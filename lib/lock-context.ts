@@ -1,10 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { LockBundle } from './lock-bundle.js';
 import type { LockHandle } from './lock-handle.js';
+
+/** What code runs under. */
+export type HeldLock = LockHandle | LockBundle;
 
 /** A lock that code runs under, inside of the locks that were entered before it. */
 interface Scope {
   /** Undefined once the body is over. */
-  lock: LockHandle | undefined;
+  lock: HeldLock | undefined;
   /** The service that gave it: keys of other services are other keys. */
   readonly service: object;
   outer: Scope | undefined;
@@ -18,7 +22,7 @@ const scopes = new AsyncLocalStorage<Scope | undefined>();
  */
 export async function runUnder<T>(
   service: object,
-  lock: LockHandle,
+  lock: HeldLock,
   body: () => Promise<T> | T,
 ): Promise<T> {
   const scope: Scope = { lock, service, outer: running(scopes.getStore()) };
@@ -39,13 +43,17 @@ export function outsideOfLocks<T>(body: () => T): T {
 }
 
 /**
- * The innermost lock of `service` that this async context runs under, for `key` or for any.
+ * The innermost lock of `service` that this async context runs under, or the one of `key`, be it
+ * part of a lock of several keys.
  * Released ones do not count: a task that outlives the body is under no lock.
  */
-export function currentLock(service: object, key?: string): LockHandle | undefined {
+export function currentLock(service: object, key: string): LockHandle | undefined;
+export function currentLock(service: object, key?: string): HeldLock | undefined;
+export function currentLock(service: object, key?: string): HeldLock | undefined {
   for (let scope = running(scopes.getStore()); scope?.lock; scope = running(scope.outer)) {
-    const matches = scope.service === service && (key === undefined || scope.lock.key === key);
-    if (matches && !scope.lock.released) return scope.lock;
+    if (scope.service !== service) continue;
+    const lock = key === undefined ? scope.lock : scope.lock.of(key);
+    if (lock?.released === false) return lock;
   }
   return undefined;
 }

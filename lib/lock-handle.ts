@@ -26,8 +26,22 @@ export class LockHandle implements Lock {
     return this.holding.key;
   }
 
+  get keys(): readonly string[] {
+    return [this.key];
+  }
+
   get fencingToken(): number {
     return this.holding.token;
+  }
+
+  fencingTokenOf(key: string): number {
+    if (key === this.key) return this.fencingToken;
+    throw new LockConfigurationError(`Lock "${this.key}" has no key "${key}"`, key);
+  }
+
+  /** @internal */
+  of(key: string): LockHandle | undefined {
+    return key === this.key ? this : undefined;
   }
 
   get signal(): AbortSignal {

@@ -1,4 +1,4 @@
-import type { LockedOptions } from './interfaces/index.js';
+import type { LockedOptions, LockKey } from './interfaces/index.js';
 
 /** What a decorator leaves on a method: how each call of it is to be locked. */
 export interface LockPlan {
@@ -7,7 +7,7 @@ export interface LockPlan {
   /** The named LockModule instance. */
   readonly name: string | undefined;
   /** @throws LockKeyError when the arguments do not give a key */
-  keyOf(instance: unknown, args: readonly unknown[]): string;
+  keyOf(instance: unknown, args: readonly unknown[]): LockKey;
   /** Everything else that was given, as it was given. */
   readonly options: Omit<LockedOptions, 'name' | 'onBusy'>;
   readonly onBusy: NonNullable<LockedOptions<unknown[]>['onBusy']>;

@@ -64,7 +64,9 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
 
   /** @throws LockConfigurationError when two of them do not agree */
   onApplicationBootstrap(): void {
-    for (const plan of this.#leaderOnly) this.locks.leader(plan.keyOf(this, []), plan.options);
+    for (const plan of this.#leaderOnly) {
+      this.locks.leader(plan.keyOf(this, []) as string, plan.options);
+    }
   }
 
   /** What Nest itself would inject into a class of that module; the LockModule need not be global. */

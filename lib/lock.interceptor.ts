@@ -8,6 +8,7 @@ import {
 import { defer, lastValueFrom, type Observable } from 'rxjs';
 import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { LockTimeoutError } from './errors/index.js';
+import type { LockKey } from './interfaces/index.js';
 import { holdWhileIterating, holdWhileSubscribed, type Hold } from './hold-streams.js';
 import { getLockServiceToken } from './lock.constants.js';
 import type { LockService } from './lock.service.js';
@@ -44,7 +45,7 @@ export class LockInterceptor implements NestInterceptor {
   /** Runs the method only while this process leads, and otherwise resolves to undefined. */
   lead(context: MethodContext, body: () => Promise<unknown>): Promise<unknown> {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
-    return this.locks.leader(plan.keyOf(context.instance, []), plan.options).run(body);
+    return this.locks.leader(plan.keyOf(context.instance, []) as string, plan.options).run(body);
   }
 
   /** As {@link run}, for a method that answers with an async iterable, which is opened under the lock. */
@@ -54,7 +55,7 @@ export class LockInterceptor implements NestInterceptor {
   }
 
   async #runUnlessBusy(
-    key: string,
+    key: LockKey,
     { onBusy, options }: LockPlan,
     context: MethodContext,
     body: () => Promise<unknown>,

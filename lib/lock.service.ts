@@ -18,17 +18,19 @@ import type {
   LeaderOptions,
   Leadership,
   Lock,
+  LockKey,
   LockModuleOptions,
   LockOptions,
   LockState,
 } from './interfaces/index.js';
-import { Candidate } from './leadership/candidate.js';
+import { Leaderships } from './leadership/leaderships.js';
 import type { Holding } from './lease/holding.js';
 import { Leases } from './lease/leases.js';
-import { currentLock, outsideOfLocks, runUnder } from './lock-context.js';
+import { LockBundle } from './lock-bundle.js';
+import { currentLock, runUnder, type HeldLock } from './lock-context.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
 import { shown } from './errors/shown.js';
-import { checkKey } from './lock-key.js';
+import { checkKey, readKeys } from './lock-key.js';
 import { readDuration } from './duration.js';
 import { getLockServiceToken } from './lock.constants.js';
 import {
@@ -63,7 +65,14 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #defaults: LockSettings;
   readonly #shutdownGrace: number;
   readonly #logger = new Logger(LockService.name);
-  readonly #candidates = new Map<string, { candidate: Candidate; ttl: number }>();
+  readonly #leaderships = new Leaderships({
+    acquire: async (key, ttl, signal) =>
+      this.#take(key, { ...this.#defaults, ...STANDING, ttl, signal }),
+    inspect: (key) => this.inspect(key),
+    warn: (message) => {
+      this.#logger.warn(message);
+    },
+  });
   #session: Session | undefined;
   #shutdown: Promise<void> | undefined;
   #end: Promise<void> | undefined;
@@ -89,17 +98,18 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   /**
-   * Resolves with the lock, queueing for up to `wait`.
+   * Resolves with the lock, queueing for up to `wait`. Several keys are locked as one, all or none,
+   * without a deadlock whatever their order; they are not locked in one step unless all are free.
    * @throws LockTimeoutError when others held it all that time; LockBackendError when the backend
    * did not answer; LockReentrancyError when the caller runs under it, by {@link withLock} or a
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
-  acquire(key: string, options?: LockOptions): Promise<Lock> {
+  acquire(key: LockKey, options?: LockOptions): Promise<Lock> {
     return this.#acquire(key, options);
   }
 
   /** Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}. */
-  async tryAcquire(key: string, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
+  async tryAcquire(key: LockKey, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
     try {
       return await this.#acquire(key, options, true);
     } catch (error) {
@@ -114,15 +124,18 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * @throws what {@link acquire} throws, before `body` is called; LockLostError when the lock was
    * lost before the body had settled
    */
-  withLock<T>(key: string, body: LockedBody<T>): Promise<T>;
-  withLock<T>(key: string, options: LockOptions, body: LockedBody<T>): Promise<T>;
+  withLock<T>(key: LockKey, body: LockedBody<T>): Promise<T>;
+  withLock<T>(key: LockKey, options: LockOptions, body: LockedBody<T>): Promise<T>;
   async withLock<T>(
-    key: string,
+    key: LockKey,
     ...rest: [LockedBody<T>] | [LockOptions | undefined, LockedBody<T>]
   ): Promise<T> {
     const [options, body] = rest.length === 1 ? [undefined, rest[0]] : rest;
     if (typeof body !== 'function') {
-      throw new LockConfigurationError(`withLock needs a function to run, got ${shown(body)}`, key);
+      throw new LockConfigurationError(
+        `withLock needs a function to run, got ${shown(body)}`,
+        String(key),
+      );
     }
     const lock = await this.#acquire(key, options);
     const result = await runUnder(this, lock, () => body(lock));
@@ -161,27 +174,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     const ttl = readLeaderTtl(options, this.#defaults.ttl);
     checkTtl(ttl, this.#backend);
     this.#sessionFor(key);
-    const known = this.#candidates.get(key);
-    if (known?.candidate.over === false) {
-      if (known.ttl === ttl) return known.candidate;
-      throw new LockConfigurationError(
-        `the leadership "${key}" has a ttl of ${known.ttl} ms already, got ${ttl}`,
-        key,
-      );
-    }
-    const settings = { ...this.#defaults, ttl, ...STANDING };
-    const candidate = outsideOfLocks(
-      () =>
-        new Candidate(key, {
-          acquire: async (signal) => this.#take(key, { ...settings, signal }),
-          inspect: () => this.inspect(key),
-          warn: (message) => {
-            this.#logger.warn(message);
-          },
-        }),
-    );
-    this.#candidates.set(key, { candidate, ttl });
-    return candidate;
+    return this.#leaderships.of(key, ttl);
   }
 
   /**
@@ -217,14 +210,27 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return (this.#end ??= this.#drain().then(() => this.#session?.connection.close()));
   }
 
-  #acquire(key: string, options: LockOptions | undefined, once = false): Promise<LockHandle> {
+  #acquire(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {
     try {
-      const read = this.#read(key, options);
-      return this.#take(key, once ? { ...read, wait: 0 } : read);
+      const read = readOptions(options, this.#defaults);
+      checkTtl(read.ttl, this.#backend);
+      const settings = once ? { ...read, wait: 0 } : read;
+      if (typeof key === 'object') return this.#takeAll(readKeys(key), settings);
+      checkKey(key);
+      return this.#take(key, settings);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it was thrown
       return Promise.reject(error);
     }
+  }
+
+  #takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
+    const [only = ''] = keys;
+    return keys.length === 1
+      ? this.#take(only, settings)
+      : LockBundle.take(keys, settings.wait, async (key, wait) =>
+          this.#take(key, { ...settings, wait }),
+        );
   }
 
   #take(key: string, settings: LockSettings): Promise<LockHandle> {
@@ -237,13 +243,6 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if (!settings.reentrant) throw new LockReentrancyError(key);
     outer.holding.share();
     return Promise.resolve(this.#open().handle(outer.holding));
-  }
-
-  #read(key: string, options: LockOptions | undefined): LockSettings {
-    checkKey(key);
-    const settings = readOptions(options, this.#defaults);
-    checkTtl(settings.ttl, this.#backend);
-    return settings;
   }
 
   /** @throws LockShutdownError when nothing can be asked any more */

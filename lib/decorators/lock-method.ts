@@ -1,5 +1,5 @@
 import { LockConfigurationError, LockError } from '../errors/index.js';
-import type { LockedOptions } from '../interfaces/index.js';
+import type { LockedOptions, LockKey } from '../interfaces/index.js';
 import { readLeaderTtl, readOptions } from '../lock-options.js';
 import { checkIsOptions, checkName } from '../option-checks.js';
 import { shown } from '../errors/shown.js';
@@ -10,8 +10,8 @@ import { parseKeyTemplate } from './key-template.js';
 import { setLockPlan, type LockPlan } from '../lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
-/** A key template, or a function of the method's own arguments. */
-export type KeySource<Args extends unknown[]> = string | ((...args: Args) => string);
+/** A key template, or a function of the method's own arguments, which may give several keys. */
+export type KeySource<Args extends unknown[]> = string | ((...args: Args) => LockKey);
 
 /** Makes the compiler refuse a key function whose parameters do not fit the method's. */
 export type Fits<Parameters extends unknown[], Args extends unknown[]> = Parameters extends [
@@ -126,7 +126,7 @@ function readKey(key: unknown): LockPlan['keyOf'] {
       const made: unknown = key.apply(instance, [...args]);
       // A promise is refused as a key like anything else; its own failure is not to crash the process.
       if (made instanceof Promise) made.catch(() => undefined);
-      return made as string;
+      return made as LockKey;
     };
   }
   if (typeof key !== 'string') {

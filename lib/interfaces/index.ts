@@ -14,4 +14,11 @@ export type {
   LockHoldOptions,
   LockOptions,
 } from './lock-options.interface.js';
-export type { Lock, LockHolder, LockMode, LockState, ReleaseOutcome } from './lock.interface.js';
+export type {
+  Lock,
+  LockHolder,
+  LockKey,
+  LockMode,
+  LockState,
+  ReleaseOutcome,
+} from './lock.interface.js';

@@ -3,6 +3,9 @@ import type { ReleaseOutcome } from '../lease/leases.js';
 
 export type { ReleaseOutcome };
 
+/** What to lock: several keys are locked together, all or none. */
+export type LockKey = string | readonly string[];
+
 /** How a key is held. Readers (`shared`) are not offered yet. */
 export type LockMode = 'exclusive';
 
@@ -16,14 +19,23 @@ export type LockMode = 'exclusive';
  * await using lock = await locks.acquire('report');
  */
 export interface Lock extends AsyncDisposable {
+  /** Of several keys all of them, for messages. */
   readonly key: string;
+  /** Sorted, each once. */
+  readonly keys: readonly string[];
   readonly mode: LockMode;
   /**
    * Strictly greater than that of every earlier grant of this key. Hand it to the resource and let
    * it refuse smaller ones: `UPDATE … WHERE fence < $token`.
+   * @throws LockConfigurationError for the lock of several keys, each of which has its own
    */
   readonly fencingToken: number;
-  /** Aborted with a {@link LockLostError} when the lock is lost, or when the application shuts down. */
+  /** That of one of its keys. @throws LockConfigurationError for any other */
+  fencingTokenOf(key: string): number;
+  /**
+   * Aborted with a {@link LockLostError} when the lock is lost, or when the application shuts down.
+   * The lock of several keys is lost as soon as one of them is.
+   */
   readonly signal: AbortSignal;
   /** Whether the lock is surely still this holder's. */
   readonly held: boolean;

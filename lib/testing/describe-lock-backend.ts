@@ -14,6 +14,7 @@ import { givingBack } from './service/giving-back.js';
 import { holding } from './service/holding.js';
 import { losing } from './service/losing.js';
 import { naming } from './service/naming.js';
+import { severalKeys } from './service/several-keys.js';
 import { waiting } from './service/waiting.js';
 import { World } from './world.js';
 
@@ -47,6 +48,7 @@ const parts: Readonly<Record<string, readonly Chapter[]>> = {
   'a LockService on it': [
     waiting,
     excluding,
+    severalKeys,
     holding,
     losing,
     entering,

@@ -109,8 +109,8 @@ describe.each(Object.keys(doors))('%s', (door) => {
     },
   );
 
-  it.each(titled([[], ['a', 'b'], ['a']]))('refuses several keys: %s', async (shown, keys) => {
-    await expectRefused(LockConfigurationError, ['key', shown], () => ask(keys));
+  it.each([[[]], [['a', '']], [['a', 7]], [[['a']]]])('refuses %j', async (keys) => {
+    await expectRefused(LockKeyError, ['key must'], () => ask(keys));
   });
 });
 

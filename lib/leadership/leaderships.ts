@@ -1,0 +1,40 @@
+import { LockConfigurationError } from '../errors/index.js';
+import type { Leadership, Lock, LockState } from '../interfaces/index.js';
+import { outsideOfLocks } from '../lock-context.js';
+import { Candidate } from './candidate.js';
+
+export interface LeadershipsContext {
+  /** Waits in line for as long as it takes. */
+  acquire(key: string, ttl: number, signal: AbortSignal): Promise<Lock>;
+  inspect(key: string): Promise<LockState>;
+  warn(message: string): void;
+}
+
+/** The leaderships of one process: one a key. */
+export class Leaderships {
+  readonly #candidates = new Map<string, { candidate: Candidate; ttl: number }>();
+
+  constructor(private readonly context: LeadershipsContext) {}
+
+  /** @throws LockConfigurationError when the leadership of the key has another ttl */
+  of(key: string, ttl: number): Leadership {
+    const known = this.#candidates.get(key);
+    if (known?.candidate.over === false) {
+      if (known.ttl === ttl) return known.candidate;
+      throw new LockConfigurationError(
+        `the leadership "${key}" has a ttl of ${known.ttl} ms already, got ${ttl}`,
+        key,
+      );
+    }
+    const context = {
+      acquire: (signal: AbortSignal) => this.context.acquire(key, ttl, signal),
+      inspect: () => this.context.inspect(key),
+      warn: (message: string) => {
+        this.context.warn(message);
+      },
+    };
+    const candidate = outsideOfLocks(() => new Candidate(key, context));
+    this.#candidates.set(key, { candidate, ttl });
+    return candidate;
+  }
+}

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { LockTimeoutError } from '../../errors/index.js';
+import type { LockService } from '../../lock.service.js';
+import type { Chapter } from '../chapter.js';
+import { LONG, soon } from '../patience.js';
+
+export const severalKeys: Chapter = {
+  title: 'several keys',
+  tests: {
+    'are locked together, without a deadlock whatever the order in which they are named': async (
+      world,
+    ) => {
+      const orders = [
+        ['a', 'b', 'c'],
+        ['c', 'b', 'a'],
+        ['b', 'a'],
+        ['c', 'a'],
+      ];
+      const inside = new Set<string>();
+      const clashes: string[] = [];
+      const calls = orders.flatMap((keys) => {
+        const locks = world.service({ wait: LONG });
+        return Array.from({ length: 5 }, () =>
+          locks.withLock(keys, async () => {
+            clashes.push(...keys.filter((key) => inside.has(key)));
+            for (const key of keys) inside.add(key);
+            await turn();
+            for (const key of keys) inside.delete(key);
+          }),
+        );
+      });
+      await soon('all calls', Promise.all(calls), 4_500);
+      assert.deepEqual(clashes, []);
+    },
+
+    'are all or nothing: what was free stays free when another is held': async (world) => {
+      const [holder, caller] = [world.service(), world.service()];
+      await holder.acquire('b', { ttl: LONG });
+      const attempts = [
+        caller.acquire(['a', 'b', 'c'], { wait: 0 }),
+        caller.acquire(['a', 'b', 'c'], { wait: 100 }),
+      ];
+      for (const attempt of attempts) await assert.rejects(attempt, LockTimeoutError);
+      assert.equal(await caller.tryAcquire(['a', 'b', 'c']), null);
+      assert.deepEqual(await Promise.all(['a', 'c'].map((key) => isHeld(caller, key))), [
+        false,
+        false,
+      ]);
+    },
+
+    'are granted when the last of them is given back, and given back together': async (world) => {
+      const [one, other, caller] = [world.service(), world.service(), world.service()];
+      const [a, c] = await Promise.all([one.acquire('a'), other.acquire('c')]);
+      const granted = caller.acquire(['c', 'b', 'a'], { wait: LONG });
+      await a.release();
+      await c.release();
+      const lock = await soon('the grant', granted);
+      assert.deepEqual(lock.keys, ['a', 'b', 'c']);
+      assert.ok(lock.held);
+
+      assert.equal(await lock.release(), 'released');
+      const free = await Promise.all(lock.keys.map((key) => one.tryAcquire(key)));
+      assert.ok(free.every((taken) => taken !== null));
+    },
+
+    'have a rising token each': async (world) => {
+      const locks = world.service();
+      const single = await locks.acquire('b');
+      await single.release();
+      const lock = await locks.acquire(['a', 'b']);
+      assert.ok(lock.fencingTokenOf('b') > single.fencingToken);
+      await lock.release();
+      const next = await locks.acquire('a');
+      assert.ok(next.fencingToken > lock.fencingTokenOf('a'));
+    },
+  },
+};
+
+async function isHeld(locks: LockService, key: string): Promise<boolean> {
+  return (await locks.inspect(key)).holders.length > 0;
+}
