@@ -9,7 +9,10 @@ import { workloads as allWorkloads } from './workloads/index.mjs';
 
 export async function compare({ servers, options, progress, print }) {
   const { scale, only, smoke } = options;
-  const contestants = allContestants.filter(({ id }) => matches(options.contestants, id));
+  const contestants = allContestants.filter(
+    ({ id, onlyIfNamed }) =>
+      matches(options.contestants, id) && !(onlyIfNamed && options.contestants === undefined),
+  );
   const machine = await describeMachine(servers, contestants);
   print(machineOf(machine));
 

@@ -9,6 +9,7 @@
  * @property {boolean} [ours] it is the module under test
  * @property {boolean} [fair] it serves waiters in the order of their arrival, so that one that is
  * stopped is in the way of those behind it
+ * @property {boolean} [onlyIfNamed] takes part only when `--contestants` names it
  * @property {(env: Environment) => Promise<Connection>} connect loads the packages only now, so that
  * a process has those of its own contestant and no others
  *

@@ -1,5 +1,6 @@
 import asyncLock from './async-lock.mjs';
 import asyncMutex from './async-mutex.mjs';
+import bareScripts from './bare-scripts.mjs';
 import etcd3Lock from './etcd3-lock.mjs';
 import nestRedlock from './nest-redlock.mjs';
 import nestjsLock from './nestjs-lock.mjs';
@@ -13,6 +14,7 @@ import verrou from './verrou.mjs';
 
 const files = [
   rawRedis,
+  bareScripts,
   redlock,
   sesamecareRedlock,
   redlockUniversal,
