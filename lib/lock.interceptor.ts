@@ -37,18 +37,13 @@ export class LockInterceptor implements NestInterceptor {
   run(context: MethodContext, body: () => Promise<unknown>): Promise<unknown> {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
     const key = plan.keyOf(context.instance, context.getArgs());
+    if (plan.kind === 'leader') return this.locks.leader(key as string, plan.options).run(body);
     return plan.onBusy === 'throw'
       ? this.locks.withLock(key, plan.options, body)
       : this.#runUnlessBusy(key, plan, context, body);
   }
 
-  /** Runs the method only while this process leads, and otherwise resolves to undefined. */
-  lead(context: MethodContext, body: () => Promise<unknown>): Promise<unknown> {
-    const plan = getLockPlan(context.getHandler()) as LockPlan;
-    return this.locks.leader(plan.keyOf(context.instance, []) as string, plan.options).run(body);
-  }
-
-  /** As {@link run}, for a method that answers with an async iterable, which is opened under the lock. */
+  /** The same for a method that answers with an async iterable, which is opened under the lock. */
   iterate(context: MethodContext, open: () => AsyncIterable<unknown>): AsyncGenerator {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
     return holdWhileIterating(this.#holder(plan, context), open);

@@ -98,8 +98,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   /**
-   * Resolves with the lock, queueing for up to `wait`. Several keys are locked as one, all or none,
-   * without a deadlock whatever their order; they are not locked in one step unless all are free.
+   * Resolves with the lock, queueing for up to `wait`. Several keys are locked as one, all or none:
+   * at once if all are free, else one after the other in an order that is everybody's.
    * @throws LockTimeoutError when others held it all that time; LockBackendError when the backend
    * did not answer; LockReentrancyError when the caller runs under it, by {@link withLock} or a
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts

@@ -1,7 +1,7 @@
 import type { LeaderOnlyOptions } from '../interfaces/index.js';
-import { lockMethod, type Advice } from './lock-method.js';
+import { lockMethod } from './lock-method.js';
 import type { LockedDecorator } from './locked.decorator.js';
-import { promiseOf, refuseGenerator } from './promise-of.js';
+import { promiseAdvice } from './promise-advice.js';
 
 /**
  * Runs the method only in the process that leads `key`; elsewhere its calls resolve to undefined at
@@ -21,11 +21,10 @@ import { promiseOf, refuseGenerator } from './promise-of.js';
  * ```
  */
 export function LeaderOnly(key: string, options: LeaderOnlyOptions = {}): LockedDecorator<[]> {
-  return lockMethod({ decorator: '@LeaderOnly', key, options, advice });
+  return lockMethod({
+    decorator: '@LeaderOnly',
+    key,
+    options,
+    advice: promiseAdvice('@LeaderOnly'),
+  });
 }
-
-const advice: Advice = (original, where) => {
-  refuseGenerator('@LeaderOnly', original, where);
-  return async ({ interceptor, context, invoke }) =>
-    await interceptor().lead(context, () => promiseOf('@LeaderOnly', invoke(), where));
-};

@@ -1,6 +1,6 @@
 import type { LockedOptions } from '../interfaces/index.js';
-import { lockMethod, type Advice, type Fits, type KeySource } from './lock-method.js';
-import { promiseOf, refuseGenerator } from './promise-of.js';
+import { lockMethod, type Fits, type KeySource } from './lock-method.js';
+import { promiseAdvice } from './promise-advice.js';
 
 /** Refuses, by its type, what is not a method that returns a promise and fits the key function. */
 export type LockedDecorator<Args extends unknown[]> = <
@@ -15,7 +15,8 @@ export type LockedDecorator<Args extends unknown[]> = <
  * Runs the method under a lock: in one place at a time, across every process that shares the
  * backend. The method must return a promise; {@link LockedStream} is for streams.
  *
- * @param key a template into the arguments (`'order:{0.id}'`), or a function of them
+ * @param key a template into the arguments (`'order:{0.id}'`), or a function of them, which may give
+ * several keys
  * @param options how to hold the lock; `name` for a named LockModule; `onBusy` for when it is busy
  * @throws LockConfigurationError at decoration. At the call, always before the body runs:
  * LockKeyError, LockNotWiredError, and whatever {@link LockService.withLock} throws
@@ -30,11 +31,5 @@ export function Locked<Args extends unknown[] = unknown[]>(
   key: KeySource<Args>,
   options: LockedOptions<Args> = {},
 ): LockedDecorator<Args> {
-  return lockMethod({ decorator: '@Locked', key, options, advice });
+  return lockMethod({ decorator: '@Locked', key, options, advice: promiseAdvice('@Locked') });
 }
-
-const advice: Advice = (original, where) => {
-  refuseGenerator('@Locked', original, where);
-  return async ({ interceptor, context, invoke }) =>
-    await interceptor().run(context, () => promiseOf('@Locked', invoke(), where));
-};
