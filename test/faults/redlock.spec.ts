@@ -481,7 +481,7 @@ describe('a quorum of Redis nodes', () => {
     async (size, goal) => {
       const ttl = 400;
       const { nodes, service } = await quorum(size);
-      const services = Array.from({ length: 4 }, () => service({ ttl, wait: 10_000 }));
+      const services = Array.from({ length: 4 }, () => service({ ttl, wait: 60_000 }));
       const history: Visit[] = [];
       let wipes = 0;
       const caller = async (locks: LockService, key: string) => {

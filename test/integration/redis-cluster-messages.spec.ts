@@ -13,7 +13,7 @@ import { subscriberLink, TcpProxy } from '../support/tcp-proxy.js';
 import { openService, useEverything, warnings } from '../support/two-processes.js';
 
 /** What a waiter that nobody tells waits for, in milliseconds. */
-const HEARTBEAT = 1_000;
+const HEARTBEAT = 1_300;
 
 /** How long a waiter lives without a sign of life, and a hand-off without a renewal, in milliseconds. */
 const [LIVENESS, CLAIM] = [3_500, 2_000];

@@ -51,7 +51,7 @@ export async function useEverything(
   let lock = await first.acquire(key);
   await lock.renew();
   expect(await second.tryAcquire(key)).toBeNull();
-  await expect(second.acquire(key, { wait: 50 })).rejects.toThrow(LockTimeoutError);
+  await expect(second.acquire(key, { wait: 500 })).rejects.toThrow(LockTimeoutError);
 
   const start = performance.now();
   for (let turn = 0; turn < HAND_OVERS; turn++) {

@@ -16,7 +16,7 @@ const HEARTBEAT = 1_300;
 const STAGGER = 50;
 
 /** Every so many heartbeats the mailbox has to show that it still hears. */
-const PROBE_EVERY = 8;
+const PROBE_EVERY = 5;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
