@@ -12,10 +12,9 @@ export interface Link<T> {
 /**
  * Values in the order in which they came, each of which can leave at any time.
  *
- * Not a Set, nor a {@link Register} a Map: those replace their table again and again while values
- * come and go. An old table that V8 has promoted keeps the next one alive with all that it ever
- * held, so that whatever passed through survived until the next major collection: three quarters
- * of all that a lock allocates.
+ * Not a Set, nor a {@link Register} a Map: while values come and go by the thousand, theirs kept
+ * alive until the next major collection much of what had passed through (2.5 KB of a lock instead
+ * of 0.4, measured on Node 20), most likely by old tables that V8 had promoted.
  */
 export class Chain<T> implements Iterable<T> {
   #first: Link<T> | undefined;
