@@ -517,6 +517,6 @@ describe('a quorum of Redis nodes', () => {
       expect(history.length).toBeGreaterThanOrEqual(goal);
       expect(wipes).toBeGreaterThan(0);
     },
-    120_000,
+    240_000,
   );
 });
