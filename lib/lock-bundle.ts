@@ -22,21 +22,32 @@ export class LockBundle implements Lock {
    */
   static async take(keys: readonly string[], wait: number, take: Take): Promise<LockBundle> {
     const until = wait === Infinity ? undefined : Deadline.in(wait);
-    const parts = await takeAtOnce(keys, take);
-    if (parts !== undefined) return new LockBundle(parts);
+    try {
+      return await LockBundle.#of(await takeAtOnce(keys, take));
+    } catch (error) {
+      if (wait === 0 || !(error instanceof LockTimeoutError)) throw error;
+    }
 
     const taken: LockHandle[] = [];
     try {
       for (const key of keys) {
-        if (wait === 0 || until?.passed) throw new LockTimeoutError(key, wait);
+        if (until?.passed) throw new LockTimeoutError(key, wait);
         taken.push(await take(key, until === undefined ? Infinity : Math.ceil(until.remaining)));
       }
-      for (const part of taken) part.assertHeld();
-      return new LockBundle(taken);
+      return await LockBundle.#of(taken);
     } catch (error) {
       await releaseAll(taken);
       throw error instanceof LockTimeoutError ? new LockTimeoutError(error.key ?? '', wait) : error;
     }
+  }
+
+  /** @throws LockLostError, after all are given back, when one was lost while others were taken */
+  static async #of(parts: readonly LockHandle[]): Promise<LockBundle> {
+    const bundle = new LockBundle(parts);
+    const { lost } = bundle;
+    if (lost === undefined) return bundle;
+    await bundle.release();
+    throw lost;
   }
 
   get keys(): readonly string[] {
@@ -113,19 +124,17 @@ export class LockBundle implements Lock {
   }
 }
 
-/** Undefined when one of them is busy. */
-async function takeAtOnce(keys: readonly string[], take: Take): Promise<LockHandle[] | undefined> {
+/** @throws LockTimeoutError when one of them is busy, unless another fails otherwise */
+async function takeAtOnce(keys: readonly string[], take: Take): Promise<LockHandle[]> {
   const answers = await Promise.allSettled(keys.map((key) => take(key, 0)));
   const taken = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   const failures = answers.flatMap((answer) =>
     answer.status === 'rejected' ? [answer.reason as unknown] : [],
   );
-  if (failures.length === 0 && taken.every(({ held }) => held)) return taken;
+  if (failures.length === 0) return taken;
   await releaseAll(taken);
-  const bad = failures.find((failure) => !(failure instanceof LockTimeoutError));
-  // eslint-disable-next-line @typescript-eslint/only-throw-error -- it was thrown
-  if (bad !== undefined) throw bad;
-  return undefined;
+   
+  throw failures.find((failure) => !(failure instanceof LockTimeoutError)) ?? failures[0];
 }
 
 /** What is worth telling of all: that of the first that was not simply released. */

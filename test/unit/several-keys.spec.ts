@@ -113,6 +113,12 @@ it('are renewed together', async () => {
   expect(lock.remaining).toBeGreaterThan(4_000);
 });
 
+it('name the one that is held when they are tried once', async () => {
+  await other.acquire('b');
+  const attempt = locks.acquire(['a', 'b', 'c'], { wait: 0 });
+  await expect(attempt).rejects.toMatchObject({ name: 'LockTimeoutError', key: 'b', wait: 0 });
+});
+
 it('share one wait, which the error names', async () => {
   await other.acquire('b');
   const start = performance.now();
