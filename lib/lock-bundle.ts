@@ -133,7 +133,7 @@ async function takeAtOnce(keys: readonly string[], take: Take): Promise<LockHand
   );
   if (failures.length === 0) return taken;
   await releaseAll(taken);
-   
+
   throw failures.find((failure) => !(failure instanceof LockTimeoutError)) ?? failures[0];
 }
 
