@@ -8,8 +8,8 @@ export type Take = (key: string, wait: number) => Promise<LockHandle>;
 
 /** The locks of several keys as one: lost as soon as any of them is. */
 export class LockBundle implements Lock {
-  readonly mode: LockMode = 'exclusive';
   #signal: AbortSignal | undefined;
+  #revocation: AbortSignal | undefined;
   #releasing: Promise<ReleaseOutcome> | undefined;
 
   constructor(private readonly parts: readonly LockHandle[]) {}
@@ -65,10 +65,20 @@ export class LockBundle implements Lock {
     );
   }
 
+  /** Shared only when all of them are. */
+  get mode(): LockMode {
+    return this.parts.every(({ mode }) => mode === 'shared') ? 'shared' : 'exclusive';
+  }
+
   get signal(): AbortSignal {
     // Each of them looks at its clock.
     const signals = this.parts.map(({ signal }) => signal);
     return (this.#signal ??= AbortSignal.any(signals));
+  }
+
+  get revocation(): AbortSignal {
+    const revocations = this.parts.map(({ revocation }) => revocation);
+    return (this.#revocation ??= AbortSignal.any(revocations));
   }
 
   get held(): boolean {
@@ -113,6 +123,10 @@ export class LockBundle implements Lock {
 
   async renew(ttl?: number | string): Promise<void> {
     await Promise.all(this.parts.map((part) => part.renew(ttl)));
+  }
+
+  async downgrade(): Promise<void> {
+    await Promise.all(this.parts.map((part) => part.downgrade()));
   }
 
   release(): Promise<ReleaseOutcome> {

@@ -7,13 +7,13 @@ import { LockConfigurationError, LockLostError } from './errors/index.js';
 /** What a handle needs of the service that gave it. */
 export interface Keeper {
   release(holding: Holding): ReleaseOutcome | Promise<ReleaseOutcome>;
+  downgrade(holding: Holding): Promise<void>;
   /** @throws LockConfigurationError */
   readTtl(given: unknown): number;
 }
 
 /** One holder's view of its holding. Reentrant holders share one, each with a handle of its own. */
 export class LockHandle implements Lock {
-  readonly mode: LockMode = 'exclusive';
   #releasing: Promise<ReleaseOutcome> | undefined;
 
   constructor(
@@ -24,6 +24,10 @@ export class LockHandle implements Lock {
 
   get key(): string {
     return this.holding.key;
+  }
+
+  get mode(): LockMode {
+    return this.holding.mode;
   }
 
   get keys(): readonly string[] {
@@ -46,6 +50,10 @@ export class LockHandle implements Lock {
 
   get signal(): AbortSignal {
     return this.holding.signal;
+  }
+
+  get revocation(): AbortSignal {
+    return this.holding.revocation;
   }
 
   get held(): boolean {
@@ -84,6 +92,22 @@ export class LockHandle implements Lock {
   async renew(ttl?: number | string): Promise<void> {
     this.assertHeld();
     await this.holding.lease.renew(ttl === undefined ? undefined : this.keeper.readTtl(ttl));
+  }
+
+  async downgrade(): Promise<void> {
+    this.assertHeld();
+    const { key, holding, mode } = this;
+    if (mode === 'shared') return;
+    if (holding.lease.limit > 1) {
+      throw new LockConfigurationError(`Lock "${key}" has a limit, and so no readers`, key);
+    }
+    if (holding.isShared) {
+      throw new LockConfigurationError(
+        `Lock "${key}" is held by several reentrant holders, who count on it`,
+        key,
+      );
+    }
+    await this.keeper.downgrade(holding);
   }
 
   release(): Promise<ReleaseOutcome> {

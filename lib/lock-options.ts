@@ -1,6 +1,6 @@
-import type { LockBackend } from './backends/lock-backend.js';
+import type { LockBackend, Revocation } from './backends/lock-backend.js';
 import { LockConfigurationError } from './errors/index.js';
-import type { LockOptions } from './interfaces/index.js';
+import type { LockMode, LockOptions } from './interfaces/index.js';
 import { readDuration } from './duration.js';
 import { checkIsOptions } from './option-checks.js';
 import { shown } from './errors/shown.js';
@@ -11,6 +11,9 @@ export interface LockSettings {
   readonly wait: number;
   readonly renew: boolean;
   readonly maxHold: number | undefined;
+  readonly minHold: number;
+  readonly mode: LockMode;
+  readonly limit: number;
   readonly reentrant: boolean;
   readonly signal: AbortSignal | undefined;
 }
@@ -20,6 +23,9 @@ const DEFAULTS: LockSettings = {
   wait: 10_000,
   renew: true,
   maxHold: undefined,
+  minHold: 0,
+  mode: 'exclusive',
+  limit: 1,
   reentrant: false,
   signal: undefined,
 };
@@ -32,9 +38,9 @@ const READERS: { [Option in keyof Required<LockOptions>]: (value: unknown) => un
   maxHold: (value) => readDuration('maxHold', value),
   reentrant: (value) => readBoolean('reentrant', value),
   signal: readSignal,
-  mode: (value) => readOnly('mode', value, 'exclusive'),
-  limit: (value) => readOnly('limit', value, 1),
-  minHold: (value) => readOnly('minHold', value, 0),
+  mode: readMode,
+  limit: readLimit,
+  minHold: (value) => readDuration('minHold', value, { least: 0 }),
 };
 
 /**
@@ -51,7 +57,13 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
     }
     if (value !== undefined) settings[option] = READERS[option as keyof LockOptions](value);
   }
-  return settings as unknown as LockSettings;
+  const read = settings as unknown as LockSettings;
+  if (read.mode === 'shared' && read.limit > 1) {
+    throw new LockConfigurationError(
+      `limit is not for readers, got ${read.limit} with mode 'shared'`,
+    );
+  }
+  return read;
 }
 
 /** @throws LockConfigurationError that names the option and what was given */
@@ -68,17 +80,62 @@ export function readLeaderTtl(options: unknown = {}, byDefault: number): number 
   return ttl === undefined ? byDefault : readDuration('ttl', ttl);
 }
 
+/** @throws LockConfigurationError that names the option and what was given */
+export function readRevocation(options: unknown): Revocation {
+  checkIsOptions(options);
+  for (const [option, value] of Object.entries(options)) {
+    if (option !== 'reason' && option !== 'grace') {
+      throw new LockConfigurationError(
+        `unknown option ${shown(option)} of a revocation, got ${shown(value)}`,
+      );
+    }
+  }
+  const { reason = '', grace = '10s' } = options as { reason?: unknown; grace?: unknown };
+  if (typeof reason !== 'string') {
+    throw new LockConfigurationError(`reason must be a string, got ${shown(reason)}`);
+  }
+  return { reason, grace: readDuration('grace', grace, { least: 0 }) };
+}
+
+/** Longer ones would be carried along with each request. */
+const LONGEST_LABEL = 100;
+
+/** @throws LockConfigurationError that names the option and what was given */
+export function readLabel(label: unknown): string {
+  const fits = typeof label === 'string' && label.length <= LONGEST_LABEL && label.isWellFormed();
+  if (fits) return label;
+  throw new LockConfigurationError(
+    `label must be a string of at most ${LONGEST_LABEL} characters, got ${shown(label)}`,
+  );
+}
+
 /** @throws LockConfigurationError unless it has what the contract asks for */
 export function checkBackend(backend: unknown): void {
-  const { name, minTtl, connect } = (backend ?? {}) as Partial<LockBackend>;
+  const { name, minTtl, supports, connect } = (backend ?? {}) as Partial<LockBackend>;
   const fits =
     typeof backend === 'object' &&
     typeof name === 'string' &&
     typeof minTtl === 'number' &&
+    typeof supports === 'object' &&
     typeof connect === 'function';
   if (!fits) {
     throw new LockConfigurationError(
       `backend must be a LockBackend, such as new MemoryBackend(), got ${shown(backend)}`,
+    );
+  }
+}
+
+/** @throws LockConfigurationError when the backend cannot do it */
+export function checkFits({ ttl, mode, limit }: LockSettings, backend: LockBackend): void {
+  checkTtl(ttl, backend);
+  if (mode === 'shared' && !backend.supports.shared) {
+    throw new LockConfigurationError(
+      `mode must be 'exclusive' on the ${backend.name} backend, got 'shared'`,
+    );
+  }
+  if (limit > 1 && !backend.supports.limit) {
+    throw new LockConfigurationError(
+      `limit must be 1 on the ${backend.name} backend, which cannot count, got ${limit}`,
     );
   }
 }
@@ -102,10 +159,12 @@ function readSignal(value: unknown): AbortSignal {
   throw new LockConfigurationError(`signal must be an AbortSignal, got ${shown(value)}`);
 }
 
-/** For what has its place in the options but is not offered yet. */
-function readOnly<T>(option: keyof LockOptions, value: unknown, offered: T): T {
-  if (value === offered) return offered;
-  throw new LockConfigurationError(
-    `${option} can only be ${shown(offered)} in this version, got ${shown(value)}`,
-  );
+function readMode(value: unknown): LockMode {
+  if (value === 'exclusive' || value === 'shared') return value;
+  throw new LockConfigurationError(`mode must be 'exclusive' or 'shared', got ${shown(value)}`);
+}
+
+function readLimit(value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 1) return value as number;
+  throw new LockConfigurationError(`limit must be a positive whole number, got ${shown(value)}`);
 }

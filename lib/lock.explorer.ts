@@ -6,6 +6,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
+import { LockError } from './errors/index.js';
 import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { wire } from './decorators/wiring.js';
 import { getLockInterceptorToken } from './lock.constants.js';
@@ -49,6 +50,7 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
         if (interceptor !== undefined) wire(instance, this.name, interceptor);
       }
       for (const method of methods) {
+        this.#check(method.plan);
         if (method.plan.kind === 'leader') this.#leaderOnly.add(method.plan);
         if (method.overriddenIn)
           overridden.set(`${method.overriddenIn} ${method.plan.where}`, method);
@@ -66,6 +68,17 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     for (const plan of this.#leaderOnly) {
       this.locks.leader(plan.keyOf(this, []) as string, plan.options);
+    }
+  }
+
+  /** @throws LockConfigurationError for what the backend cannot do, that names the method */
+  #check({ kind, options, where }: LockPlan): void {
+    if (kind === 'leader') return;
+    try {
+      this.locks.check(options);
+    } catch (error) {
+      if (error instanceof LockError) error.message = `${where}: ${error.message}`;
+      throw error;
     }
   }
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   Injectable,
   Logger,
@@ -6,7 +5,8 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import type { BackendConnection, LockBackend } from './backends/lock-backend.js';
+import { limitConflict } from './backends/limit-conflict.js';
+import type { BackendConnection, LockBackend, Revocation } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import {
   LockConfigurationError,
@@ -22,6 +22,7 @@ import type {
   LockModuleOptions,
   LockOptions,
   LockState,
+  RevokeOptions,
 } from './interfaces/index.js';
 import { Leaderships } from './leadership/leaderships.js';
 import type { Holding } from './lease/holding.js';
@@ -29,18 +30,23 @@ import { Leases } from './lease/leases.js';
 import { LockBundle } from './lock-bundle.js';
 import { currentLock, runUnder, type HeldLock } from './lock-context.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
+import { LockView } from './lock-view.js';
 import { shown } from './errors/shown.js';
 import { checkKey, readKeys } from './lock-key.js';
 import { readDuration } from './duration.js';
 import { getLockServiceToken } from './lock.constants.js';
 import {
   checkBackend,
+  checkFits,
   checkTtl,
+  readLabel,
   readLeaderTtl,
   readOptions,
+  readRevocation,
   type LockSettings,
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
+import { makeProcessId } from './owner.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
@@ -48,11 +54,20 @@ export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
 interface Session {
   readonly connection: BackendConnection;
   readonly leases: Leases;
+  readonly view: LockView;
   readonly handle: (holding: Holding) => LockHandle;
 }
 
 /** How a leader's lock is sought, whatever the module's defaults for locks are. */
-const STANDING = { wait: Infinity, renew: true, maxHold: undefined, reentrant: false };
+const STANDING = {
+  wait: Infinity,
+  renew: true,
+  maxHold: undefined,
+  minHold: 0,
+  mode: 'exclusive',
+  limit: 1,
+  reentrant: false,
+} as const;
 
 /**
  * Takes and gives back locks. Inject it where a decorator is not enough.
@@ -64,6 +79,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #backend: LockBackend;
   readonly #defaults: LockSettings;
   readonly #shutdownGrace: number;
+  readonly #label: string;
   readonly #logger = new Logger(LockService.name);
   readonly #leaderships = new Leaderships({
     acquire: async (key, ttl, signal) =>
@@ -86,7 +102,12 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     readonly name?: string,
   ) {
     checkIsOptions(options);
-    const { backend = new MemoryBackend(), shutdownGrace = '10s', ...defaults } = options;
+    const {
+      backend = new MemoryBackend(),
+      label = '',
+      shutdownGrace = '10s',
+      ...defaults
+    } = options;
     checkBackend(backend);
     if ('signal' in defaults) {
       throw new LockConfigurationError('signal is an option of single calls, not of the module');
@@ -94,7 +115,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     this.#backend = backend;
     this.#defaults = readOptions(defaults);
     this.#shutdownGrace = readDuration('shutdownGrace', shutdownGrace, { least: 0 });
-    checkTtl(this.#defaults.ttl, backend);
+    this.#label = readLabel(label);
+    checkFits(this.#defaults, backend);
   }
 
   /**
@@ -148,19 +170,41 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return currentLock(this, key);
   }
 
-  /** Who holds the key, and how many processes wait for it. */
+  /** Who holds the key, and who waits for it. */
   async inspect(key: string): Promise<LockState> {
     checkKey(key);
-    const { connection, leases } = this.#sessionFor(key);
-    const { holders, waiters } = await connection.inspect(key);
-    return {
-      key,
-      holders: holders.map(({ token, remaining }) => ({
-        fencingToken: leases.presentToken(key, token),
-        remaining,
-      })),
-      waiters,
-    };
+    return this.#sessionFor(key).view.of(key);
+  }
+
+  /**
+   * The keys that are held now, each with who holds it and who waits. Read page by page while it is
+   * iterated; one that changes hands meanwhile may come twice.
+   *
+   * @param pattern `*` for any characters, `?` for one; everything else stands for itself
+   */
+  async *list(pattern = '*'): AsyncGenerator<LockState, void, undefined> {
+    checkKey(pattern);
+    yield* this.#sessionFor(pattern).view.list(pattern);
+  }
+
+  /**
+   * Asks whoever holds the key to give it back: see `Lock.revocation` and `Lock.signal`. Breaks no
+   * lock. Resolves to how many holders were asked; none of them need have heard it.
+   */
+  async revoke(key: string, options: RevokeOptions = {}): Promise<number> {
+    checkKey(key);
+    return this.#sessionFor(key).connection.revoke(key, readRevocation(options));
+  }
+
+  /**
+   * Breaks the lock, whoever holds it, and hands it to the next in the queue. **Whoever held it still
+   * runs**, and is told at once if it can be reached, else at its next renewal: what it writes until
+   * then, only fencing tokens keep out. For when a holder is known to be dead or astray.
+   * Resolves to how many holders there were.
+   */
+  async forceRelease(key: string): Promise<number> {
+    checkKey(key);
+    return this.#sessionFor(key).connection.forceRelease(key);
   }
 
   /**
@@ -175,6 +219,14 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     checkTtl(ttl, this.#backend);
     this.#sessionFor(key);
     return this.#leaderships.of(key, ttl);
+  }
+
+  /**
+   * @internal For what is known before the first call.
+   * @throws LockConfigurationError for bad options, and for what the backend cannot do
+   */
+  check(options: object): void {
+    checkFits(readOptions(options, this.#defaults), this.#backend);
   }
 
   /**
@@ -213,7 +265,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   #acquire(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {
     try {
       const read = readOptions(options, this.#defaults);
-      checkTtl(read.ttl, this.#backend);
+      checkFits(read, this.#backend);
       const settings = once ? { ...read, wait: 0 } : read;
       if (typeof key === 'object') return this.#takeAll(readKeys(key), settings);
       checkKey(key);
@@ -240,7 +292,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       return leases.acquire(key, settings, handle);
     }
     outer.assertHeld();
-    if (!settings.reentrant) throw new LockReentrancyError(key);
+    const upgrade = outer.mode === 'shared' && settings.mode === 'exclusive';
+    if (!settings.reentrant || upgrade) throw new LockReentrancyError(key, upgrade);
+    const { limit } = outer.holding.lease;
+    if (limit !== settings.limit) throw limitConflict(key, settings.limit, limit);
     outer.holding.share();
     return Promise.resolve(this.#open().handle(outer.holding));
   }
@@ -257,17 +312,21 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   #connect(): Session {
-    const processId = randomBytes(12).toString('base64url');
+    const processId = makeProcessId(this.#label);
     const warn = (message: string) => {
       this.#logger.warn(message);
     };
     const lost = (id: string) => {
       leases.lose(id);
     };
-    const connection = this.#backend.connect({ id: processId, warn, lost });
+    const revoked = (id: string, revocation: Revocation) => {
+      leases.revoke(id, revocation);
+    };
+    const connection = this.#backend.connect({ id: processId, warn, lost, revoked });
     const leases = new Leases({ processId, backendName: this.#backend.name, connection, warn });
     const keeper: Keeper = {
       release: (holding) => leases.release(holding),
+      downgrade: (holding) => leases.downgrade(holding),
       readTtl: (given) => {
         const ttl = readDuration('ttl', given);
         checkTtl(ttl, this.#backend);
@@ -275,7 +334,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       },
     };
     const handle = (holding: Holding) => new LockHandle(holding, keeper);
-    return { connection, leases, handle };
+    return { connection, leases, view: new LockView(processId, connection, leases), handle };
   }
 
   #drain(): Promise<void> {

@@ -14,13 +14,26 @@ export interface LockBackend {
   /** The shortest ttl in milliseconds that the store can keep; anything below is refused. */
   readonly minTtl: number;
 
+  /** What the store can do beside exclusive locks; what it cannot is refused before anything is asked. */
+  readonly supports: BackendSupport;
+
   /** Opens one process's view of the store. Returns at once; what must be awaited is awaited by the calls. */
   connect(process: LockProcess): BackendConnection;
 }
 
+export interface BackendSupport {
+  /** Readers: requests of mode `shared`, and {@link BackendConnection.downgrade}. */
+  readonly shared: boolean;
+  /** Semaphores: requests with a limit above 1. */
+  readonly limit: boolean;
+}
+
 /** Who connects: one per LockService. */
 export interface LockProcess {
-  /** Random and unique; the part before the colon in every request id of this process. */
+  /**
+   * Unique; the part before the colon in every request id of this process. Without spaces and colons.
+   * A label that says where the process runs may be part of it.
+   */
   readonly id: string;
   /** Tells the operator of something that endangers a promise, with its mend. */
   warn(message: string): void;
@@ -29,6 +42,16 @@ export interface LockProcess {
    * of this process before its time. Of an id that is not held it may be told as well.
    */
   lost(id: string): void;
+  /** To be told, by its request id, that somebody asks for a lease of this process; see {@link BackendConnection.revoke}. */
+  revoked(id: string, revocation: Revocation): void;
+}
+
+/** What an operator says to a holder. */
+export interface Revocation {
+  /** In the operator's words. */
+  readonly reason: string;
+  /** Milliseconds until the holder is to stop. */
+  readonly grace: number;
 }
 
 export interface BackendConnection {
@@ -42,8 +65,13 @@ export interface BackendConnection {
    * Asks once for the lock. Idempotent by `request.id`: asked again, it answers the same grant. A
    * store that knows may answer at once.
    *
+   * Requests that exclude each other are served in the order of their arrival: nobody passes an
+   * older waiter, also who could be let in beside the holders. Those at the head that can hold
+   * together are granted together.
+   *
    * While the store cannot be reached it keeps trying until it has an answer or
-   * {@link cancel} is called; it rejects only with what trying again cannot mend.
+   * {@link cancel} is called; it rejects only with what trying again cannot mend, such as a key in
+   * use with another limit (see `limitConflict`).
    */
   acquire(request: LockRequest): Answer | Promise<Answer>;
 
@@ -65,13 +93,38 @@ export interface BackendConnection {
   renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]>;
 
   /**
-   * Ends the lease and hands the lock to the next waiter in the same step. False when it was not
+   * Ends the lease and hands the lock to those who are next in the same step. False when it was not
    * the owner's any more; nobody else's lease is touched. Rejects when the store did not answer.
+   *
+   * @param keepFor for so many milliseconds nobody is let in, as if it was held still; 0 mostly
    */
-  release(lease: LeaseIdentity): boolean | Promise<boolean>;
+  release(lease: LeaseIdentity, keepFor: number): boolean | Promise<boolean>;
 
-  /** Who holds the key and how many wait for it. */
+  /**
+   * Makes an exclusive lease a shared one under the same token, and lets in the readers at the head of
+   * the queue, in one step. False when it was not the owner's any more. May be called again.
+   */
+  downgrade(lease: LeaseIdentity): Promise<boolean>;
+
+  /** Who holds the key and who waits for it. */
   inspect(key: string): Promise<KeyState>;
+
+  /**
+   * The keys that are held, each at least once while it is held all the time. Reads page by page,
+   * and never stops the store for others.
+   *
+   * @param pattern `*` for any characters, `?` for one; everything else stands for itself
+   */
+  list(pattern: string): AsyncIterable<string>;
+
+  /** Tells each holder of the key what {@link LockProcess.revoked} says. How many there were. */
+  revoke(key: string, revocation: Revocation): Promise<number>;
+
+  /**
+   * Ends all leases of the key, whoever has them, hands it to those who are next in the same step, and
+   * tells the holders by {@link LockProcess.lost}. How many there were.
+   */
+  forceRelease(key: string): Promise<number>;
 
   /** Closes what `connect` opened and nothing else; ends every timer. No call follows. */
   close(): Promise<void>;
@@ -91,6 +144,17 @@ export interface LockRequest extends LeaseIdentity {
   readonly queue: boolean;
   /** How many more callers of this process wait for the key: see {@link Grant.reserve}. */
   readonly reserve: number;
+  /** `shared` holds beside others that are shared, `exclusive` beside nobody, if the limit is 1. */
+  readonly mode: LeaseMode;
+  /** How many may hold the key at once: the same for all who use it at the same time. */
+  readonly limit: number;
+}
+
+export type LeaseMode = 'exclusive' | 'shared';
+
+/** Whether it holds the key alone. */
+export function isAlone({ mode, limit }: Pick<LockRequest, 'mode' | 'limit'>): boolean {
+  return mode === 'exclusive' && limit === 1;
 }
 
 export interface LeaseRenewal extends LeaseIdentity {
@@ -98,6 +162,8 @@ export interface LeaseRenewal extends LeaseIdentity {
   readonly token: number;
   /** Milliseconds. */
   readonly ttl: number;
+  readonly mode: LeaseMode;
+  readonly limit: number;
 }
 
 export type Answer = Grant | Busy | Waiting;
@@ -139,13 +205,32 @@ export interface Waiting {
 }
 
 export interface KeyState {
+  /** In the order of their tokens. */
   readonly holders: readonly HolderState[];
   /** Requests in the store's queue; callers that wait in a process's own line are not seen here. */
   readonly waiters: number;
+  /** The first of them, in their order: {@link MOST_SHOWN} at most. */
+  readonly queue: readonly WaiterState[];
 }
 
 export interface HolderState {
+  /** Its request's id. */
+  readonly id: string;
   readonly token: number;
+  readonly mode: LeaseMode;
+  /** Milliseconds since the grant, as far as the store knows. */
+  readonly age: number;
   /** Milliseconds until the lease ends if nobody renews it. */
   readonly remaining: number;
 }
+
+export interface WaiterState {
+  /** Its request's id. */
+  readonly id: string;
+  readonly mode: LeaseMode;
+  /** Milliseconds since it joined the queue. */
+  readonly age: number;
+}
+
+/** So many waiters are shown of a key. */
+export const MOST_SHOWN = 100;

@@ -19,6 +19,9 @@ export type {
   LockHolder,
   LockKey,
   LockMode,
+  LockOwner,
   LockState,
+  LockWaiter,
   ReleaseOutcome,
+  RevokeOptions,
 } from './lock.interface.js';

@@ -10,6 +10,13 @@ export interface LockModuleOptions extends LockHoldOptions {
   backend?: LockBackend;
 
   /**
+   * What operators see of this process beside its host and pid: the application's name, a version, a
+   * region. At most 100 characters.
+   * @default ''
+   */
+  label?: string;
+
+  /**
    * How long bodies that hold a lock may go on when the application closes.
    * @default '10s'
    */

@@ -38,14 +38,28 @@ export interface LockHoldOptions {
    */
   reentrant?: boolean;
 
-  /** Readers are not offered yet; anything but `'exclusive'` is refused. */
+  /**
+   * `'shared'` for readers, who hold the key together; a writer holds it alone. Served in the order of
+   * arrival: a reader never passes a writer who waits already, and the readers at the head of
+   * the queue are let in together.
+   * @default 'exclusive'
+   */
   mode?: LockMode;
 
-  /** Semaphores are not offered yet; anything but `1` is refused. */
-  limit?: 1;
+  /**
+   * How many may hold the key at once: a semaphore, of which each permit has its own token and its own
+   * life. All who use a key at the same time must agree. Not with `mode: 'shared'`, and not on Redlock.
+   * @default 1
+   */
+  limit?: number;
 
-  /** Minimal holds are not offered yet; anything but `0` is refused. */
-  minHold?: 0;
+  /**
+   * The key stays taken for at least this long from the grant, however early it is given back: so that
+   * a job that all replicas start at about the same time runs once. A holder that crashes keeps it
+   * for the ttl, as ever.
+   * @default 0
+   */
+  minHold?: Duration;
 }
 
 /** Options of one call. */

@@ -1,4 +1,4 @@
-import type { LockGuard } from '../backends/lock-backend.js';
+import type { LeaseMode, LockGuard } from '../backends/lock-backend.js';
 import type { ReleaseOutcome } from '../lease/leases.js';
 
 export type { ReleaseOutcome };
@@ -6,8 +6,8 @@ export type { ReleaseOutcome };
 /** What to lock: several keys are locked together, all or none. */
 export type LockKey = string | readonly string[];
 
-/** How a key is held. Readers (`shared`) are not offered yet. */
-export type LockMode = 'exclusive';
+/** How a key is held: by one writer alone, or by readers together. */
+export type LockMode = LeaseMode;
 
 /**
  * The handle of a held lock.
@@ -37,6 +37,12 @@ export interface Lock extends AsyncDisposable {
    * The lock of several keys is lost as soon as one of them is.
    */
   readonly signal: AbortSignal;
+  /**
+   * Aborted, with a {@link LockLostError} of reason `revoked`, as soon as somebody asks for the lock by
+   * `LockService.revoke`: who finishes and releases now does it by choice. {@link signal} follows
+   * when the grace is over. The lock stays held all that time, until it is released.
+   */
+  readonly revocation: AbortSignal;
   /** Whether the lock is surely still this holder's. */
   readonly held: boolean;
   /** Milliseconds for which it surely stays so without renewal; 0 when it is over. */
@@ -52,6 +58,15 @@ export interface Lock extends AsyncDisposable {
   renew(ttl?: number | string): Promise<void>;
 
   /**
+   * Makes an exclusive lock a shared one, in one step: readers are let in, but no writer in between.
+   * The token stays the same. Does nothing to one that is shared already. There is no way back, as
+   * two readers who want to write would wait for each other.
+   * @throws LockLostError when the lock is gone; LockBackendError when the backend did not answer;
+   * LockConfigurationError for one of a `limit`, and while it is held by several reentrant holders
+   */
+  downgrade(): Promise<void>;
+
+  /**
    * For those who keep their data where the lock is: what makes a transaction of their own succeed
    * only while the lock is theirs. On etcd: `client.if(...lock.guard()).then(…).commit()`.
    * @throws LockLostError when it is not {@link held}; LockConfigurationError on any other backend
@@ -65,9 +80,12 @@ export interface Lock extends AsyncDisposable {
 /** What an operator sees of a key. */
 export interface LockState {
   readonly key: string;
+  /** In the order of their tokens. */
   readonly holders: readonly LockHolder[];
-  /** Waiting processes; callers of one process wait in one line, of which the backend sees the first. */
+  /** Waiting requests; of callers of one process that want a plain lock, the backend sees the first. */
   readonly waiters: number;
+  /** The first hundred of them, in the order in which they are served. */
+  readonly queue: readonly LockWaiter[];
 }
 
 export interface LockHolder {
@@ -76,6 +94,43 @@ export interface LockHolder {
    * since have been handed over for some milliseconds to callers with greater ones.
    */
   readonly fencingToken: number;
+  readonly mode: LockMode;
+  /** When it was granted, by this machine's clock. */
+  readonly since: Date;
   /** Milliseconds until the lease ends if it is not renewed. */
   readonly remaining: number;
+  readonly owner: LockOwner;
+}
+
+export interface LockWaiter {
+  /** From 0. */
+  readonly place: number;
+  readonly mode: LockMode;
+  /** Since when it waits, by this machine's clock. */
+  readonly since: Date;
+  readonly owner: LockOwner;
+}
+
+/** Where a request comes from, as far as it says so. */
+export interface LockOwner {
+  readonly host: string | undefined;
+  readonly pid: number | undefined;
+  /** The module's option `label`. */
+  readonly label: string | undefined;
+  /** Whether it is of this very LockService. */
+  readonly isSelf: boolean;
+}
+
+/** How to ask for a lock back: see `LockService.revoke`. */
+export interface RevokeOptions {
+  /**
+   * Why, for the holder's log: the message of the cause of its LockLostError.
+   * @default ''
+   */
+  reason?: string;
+  /**
+   * How long the holder may go on before its signal is aborted.
+   * @default '10s'
+   */
+  grace?: number | string;
 }

@@ -1,5 +1,5 @@
-import type { LockGuard } from '../backends/lock-backend.js';
-import { Deadline } from '../clock.js';
+import type { LeaseMode, LockGuard, Revocation } from '../backends/lock-backend.js';
+import { Alarm, Deadline } from '../clock.js';
 import { LockLostError, type LockLostReason } from '../errors/index.js';
 import type { Lease } from './lease.js';
 
@@ -8,6 +8,10 @@ export interface HoldingTerms {
   readonly ttl: number;
   readonly renew: boolean;
   readonly maxHold: number | undefined;
+  /** The key stays taken for so many milliseconds from the grant, however early it is given back. */
+  readonly minHold: number;
+  readonly mode: LeaseMode;
+  readonly limit: number;
 }
 
 /**
@@ -23,6 +27,10 @@ export class Holding {
   #lost: LockLostError | undefined;
   #abort: AbortController | undefined;
   #notice: LockLostError | undefined;
+  /** Aborted when somebody asks for the lock. */
+  #revocation: AbortController | undefined;
+  #revoked: LockLostError | undefined;
+  #grace: Alarm | undefined;
 
   constructor(
     readonly lease: Lease,
@@ -40,6 +48,15 @@ export class Holding {
   /** What makes a transaction of the user's at the store succeed only under this lease. */
   get guard(): LockGuard | undefined {
     return this.lease.guard;
+  }
+
+  get mode(): LeaseMode {
+    return this.lease.mode;
+  }
+
+  /** Whether several reentrant holders have it. */
+  get isShared(): boolean {
+    return this.#holders > 1;
   }
 
   get held(): boolean {
@@ -65,14 +82,35 @@ export class Holding {
     return this.#abort.signal;
   }
 
+  get revocation(): AbortSignal {
+    if (this.#revocation === undefined) {
+      this.#revocation = new AbortController();
+      if (this.#revoked !== undefined) this.#revocation.abort(this.#revoked);
+    }
+    return this.#revocation.signal;
+  }
+
   assertHeld(): void {
     if (!this.held) throw this.lost ?? new LockLostError(this.key, 'expired');
   }
 
   /** Aborts the holder's signal while the lease goes on: it is asked to finish. */
   notify(reason: LockLostReason): void {
+    this.#notify(new LockLostError(this.key, reason));
+  }
+
+  /** Somebody asks for the lock: it is told at once, and asked to finish when the grace is over. */
+  revoke({ reason, grace }: Revocation): void {
+    if (!this.held || this.#revoked !== undefined) return;
+    const revoked = new LockLostError(this.key, 'revoked', { cause: new Error(reason) });
+    this.#revoked = revoked;
+    this.#revocation?.abort(revoked);
+    this.#grace = new Alarm(Deadline.in(grace), () => this.#notify(revoked));
+  }
+
+  #notify(reason: LockLostError): void {
     if (!this.held) return;
-    this.#notice = new LockLostError(this.key, reason);
+    this.#notice ??= reason;
     this.#abort?.abort(this.#notice);
   }
 
@@ -91,6 +129,7 @@ export class Holding {
     if (--this.#holders > 0) return false;
     this.#lost = this.lease.lost;
     this.#ended = true;
+    this.#grace?.off();
     return true;
   }
 

@@ -1,4 +1,11 @@
-import type { Grant, LeaseIdentity, LockGuard, LockRequest } from '../backends/lock-backend.js';
+import {
+  type Grant,
+  isAlone,
+  type LeaseIdentity,
+  type LeaseMode,
+  type LockGuard,
+  type LockRequest,
+} from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
 import { Alarm, Deadline } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
@@ -22,6 +29,10 @@ export class Lease implements LeaseIdentity, Renewable {
   readonly id: string;
   readonly key: string;
   readonly guard: LockGuard | undefined;
+  readonly limit: number;
+  #mode: LeaseMode;
+  /** Until when the key stays taken, also when it is given back before. */
+  readonly #kept: Deadline | undefined;
   /** The greatest token that it may give. */
   readonly token: number;
   readonly #firstToken: number;
@@ -58,11 +69,15 @@ export class Lease implements LeaseIdentity, Renewable {
     this.key = request.key;
     this.guard = grant.guard;
     const { reserve = 0, since, token } = grant;
+    this.limit = terms.limit;
+    this.#mode = terms.mode;
+    this.#kept = terms.minHold === 0 ? undefined : Deadline.in(terms.minHold);
     this.token = token + reserve;
     this.#firstToken = token;
     this.#nextToken = token + 1;
     this.#holding = new Holding(this, token, terms.maxHold);
-    this.#handOvers = reserve === 0 ? undefined : new Deadline(since, LOCAL_SPAN);
+    const passable = reserve > 0 && isPassable(terms);
+    this.#handOvers = passable ? new Deadline(since, LOCAL_SPAN) : undefined;
     this.#ttl = terms.ttl;
     this.#keepRenewing = terms.renew;
     this.#claim = grant.ttl < terms.ttl ? grant.ttl : undefined;
@@ -70,6 +85,15 @@ export class Lease implements LeaseIdentity, Renewable {
     if (this.#validity.passed) return;
     if (this.#claim !== undefined) this.#sendRenewal(Deadline.in(this.#claim / 3));
     this.#arm();
+  }
+
+  get mode(): LeaseMode {
+    return this.#mode;
+  }
+
+  /** Milliseconds for which the key is to stay taken when it is given back now. */
+  get keptFor(): number {
+    return Math.ceil(this.#kept?.remaining ?? 0);
   }
 
   get holding(): Holding {
@@ -103,9 +127,12 @@ export class Lease implements LeaseIdentity, Renewable {
    * Whether the next holder may have it without the backend: one who asks for the same life, before
    * tokens or time are over, and while the lease is well.
    */
-  mayPassTo({ ttl, renew }: HoldingTerms): boolean {
+  mayPassTo(terms: HoldingTerms): boolean {
+    const { ttl, renew } = terms;
     return (
       this.#nextToken <= this.token &&
+      isAlone(this) &&
+      isPassable(terms) &&
       renew &&
       this.#keepRenewing &&
       ttl === this.#ttl &&
@@ -137,6 +164,11 @@ export class Lease implements LeaseIdentity, Renewable {
   end(): void {
     this.#ended = true;
     this.#disarm();
+  }
+
+  /** Others may read beside its holder from now on; it has to be asked of the backend. */
+  becomeShared(): void {
+    this.#mode = 'shared';
   }
 
   /** Renews at once, with a new ttl if one is given. */
@@ -223,10 +255,10 @@ export class Lease implements LeaseIdentity, Renewable {
   }
 
   #sendRenewal(patience: Deadline, settled?: (failure?: unknown) => void): void {
-    const { id, key, token } = this;
+    const { id, key, token, mode, limit } = this;
     this.#unanswered = patience;
     if (this.#renewsItself) this.#nextRenewal = patience;
-    const asked = { id, key, token, ttl: this.#ttl };
+    const asked = { id, key, token, mode, limit, ttl: this.#ttl };
     this.renewer.renew({ asked, patience, lease: this, settled }, this.#claim !== undefined);
   }
 
@@ -256,6 +288,11 @@ export class Lease implements LeaseIdentity, Renewable {
       this.#rearm();
     });
   }
+}
+
+/** Whether those who hold a lock on these terms may have it one from the other. */
+function isPassable(terms: HoldingTerms): boolean {
+  return isAlone(terms) && terms.minHold === 0;
 }
 
 function retryDelay(ttl: number): number {

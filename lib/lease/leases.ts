@@ -1,6 +1,18 @@
-import type { Answer, BackendConnection, Grant, LockRequest } from '../backends/lock-backend.js';
+import {
+  type Answer,
+  type BackendConnection,
+  type Grant,
+  isAlone,
+  type LockRequest,
+  type Revocation,
+} from '../backends/lock-backend.js';
 import type { LockError, LockLostReason } from '../errors/index.js';
-import { LockBackendError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
+import {
+  LockBackendError,
+  LockConfigurationError,
+  LockShutdownError,
+  LockTimeoutError,
+} from '../errors/index.js';
 import { Chain } from '../chain.js';
 import { within } from '../clock.js';
 import { messageOf } from '../errors/shown.js';
@@ -68,8 +80,9 @@ export class Leases {
         resolve(handle(holding));
       };
       const waiter = new Waiter(key, wish, line, granted, reject);
-      line.join(waiter);
-      if (line.first === waiter) this.#moveUp(waiter.key, line);
+      const asking = line.join(waiter);
+      if (line.first === waiter) this.#moveUp(key, line);
+      for (const one of asking) if (one.request === undefined && !one.settled) this.#ask(one);
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
       waiter.bound(this.#patienceFor(once ? ATTEMPT_PATIENCE : wish.wait), this.#outOfPatience);
@@ -107,6 +120,35 @@ export class Leases {
   presentToken(key: string, granted: number): number {
     const lease = this.#lines.get(key)?.lease;
     return lease?.gave(granted) ? lease.holding.token : granted;
+  }
+
+  /**
+   * Lets others read beside the holder, who keeps its token.
+   * @throws LockLostError when the lock is gone; LockBackendError when the backend did not answer
+   */
+  async downgrade(holding: Holding): Promise<void> {
+    const { lease } = holding;
+    holding.assertHeld();
+    const line = this.#lines.get(lease.key);
+    if (line?.lease === lease) line.forget();
+    lease.becomeShared();
+    if (line !== undefined) this.#moveUp(lease.key, line);
+    let downgraded: boolean;
+    try {
+      downgraded = await this.#connection.downgrade(lease);
+    } catch (error) {
+      holding.assertHeld();
+      throw new LockBackendError(`Lock "${lease.key}" could not be downgraded`, lease.key, {
+        cause: error,
+      });
+    }
+    if (!downgraded) lease.notOwned();
+    holding.assertHeld();
+  }
+
+  /** Somebody asks for a lease of this process. */
+  revoke(id: string, revocation: Revocation): void {
+    this.#held.find(id)?.holding.revoke(revocation);
   }
 
   /** The backend ended a lease before its time. */
@@ -175,10 +217,10 @@ export class Leases {
 
   #ask(waiter: Waiter): void {
     const { key, line } = waiter;
-    const { ttl, wait } = waiter.wish;
+    const { ttl, wait, mode, limit } = waiter.wish;
     const id = `${this.context.processId}:${++this.#counter}`;
-    const reserve = Math.min(line.length - 1, MOST_RESERVED);
-    const request = { id, key, ttl, queue: wait > 0, reserve };
+    const reserve = isAlone(waiter.wish) ? Math.min(line.length - 1, MOST_RESERVED) : 0;
+    const request = { id, key, ttl, queue: wait > 0, reserve, mode, limit };
     waiter.request = request;
     whenAnswered(
       () => this.#connection.acquire(request),
@@ -223,13 +265,15 @@ export class Leases {
       return;
     }
     this.#held.add(lease);
-    if (grant.reserve) waiter.line.lease = lease;
+    if (lease.passableFor > 0) waiter.line.lease = lease;
     this.#leave(waiter);
     waiter.grant(lease.holding);
   }
 
   #refused(waiter: Waiter, error: unknown): void {
-    this.#giveUp(waiter, this.#unreached(waiter, error));
+    // The caller's own mistake.
+    const reason = error instanceof LockConfigurationError ? error : this.#unreached(waiter, error);
+    this.#giveUp(waiter, reason);
   }
 
   #giveUp(waiter: Waiter, reason: unknown): void {

@@ -1,4 +1,5 @@
 import { Chain } from '../chain.js';
+import { isAlone } from '../backends/lock-backend.js';
 import { alarm, Deadline } from '../clock.js';
 import type { Lease } from './lease.js';
 import type { Waiter } from './waiter.js';
@@ -7,6 +8,9 @@ import type { Waiter } from './waiter.js';
  * The callers of this process that wait for one key, in the order in which they came. Only the
  * first stands in the backend's queue: a process costs the backend one waiter a key, however many
  * callers it has. It does not even do that while a lease of this process may be handed over to it.
+ *
+ * Only who must be alone can leave it at that. Others may be let in together, and nobody may be passed
+ * by them: so from the first of those on, all stand in the backend's queue.
  */
 export class Line {
   /** How often the backend answered for this key: whether it did while a caller waited. */
@@ -16,6 +20,8 @@ export class Line {
   /** A lease that a caller of this line holds and may pass on. */
   lease: Lease | undefined;
   readonly #waiters = new Chain<Waiter>();
+  /** Whether every caller stands in the backend's queue, until the line is empty. */
+  #all = false;
   #disarm: (() => void) | undefined;
 
   get first(): Waiter | undefined {
@@ -26,8 +32,13 @@ export class Line {
     return this.#waiters.length;
   }
 
-  join(waiter: Waiter): void {
+  /** @returns those that have to ask the backend for this, apart from the first of all */
+  join(waiter: Waiter): readonly Waiter[] {
     waiter.place = this.#waiters.add(waiter);
+    if (this.length === 1) this.#all = false;
+    if (this.#all) return [waiter];
+    this.#all = !isAlone(waiter.wish);
+    return this.#all ? [...this.#waiters] : [];
   }
 
   leave(waiter: Waiter): void {

@@ -1,4 +1,4 @@
-import type { BackendConnection, LeaseIdentity, LockRequest } from '../backends/lock-backend.js';
+import type { BackendConnection, LockRequest } from '../backends/lock-backend.js';
 import { Deadline, pause, within } from '../clock.js';
 import { Patience } from '../patience.js';
 import type { Lease } from './lease.js';
@@ -45,7 +45,7 @@ export class Releases {
     };
     this.#underWay++;
     whenAnswered(
-      () => this.context.connection.release(lease),
+      () => this.context.connection.release(lease, lease.keptFor),
       (released) => {
         this.#over();
         tell(released ? 'released' : 'stolen');
@@ -68,8 +68,8 @@ export class Releases {
   }
 
   /** Gives back a lease that its holder has lost, as what is left of it would only keep others waiting. */
-  abandon(lease: LeaseIdentity): void {
-    this.#inBackground(() => this.context.connection.release(lease));
+  abandon(lease: Lease): void {
+    this.#inBackground(() => this.context.connection.release(lease, lease.keptFor));
   }
 
   withdraw(request: LockRequest): void {
@@ -94,7 +94,7 @@ export class Releases {
       await pause(RELEASE_RETRY);
       if (pointless.passed || this.#closed) return 'unconfirmed';
       try {
-        await this.context.connection.release(lease);
+        await this.context.connection.release(lease, lease.keptFor);
         // "Not yours" is then most likely the work of a try whose answer was lost.
         return 'released';
       } catch {

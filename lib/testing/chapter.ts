@@ -1,7 +1,10 @@
+import type { BackendSupport } from '../backends/lock-backend.js';
 import type { World } from './world.js';
 
 /** Tests of one subject: sentences that must be true, and how each is found out. */
 export interface Chapter {
   readonly title: string;
+  /** Where a backend does not support it, its refusal is tested instead. */
+  readonly needs?: keyof BackendSupport;
   readonly tests: Readonly<Record<string, (world: World) => Promise<void>>>;
 }

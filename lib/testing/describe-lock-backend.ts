@@ -7,6 +7,14 @@ import { queueing } from './contract/queueing.js';
 import { releasing } from './contract/releasing.js';
 import { renewing } from './contract/renewing.js';
 import { tokens } from './contract/tokens.js';
+import { administering } from './contract/administering.js';
+import { counting } from './contract/counting.js';
+import { keeping } from './contract/keeping.js';
+import { isRefused } from './contract/refusing.js';
+import { sharing } from './contract/sharing.js';
+import { operating } from './service/operating.js';
+import { semaphores } from './service/semaphores.js';
+import { readers } from './service/readers.js';
 import { closing } from './service/closing.js';
 import { entering } from './service/entering.js';
 import { excluding } from './service/excluding.js';
@@ -44,11 +52,26 @@ export interface BackendUnderTest {
 
 /** First what the contract says of the store itself, then what a LockService makes of it. */
 const parts: Readonly<Record<string, readonly Chapter[]>> = {
-  'the contract': [asking, queueing, renewing, releasing, cancelling, tokens, looking],
+  'the contract': [
+    asking,
+    queueing,
+    renewing,
+    releasing,
+    cancelling,
+    tokens,
+    looking,
+    sharing,
+    counting,
+    keeping,
+    administering,
+  ],
   'a LockService on it': [
     waiting,
     excluding,
     severalKeys,
+    readers,
+    semaphores,
+    operating,
     holding,
     losing,
     entering,
@@ -76,7 +99,13 @@ export function describeLockBackend(
         for (const chapter of chapters) {
           describe(chapter.title, () => {
             for (const [sentence, test] of Object.entries(chapter.tests)) {
-              it(sentence, () => inFreshWorld(create, test));
+              it(sentence, () =>
+                inFreshWorld(create, (world) => {
+                  const { needs } = chapter;
+                  const offered = needs === undefined || world.backend.supports[needs];
+                  return offered ? test(world) : isRefused(world, needs);
+                }),
+              );
             }
           });
         }

@@ -4,9 +4,11 @@ import type {
   Answer,
   BackendConnection,
   Grant,
+  LeaseMode,
   LockBackend,
   LockProcess,
   LockRequest,
+  Revocation,
 } from '../backends/lock-backend.js';
 import type { LockModuleOptions } from '../interfaces/index.js';
 import { LockService } from '../lock.service.js';
@@ -32,8 +34,14 @@ export class World {
   /** One more process at the store, by its bare connection: it does only what it is told. */
   process(): Peer {
     const id = randomBytes(12).toString('base64url');
-    const nobody = () => undefined;
-    const peer = new Peer(id, this.backend.connect({ id, warn: nobody, lost: nobody }));
+    const [lost, revoked]: [string[], [string, Revocation][]] = [[], []];
+    const connection = this.backend.connect({
+      id,
+      warn: () => undefined,
+      lost: (id) => lost.push(id),
+      revoked: (...told) => revoked.push(told),
+    });
+    const peer = new Peer(id, connection, { lost, revoked });
     this.#peers.push(peer);
     return peer;
   }
@@ -42,12 +50,12 @@ export class World {
   service(options: Omit<LockModuleOptions, 'backend'> = {}): LockService {
     const connect = (process: LockProcess) =>
       listening(this.backend.connect(process), (request) => this.requests.push(request));
-    const { name, minTtl } = this.backend;
+    const { name, minTtl, supports } = this.backend;
     // Without grace: a test that failed half-way still holds its locks.
     const service = new LockService({
       shutdownGrace: 0,
       ...options,
-      backend: { name, minTtl, connect },
+      backend: { name, minTtl, supports, connect },
     });
     this.#services.push(service);
     return service;
@@ -72,6 +80,12 @@ export interface Place {
   grant(ms?: number): Promise<Grant>;
 }
 
+/** How a request is to hold its key; alone when nothing is said. */
+export interface Sharing {
+  readonly mode?: LeaseMode;
+  readonly limit?: number;
+}
+
 /** One process, as the store sees it. It renews nothing by itself, so that it is as good as dead. */
 export class Peer {
   #requests = 0;
@@ -82,10 +96,16 @@ export class Peer {
   constructor(
     private readonly id: string,
     readonly connection: BackendConnection,
+    /** What the connection told this process of its leases: request ids, and what was said. */
+    readonly told: {
+      readonly lost: readonly string[];
+      readonly revoked: readonly [id: string, Revocation][];
+    },
   ) {}
 
-  request(key: string, ttl = LONG, queue = false): LockRequest {
-    return { id: `${this.id}:${++this.#requests}`, key, ttl, reserve: 0, queue };
+  request(key: string, ttl = LONG, queue = false, sharing: Sharing = {}): LockRequest {
+    const { mode = 'exclusive', limit = 1 } = sharing;
+    return { id: `${this.id}:${++this.#requests}`, key, ttl, reserve: 0, queue, mode, limit };
   }
 
   ask(request: LockRequest, ms = SOON): Promise<Answer> {
@@ -93,8 +113,8 @@ export class Peer {
   }
 
   /** Takes a lock that is free. */
-  async take(key: string, ttl?: number, ms?: number): Promise<Taken> {
-    const request = this.request(key, ttl);
+  async take(key: string, ttl?: number, ms?: number, sharing?: Sharing): Promise<Taken> {
+    const request = this.request(key, ttl, false, sharing);
     const grant = await this.ask(request, ms);
     assert.ok(grant.state === 'granted', `${key} should be free, but is ${grant.state}`);
     this.#tokens.set(request.id, grant.token);
@@ -102,8 +122,8 @@ export class Peer {
   }
 
   /** Joins the queue of a lock that is held. */
-  async queue(key: string, ttl?: number): Promise<Place> {
-    const request = this.request(key, ttl, true);
+  async queue(key: string, ttl?: number, sharing?: Sharing): Promise<Place> {
+    const request = this.request(key, ttl, true, sharing);
     const answer = await this.ask(request);
     assert.ok(answer.state === 'waiting', `should queue for ${key}, but is ${answer.state}`);
     const granted = answer.granted.then((grant) => {
@@ -127,15 +147,23 @@ export class Peer {
   }
 
   /** Whether a request that does not queue would be refused. Takes nothing. */
-  async findsBusy(key: string, ms?: number): Promise<boolean> {
-    const request = this.request(key);
+  async findsBusy(key: string, ms?: number, sharing?: Sharing): Promise<boolean> {
+    const request = this.request(key, LONG, false, sharing);
     const { state } = await this.ask(request, ms);
-    if (state === 'granted') await this.connection.release(request);
+    if (state === 'granted') await this.connection.release(request, 0);
     return state === 'busy';
   }
 
-  release({ request }: { readonly request: LockRequest }, ms = SOON): Promise<boolean> {
-    return soon(`the release of ${request.key}`, this.connection.release(request), ms);
+  release(
+    { request }: { readonly request: LockRequest },
+    ms = SOON,
+    keepFor = 0,
+  ): Promise<boolean> {
+    return soon(`the release of ${request.key}`, this.connection.release(request, keepFor), ms);
+  }
+
+  downgrade({ request }: { readonly request: LockRequest }): Promise<boolean> {
+    return soon(`the downgrade of ${request.key}`, this.connection.downgrade(request));
   }
 
   cancel({ request }: { readonly request: LockRequest }): Promise<void> {
@@ -147,11 +175,13 @@ export class Peer {
     leases: readonly { readonly request: LockRequest }[],
     ttl?: number,
   ): Promise<(boolean | Error)[]> {
-    const renewals = leases.map(({ request: { id, key, ttl: own } }) => ({
+    const renewals = leases.map(({ request: { id, key, ttl: own, mode, limit } }) => ({
       id,
       key,
       token: this.#tokens.get(id) ?? 0,
       ttl: ttl ?? own,
+      mode,
+      limit,
     }));
     return [...(await soon('a renewal', this.connection.renew(renewals)))];
   }
@@ -175,8 +205,12 @@ function listening(
     },
     cancel: (request) => connection.cancel(request),
     renew: (leases) => connection.renew(leases),
-    release: (lease) => connection.release(lease),
+    release: (lease, keepFor) => connection.release(lease, keepFor),
+    downgrade: (lease) => connection.downgrade(lease),
     inspect: (key) => connection.inspect(key),
+    list: (pattern) => connection.list(pattern),
+    revoke: (key, revocation) => connection.revoke(key, revocation),
+    forceRelease: (key) => connection.forceRelease(key),
     close: () => connection.close(),
   };
 }

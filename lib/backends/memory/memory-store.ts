@@ -1,33 +1,46 @@
 import { alarm, Deadline, Instant, wallTimeIn } from '../../clock.js';
-import type {
-  Answer,
-  Grant,
-  KeyState,
-  LeaseIdentity,
-  LeaseRenewal,
-  LockRequest,
-  Waiting,
+import { keyPattern } from '../key-pattern.js';
+import { limitConflict } from '../limit-conflict.js';
+import {
+  type Answer,
+  type Grant,
+  type KeyState,
+  type LeaseIdentity,
+  type LeaseMode,
+  type LeaseRenewal,
+  type LockRequest,
+  MOST_SHOWN,
+  type Waiting,
 } from '../lock-backend.js';
 
 /** A lease, as the store has it. */
 interface Holder {
   readonly id: string;
   readonly token: number;
+  mode: LeaseMode;
+  readonly since: Instant;
   ends: Deadline;
+  /** Given back, and only kept until its end so that nobody is let in before. */
+  kept: boolean;
 }
 
 interface Queued {
   readonly request: LockRequest;
+  readonly since: Instant;
   readonly answer: Waiting;
   grant(grant: Grant): void;
 }
 
 /** What is known of one key. */
 interface Entry {
-  holder: Holder | undefined;
+  readonly key: string;
+  /** How many may hold it at once, as long as anybody holds it or waits for it. */
+  limit: number;
+  /** By request id, in the order of their tokens. */
+  readonly holders: Map<string, Holder>;
   /** By request id, in the order of arrival. */
   readonly queue: Map<string, Queued>;
-  /** Calls off the look at the holder's end, which is planned only while somebody waits. */
+  /** Calls off the look at the end of a holder, which is planned only while somebody waits. */
   disarm: (() => void) | undefined;
 }
 
@@ -40,62 +53,119 @@ export class MemoryStore {
   #sweepAt = SWEEP_FROM;
   #lastToken = 0;
 
+  /** @throws LockConfigurationError when the key is in use with another limit */
   acquire(request: LockRequest): Answer {
+    const known = this.#entries.get(request.key);
+    if (known !== undefined) this.#advance(known);
     const entry = this.#entryOf(request.key);
-    this.#advance(request.key, entry);
-    if (entry.holder === undefined || entry.holder.id === request.id) {
-      return this.#grant(entry, request);
-    }
+    if (entry.holders.get(request.id)?.kept === false) return this.#grant(entry, request);
     const queued = entry.queue.get(request.id);
     if (queued !== undefined) return queued.answer;
+
+    if (!isUsed(entry)) entry.limit = request.limit;
+    if (entry.limit !== request.limit) {
+      throw limitConflict(request.key, request.limit, entry.limit);
+    }
+    // Nobody passes who waits already.
+    if (entry.queue.size === 0 && hasRoomFor(entry, request)) return this.#grant(entry, request);
     return request.queue ? this.#enqueue(entry, request) : { state: 'busy' };
   }
 
   cancel(request: LeaseIdentity): void {
     this.#entries.get(request.key)?.queue.delete(request.id);
-    this.release(request);
+    this.release(request, 0);
   }
 
   renew({ id, key, ttl }: LeaseRenewal): boolean {
-    const holder = this.#holderOf(key);
-    if (holder?.id !== id) return false;
-    this.#prolong(holder, ttl);
+    const holder = this.#leaseOf({ id, key });
+    if (holder === undefined) return false;
+    prolong(holder, ttl);
     return true;
   }
 
-  release({ id, key }: LeaseIdentity): boolean {
-    const entry = this.#entries.get(key);
+  release(lease: LeaseIdentity, keepFor: number): boolean {
+    const holder = this.#leaseOf(lease);
+    const entry = this.#entries.get(lease.key);
     if (entry === undefined) return false;
-    const owned = this.#holderOf(key)?.id === id;
-    if (owned) entry.holder = undefined;
-    this.#advance(key, entry);
-    if (entry.holder === undefined) this.#entries.delete(key);
-    return owned;
+    if (holder !== undefined && keepFor > 0) {
+      holder.kept = true;
+      holder.ends = Deadline.in(keepFor);
+    } else if (holder !== undefined) {
+      entry.holders.delete(lease.id);
+    }
+    this.#advance(entry);
+    return holder !== undefined;
+  }
+
+  downgrade(lease: LeaseIdentity): boolean {
+    const holder = this.#leaseOf(lease);
+    const entry = this.#entries.get(lease.key);
+    if (holder === undefined || entry === undefined) return false;
+    holder.mode = 'shared';
+    this.#advance(entry);
+    return true;
   }
 
   /** A process goes away: it waits for nothing any more. What it holds ends by time, as if it had died. */
   leave(processId: string): void {
-    for (const [key, entry] of this.#entries) {
+    for (const entry of [...this.#entries.values()]) {
       for (const id of entry.queue.keys()) {
         if (id.startsWith(`${processId}:`)) entry.queue.delete(id);
       }
-      this.#watch(key, entry);
+      this.#advance(entry);
     }
   }
 
   inspect(key: string): KeyState {
-    const holder = this.#holderOf(key);
+    const entry = this.#entries.get(key);
+    const holders = [...(entry?.holders.values() ?? [])].filter(({ ends }) => !ends.passed);
+    const queue = [...(entry?.queue.values() ?? [])];
     return {
-      holders: holder ? [{ token: holder.token, remaining: holder.ends.remaining }] : [],
-      waiters: this.#entries.get(key)?.queue.size ?? 0,
+      holders: holders.map(({ id, token, mode, since, ends }) => ({
+        id,
+        token,
+        mode,
+        age: since.elapsed,
+        remaining: ends.remaining,
+      })),
+      waiters: queue.length,
+      queue: queue.slice(0, MOST_SHOWN).map(({ request: { id, mode }, since }) => ({
+        id,
+        mode,
+        age: since.elapsed,
+      })),
     };
+  }
+
+  /** The keys that are held and match. */
+  list(pattern: string): string[] {
+    const matches = keyPattern(pattern);
+    return [...this.#entries.values()]
+      .filter(({ key, holders }) => matches.test(key) && hasLive(holders))
+      .map(({ key }) => key);
+  }
+
+  /** The ids of those who hold the key. */
+  holdersOf(key: string): string[] {
+    return this.inspect(key).holders.map(({ id }) => id);
+  }
+
+  /** Ends all leases of the key. The ids of those who had them. */
+  forceRelease(key: string): string[] {
+    const holders = this.holdersOf(key);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) {
+      entry.holders.clear();
+      this.#advance(entry);
+    }
+    return holders;
   }
 
   #entryOf(key: string): Entry {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       this.#sweep();
-      entry = { holder: undefined, queue: new Map(), disarm: undefined };
+      entry = { key, limit: 1, holders: new Map(), queue: new Map(), disarm: undefined };
       this.#entries.set(key, entry);
     }
     return entry;
@@ -104,31 +174,30 @@ export class MemoryStore {
   /** Forgets leases that ended without a release. Doubling the mark keeps its cost constant per key. */
   #sweep(): void {
     if (this.#entries.size < this.#sweepAt) return;
-    for (const [key, { holder, queue }] of this.#entries) {
-      if (queue.size === 0 && (holder === undefined || holder.ends.passed))
-        this.#entries.delete(key);
+    for (const [key, { holders, queue }] of this.#entries) {
+      if (queue.size === 0 && !hasLive(holders)) this.#entries.delete(key);
     }
     this.#sweepAt = Math.max(SWEEP_FROM, 2 * this.#entries.size);
   }
 
-  #holderOf(key: string): Holder | undefined {
-    const holder = this.#entries.get(key)?.holder;
-    return holder?.ends.passed ? undefined : holder;
+  /** The lease, while it is its owner's. */
+  #leaseOf({ id, key }: LeaseIdentity): Holder | undefined {
+    const holder = this.#entries.get(key)?.holders.get(id);
+    return holder === undefined || holder.kept || holder.ends.passed ? undefined : holder;
   }
 
-  #grant(entry: Entry, { id, ttl }: LockRequest): Grant {
+  #grant(entry: Entry, { id, ttl, mode }: LockRequest): Grant {
     const since = Instant.now();
-    if (entry.holder?.id === id) {
-      // Asked again, the same request has the same grant; only its life starts anew.
-      this.#prolong(entry.holder, ttl);
+    let holder = entry.holders.get(id);
+    if (holder === undefined) {
+      const ends = new Deadline(since, ttl);
+      holder = { id, token: this.#nextToken(), mode, since, ends, kept: false };
+      entry.holders.set(id, holder);
     } else {
-      entry.holder = { id, token: this.#nextToken(), ends: new Deadline(since, ttl) };
+      // Asked again, the same request has the same grant; only its life starts anew.
+      prolong(holder, ttl);
     }
-    return { state: 'granted', token: entry.holder.token, since, ttl };
-  }
-
-  #prolong(holder: Holder, ttl: number): void {
-    if (holder.ends.remaining < ttl) holder.ends = Deadline.in(ttl);
+    return { state: 'granted', token: holder.token, since, ttl };
   }
 
   #nextToken(): number {
@@ -142,33 +211,52 @@ export class MemoryStore {
       grant = resolve;
     });
     const answer: Waiting = { state: 'waiting', granted };
-    entry.queue.set(request.id, { request, answer, grant });
-    this.#watch(request.key, entry);
+    entry.queue.set(request.id, { request, since: Instant.now(), answer, grant });
+    this.#watch(entry);
     return answer;
   }
 
-  /** Ends a holder whose time is over, and grants a free lock to the first in the queue. */
-  #advance(key: string, entry: Entry): void {
-    if (entry.holder?.ends.passed) entry.holder = undefined;
-    const next = entry.holder === undefined ? entry.queue.values().next().value : undefined;
-    if (next !== undefined) {
+  /** Ends holders whose time is over, grants those at the head of the queue, and forgets what is free. */
+  #advance(entry: Entry): void {
+    for (const { id, ends } of entry.holders.values()) if (ends.passed) entry.holders.delete(id);
+    for (const next of entry.queue.values()) {
+      if (!hasRoomFor(entry, next.request)) break;
       entry.queue.delete(next.request.id);
       next.grant(this.#grant(entry, next.request));
     }
-    this.#watch(key, entry);
+    if (!isUsed(entry)) this.#entries.delete(entry.key);
+    this.#watch(entry);
   }
 
-  /** Looks again when the holder's time is over, if anybody waits for that. */
-  #watch(key: string, entry: Entry): void {
+  /** Looks again when the time of a holder is over, if anybody waits for that. */
+  #watch(entry: Entry): void {
     entry.disarm?.();
     entry.disarm = undefined;
-    if (entry.holder === undefined || entry.queue.size === 0) return;
-    entry.disarm = alarm(
-      entry.holder.ends,
-      () => {
-        this.#advance(key, entry);
-      },
-      true,
-    );
+    if (entry.queue.size === 0) return;
+    let first: Deadline | undefined;
+    for (const { ends } of entry.holders.values()) first = ends.earliest(first);
+    if (first !== undefined) entry.disarm = alarm(first, () => this.#advance(entry), true);
   }
+}
+
+function isUsed({ holders, queue }: Entry): boolean {
+  return holders.size > 0 || queue.size > 0;
+}
+
+/** Whether those who hold it leave room for one more. */
+function hasRoomFor({ limit, holders }: Entry, { mode }: LockRequest): boolean {
+  if (holders.size === 0) return true;
+  if (limit > 1) return holders.size < limit;
+  if (mode !== 'shared') return false;
+  for (const holder of holders.values()) if (holder.mode !== 'shared') return false;
+  return true;
+}
+
+function hasLive(holders: Entry['holders']): boolean {
+  for (const { ends } of holders.values()) if (!ends.passed) return true;
+  return false;
+}
+
+function prolong(holder: Holder, ttl: number): void {
+  if (holder.ends.remaining < ttl) holder.ends = Deadline.in(ttl);
 }

@@ -8,10 +8,14 @@ import { MemoryStore } from './memory-store.js';
 export class MemoryBackend implements LockBackend {
   readonly name = 'memory';
   readonly minTtl = 10;
+  readonly supports = { shared: true, limit: true };
   readonly #store = new MemoryStore();
+  /** Those that are connected, by id. */
+  readonly #processes = new Map<string, LockProcess>();
 
   connect(process: LockProcess): BackendConnection {
     const store = this.#store;
+    this.#processes.set(process.id, process);
     return {
       troubleWith: () => undefined,
       acquire: (request) => store.acquire(request),
@@ -20,12 +24,33 @@ export class MemoryBackend implements LockBackend {
         return Promise.resolve();
       },
       renew: (leases) => Promise.resolve(leases.map((lease) => store.renew(lease))),
-      release: (lease) => store.release(lease),
+      release: (lease, keepFor) => store.release(lease, keepFor),
+      downgrade: (lease) => Promise.resolve(store.downgrade(lease)),
       inspect: (key) => Promise.resolve(store.inspect(key)),
+      // eslint-disable-next-line @typescript-eslint/require-await -- the contract is for stores that are asked page by page
+      list: async function* (pattern) {
+        yield* store.list(pattern);
+      },
+      revoke: (key, revocation) =>
+        Promise.resolve(
+          this.#tell(store.holdersOf(key), (owner, id) => owner.revoked(id, revocation)),
+        ),
+      forceRelease: (key) =>
+        Promise.resolve(this.#tell(store.forceRelease(key), (owner, id) => owner.lost(id))),
       close: () => {
+        this.#processes.delete(process.id);
         store.leave(process.id);
         return Promise.resolve();
       },
     };
+  }
+
+  /** Tells the processes of these requests; how many requests there are. */
+  #tell(ids: readonly string[], tell: (owner: LockProcess, id: string) => void): number {
+    for (const id of ids) {
+      const owner = this.#processes.get(id.slice(0, id.indexOf(':')));
+      if (owner !== undefined) tell(owner, id);
+    }
+    return ids.length;
   }
 }

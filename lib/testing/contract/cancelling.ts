@@ -72,7 +72,7 @@ export const cancelling: Chapter = {
         const held = await b.takeInTurn('k');
         await b.release(held);
       }
-      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0 });
+      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0, queue: [] });
     },
 
     'a request withdrawn on its way into the queue does not stand there for ever': async (
@@ -87,7 +87,7 @@ export const cancelling: Chapter = {
         await Promise.all([b.cancel({ request }), a.release(held)]);
         await c.release(await next);
       }
-      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0 });
+      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0, queue: [] });
     },
 
     'a hand-off that races the withdrawal of its waiter is not leaked': async (world) => {
@@ -102,7 +102,7 @@ export const cancelling: Chapter = {
         await next.grant();
         assert.equal(await c.release(next), true);
       }
-      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0 });
+      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0, queue: [] });
     },
   },
 };

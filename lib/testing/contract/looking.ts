@@ -10,7 +10,11 @@ export const looking: Chapter = {
       world,
     ) => {
       const a = world.process();
-      assert.deepEqual(await a.connection.inspect('k'), { holders: [], waiters: 0 });
+      assert.deepEqual(await a.connection.inspect('k'), {
+        holders: [],
+        waiters: 0,
+        queue: [],
+      });
       await a.take('k');
     },
 

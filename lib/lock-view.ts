@@ -1,0 +1,58 @@
+import type { BackendConnection, KeyState } from './backends/lock-backend.js';
+import { wallTimeIn } from './clock.js';
+import type { LockState } from './interfaces/index.js';
+import type { Leases } from './lease/leases.js';
+import { ownerOf } from './owner.js';
+
+/** So many keys are looked at together. */
+const PAGE = 100;
+
+/** What operators see. */
+export class LockView {
+  constructor(
+    private readonly processId: string,
+    private readonly connection: BackendConnection,
+    private readonly leases: Leases,
+  ) {}
+
+  async of(key: string): Promise<LockState> {
+    return this.#stateOf(key, await this.connection.inspect(key));
+  }
+
+  /** The keys that match and are held, read page by page. */
+  async *list(pattern: string): AsyncGenerator<LockState, void, undefined> {
+    let page: string[] = [];
+    for await (const key of this.connection.list(pattern)) {
+      if (page.push(key) < PAGE) continue;
+      yield* await this.#held(page);
+      page = [];
+    }
+    yield* await this.#held(page);
+  }
+
+  /** Those of these keys that are held still. */
+  async #held(keys: readonly string[]): Promise<LockState[]> {
+    const states = await Promise.all(keys.map((key) => this.of(key)));
+    return states.filter(({ holders }) => holders.length > 0);
+  }
+
+  #stateOf(key: string, { holders, waiters, queue }: KeyState): LockState {
+    return {
+      key,
+      holders: holders.map(({ id, token, mode, age, remaining }) => ({
+        fencingToken: this.leases.presentToken(key, token),
+        mode,
+        since: new Date(wallTimeIn(-age)),
+        remaining,
+        owner: ownerOf(id, this.processId),
+      })),
+      waiters,
+      queue: queue.map(({ id, mode, age }, place) => ({
+        place,
+        mode,
+        since: new Date(wallTimeIn(-age)),
+        owner: ownerOf(id, this.processId),
+      })),
+    };
+  }
+}

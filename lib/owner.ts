@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { LockOwner } from './interfaces/index.js';
+
+/** Long ones would be carried along with each request. */
+const LONGEST_HOST = 64;
+
+/**
+ * An id that is unique to a process and says where it runs, so that each store that knows a request
+ * knows whose it is: `<host>#<pid>#<label>#<random>`, free of spaces and colons.
+ */
+export function makeProcessId(label: string): string {
+  const host = hostname().slice(0, LONGEST_HOST);
+  const random = randomBytes(12).toString('base64url');
+  return [host, String(process.pid), label, random].map(encodeURIComponent).join('#');
+}
+
+/**
+ * Whose request it is, by its id.
+ * @param self the id of this process
+ */
+export function ownerOf(requestId: string, self: string): LockOwner {
+  const processId = requestId.slice(0, requestId.indexOf(':'));
+  const [host, pid, label] = processId.split('#');
+  return {
+    host: pid === undefined ? undefined : decode(host),
+    pid: pid === undefined ? undefined : Number(pid),
+    label: decode(label) || undefined,
+    isSelf: processId === self,
+  };
+}
+
+/** Others may have put there what they like. */
+function decode(text = ''): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { LockConfigurationError } from '../../errors/index.js';
+import type { Chapter } from '../chapter.js';
+import { aborted, LONG, rejection, soon } from '../patience.js';
+
+export const semaphores: Chapter = {
+  title: 'semaphores',
+  needs: 'limit',
+  tests: {
+    'as many as the limit are inside, in whatever process, and never more': async (world) => {
+      const services = [world.service({ wait: LONG }), world.service({ wait: LONG })];
+      let [inside, most] = [0, 0];
+      const body = async () => {
+        most = Math.max(most, ++inside);
+        for (let turns = 0; turns < 3; turns++) await turn();
+        inside--;
+      };
+      const calls = Array.from({ length: 20 }, (_, n) =>
+        services.map((locks) => locks.withLock('k', { limit: 3, ttl: LONG + n }, body)),
+      );
+      await soon('all calls', Promise.all(calls.flat()), 4_500);
+      assert.equal(most, 3);
+    },
+
+    'another limit for a key in use is refused, by both numbers': async (world) => {
+      const [locks, other] = [world.service(), world.service()];
+      const permit = await locks.acquire('k', { limit: 3 });
+      for (const limit of [1, 2]) {
+        const error = await rejection('the request', other.acquire('k', { limit }));
+        assert.ok(error instanceof LockConfigurationError, String(error));
+        assert.match(error.message, new RegExp(`\\b3\\b.*\\b${limit}\\b`));
+      }
+      await permit.release();
+      await (await other.acquire('k', { limit: 2 })).release();
+    },
+
+    'each permit is a lock: it has its token and its signal, and is lost alone': async (world) => {
+      const locks = world.service();
+      const [lost, kept] = [
+        await locks.acquire('k', { limit: 2, ttl: world.short, renew: false }),
+        await locks.acquire('k', { limit: 2 }),
+      ];
+      assert.notEqual(lost.fencingToken, kept.fencingToken);
+      await soon('the loss', aborted(lost.signal), world.short + 1_000);
+      assert.deepEqual([lost.held, kept.held, kept.signal.aborted], [false, true, false]);
+      await (await soon('a permit', locks.acquire('k', { limit: 2 }))).release();
+      assert.equal(await kept.release(), 'released');
+    },
+
+    'a permit is not downgraded': async (world) => {
+      const permit = await world.service().acquire('k', { limit: 2 });
+      const error = await rejection('the downgrade', permit.downgrade());
+      assert.ok(error instanceof LockConfigurationError);
+    },
+  },
+};
