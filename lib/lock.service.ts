@@ -193,7 +193,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   async revoke(key: string, options: RevokeOptions = {}): Promise<number> {
     checkKey(key);
-    return this.#sessionFor(key).connection.revoke(key, readRevocation(options));
+    const revocation = readRevocation(options);
+    return this.#sessionFor(key).connection.revoke(key, revocation);
   }
 
   /**
@@ -219,14 +220,6 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     checkTtl(ttl, this.#backend);
     this.#sessionFor(key);
     return this.#leaderships.of(key, ttl);
-  }
-
-  /**
-   * @internal For what is known before the first call.
-   * @throws LockConfigurationError for bad options, and for what the backend cannot do
-   */
-  check(options: object): void {
-    checkFits(readOptions(options, this.#defaults), this.#backend);
   }
 
   /**

@@ -19,6 +19,7 @@ import { eventually } from '../support/eventually.js';
 class FickleBackend implements LockBackend {
   readonly name = 'fickle';
   readonly minTtl = 10;
+  readonly supports = { shared: true, limit: true };
   readonly #backend = new MemoryBackend();
   loseLease: () => void = () => undefined;
 

@@ -18,6 +18,7 @@ import { eventually } from '../support/eventually.js';
 class WatchedBackend implements LockBackend {
   readonly name = 'watched';
   readonly minTtl = 10;
+  readonly supports = { shared: true, limit: true };
   readonly asked: LockRequest[] = [];
   readonly #backend = new MemoryBackend();
   lose: (key: string) => void = () => undefined;
