@@ -1,41 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import {
-  type BackendConnection,
   Locked,
-  type LockBackend,
   LockConfigurationError,
   LockLostError,
-  type LockProcess,
   LockReentrancyError,
-  type LockRequest,
   LockService,
   LockTimeoutError,
-  MemoryBackend,
 } from 'nestjs-lock';
 import { eventually } from '../support/eventually.js';
-
-/** Notes what is asked, and takes leases away when a test says so. */
-class WatchedBackend implements LockBackend {
-  readonly name = 'watched';
-  readonly minTtl = 10;
-  readonly asked: LockRequest[] = [];
-  readonly #backend = new MemoryBackend();
-  lose: (key: string) => void = () => undefined;
-
-  connect(process: LockProcess): BackendConnection {
-    const connection = this.#backend.connect(process);
-    this.lose = (key) => {
-      process.lost(this.asked.findLast((request) => request.key === key)!.id);
-    };
-    return {
-      ...connection,
-      acquire: (request) => {
-        this.asked.push(request);
-        return connection.acquire(request);
-      },
-    };
-  }
-}
+import { WatchedBackend } from '../support/watched-backend.js';
 
 let backend: WatchedBackend;
 let locks: LockService;
