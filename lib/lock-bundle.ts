@@ -161,16 +161,18 @@ async function takeInTurn(
   take: Take,
 ): Promise<Taking> {
   const parts: LockHandle[] = [];
-  try {
-    for (const key of keys) {
-      const wait = left();
-      if (wait <= 0) return { parts, failure: before };
+  for (const key of keys) {
+    const wait = left();
+    if (wait <= 0) return { parts, failure: before };
+    try {
       parts.push(await take(key, { wait }));
+    } catch (failure) {
+      // With little time left, silence says nothing of the backend.
+      const silent = failure instanceof LockBackendError && failure.cause === undefined;
+      return { parts, failure: silent && wait < ATTEMPT_PATIENCE ? before : failure };
     }
-    return { parts };
-  } catch (failure) {
-    return { parts, failure };
   }
+  return { parts };
 }
 
 /** Whether waiting may help: others hold it, or the backend did not answer. */

@@ -170,6 +170,27 @@ describe('at a backend that hangs', () => {
     await expect(lock).resolves.toMatchObject({ held: true });
   }, 10_000);
 
+  it.each([
+    [
+      'busy when the rest of the wait is too short to tell',
+      200,
+      { code: 'LOCK_TIMEOUT', key: 'b' },
+    ],
+    ['not answered when it is not', 2_500, { code: 'LOCK_BACKEND', key: 'a' }],
+  ])(
+    'are said to be %s after one of them was busy',
+    async (_, wait, expected) => {
+      await other.acquire('b');
+      const { asked, end } = backend.stall('release', 'a');
+      const rejected = refusal(locks.acquire(['a', 'b'], { wait }), wait + PROMPT);
+      await asked;
+      backend.stall('acquire', 'a');
+      end();
+      expect(await rejected).toMatchObject(expected);
+    },
+    10_000,
+  );
+
   it.each([0, 100])('are given back behind the back of who waited %i ms', async (wait) => {
     await other.acquire('b');
     const { end } = backend.stall('release', 'a');
