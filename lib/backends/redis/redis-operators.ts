@@ -1,7 +1,6 @@
-import { toBackendError } from './redis-errors.js';
 import { MOST_SHOWN, type KeyState, type Revocation } from '../lock-backend.js';
 import type { Keyspace } from './keyspace.js';
-import { isReply } from './redis-errors.js';
+import { isReply, toBackendError } from './redis-errors.js';
 import type { RedisStore } from './redis-store.js';
 
 /** As inspect.lua says it. */
