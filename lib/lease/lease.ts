@@ -1,8 +1,10 @@
 import type { Grant, LeaseIdentity, LockGuard, LockRequest } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
+import { leave } from '../chain.js';
 import { Alarm, Deadline } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
-import { renewalDelay, type Renewable, type Renewal, type Renewer, type Round } from './renewer.js';
+import type { Renewable, Renewal, Renewer } from './renewer.js';
+import type { Place } from './rounds.js';
 import { validUntil } from './validity.js';
 
 /**
@@ -22,10 +24,10 @@ export class Lease implements LeaseIdentity, Renewable {
   readonly id: string;
   readonly key: string;
   readonly guard: LockGuard | undefined;
-  /** The greatest token that it may give. */
-  readonly token: number;
   readonly #firstToken: number;
-  #nextToken: number;
+  /** How many tokens after the first are its own as well, and how many of these it gave. */
+  readonly #reserve: number;
+  #handedOver = 0;
   #holding: Holding;
   /** Until when it may be handed over within this process. */
   readonly #handOvers: Deadline | undefined;
@@ -42,11 +44,10 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Until when an unanswered renewal is waited for before the next one is sent. */
   #unanswered: Deadline | undefined;
   #trouble: unknown;
-  /** Most locks are short: only who lives to its first renewal travels with others. */
-  #renewedOnce = false;
-  /** One of these tells it when something is due. */
+  /** Where it is renewed with others, while all is well. */
+  #place: Place | undefined;
+  /** For what it must see to itself. */
   #alarm: Alarm | undefined;
-  #round: Round | undefined;
 
   constructor(
     request: LockRequest,
@@ -58,9 +59,8 @@ export class Lease implements LeaseIdentity, Renewable {
     this.key = request.key;
     this.guard = grant.guard;
     const { reserve = 0, since, token } = grant;
-    this.token = token + reserve;
     this.#firstToken = token;
-    this.#nextToken = token + 1;
+    this.#reserve = reserve;
     this.#holding = new Holding(this, token, terms.maxHold);
     this.#handOvers = reserve === 0 ? undefined : new Deadline(since, LOCAL_SPAN);
     this.#ttl = terms.ttl;
@@ -70,6 +70,11 @@ export class Lease implements LeaseIdentity, Renewable {
     if (this.#validity.passed) return;
     if (this.#claim !== undefined) this.#sendRenewal(Deadline.in(this.#claim / 3));
     this.#arm();
+  }
+
+  /** The greatest token that it may give. */
+  get token(): number {
+    return this.#firstToken + this.#reserve;
   }
 
   get holding(): Holding {
@@ -105,7 +110,7 @@ export class Lease implements LeaseIdentity, Renewable {
    */
   mayPassTo({ ttl, renew }: HoldingTerms): boolean {
     return (
-      this.#nextToken <= this.token &&
+      this.#handedOver < this.#reserve &&
       renew &&
       this.#keepRenewing &&
       ttl === this.#ttl &&
@@ -117,7 +122,7 @@ export class Lease implements LeaseIdentity, Renewable {
 
   /** Whether this token is one of those that it gave to its holders. */
   gave(token: number): boolean {
-    return token >= this.#firstToken && token < this.#nextToken;
+    return token >= this.#firstToken && token <= this.#firstToken + this.#handedOver;
   }
 
   /** Milliseconds for which it may still be handed over. */
@@ -128,7 +133,7 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Hands it over to the next holder, whose token is greater; the last one has left. */
   passTo({ maxHold }: HoldingTerms): Holding {
     const before = this.#holding.maxHold;
-    this.#holding = new Holding(this, this.#nextToken++, maxHold);
+    this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, maxHold);
     if (this.#holding.maxHold !== before) this.#rearm();
     return this.#holding;
   }
@@ -157,13 +162,11 @@ export class Lease implements LeaseIdentity, Renewable {
   }
 
   due(patience: Deadline): void {
-    this.#round = undefined;
-    if (this.lost !== undefined) return;
+    if (this.#ended || this.lost !== undefined) return;
     const late = this.#unanswered !== undefined;
     this.#sendRenewal(patience);
-    // Until the next round it has its answer, or else looks after itself from then on.
-    if (late) this.#arm();
-    else this.#round = this.renewer.join(this);
+    // It has its answer before its next round, or else looks after itself from then on.
+    if (late) this.#rearm();
   }
 
   renewed(validity: Deadline): void {
@@ -174,12 +177,10 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#trouble = undefined;
     if (this.#lost !== undefined) return;
     this.#claim = undefined;
-    this.#renewedOnce = true;
+    this.#nextRenewal = undefined;
     // Renewals never shorten a lease, so that of two answers the longer holds.
     if (this.#validity.earliest(validity) === this.#validity) this.#validity = validity;
-    if (this.#round !== undefined) return;
-    this.#nextRenewal = undefined;
-    this.#rearm();
+    if (this.#place === undefined) this.#rearm();
   }
 
   notOwned(): void {
@@ -211,14 +212,17 @@ export class Lease implements LeaseIdentity, Renewable {
     }
   }
 
-  /** Whether it needs nothing but to be renewed with the others. */
+  /**
+   * Whether it is renewed with the others. For that it must be valid until the round after the next
+   * one, where it would look after itself if the next renewal were not answered.
+   */
   get #travels(): boolean {
     return (
-      this.#renewedOnce &&
       this.#keepRenewing &&
-      this.#holding.maxHold === undefined &&
+      this.#claim === undefined &&
       this.#unanswered === undefined &&
-      this.#trouble === undefined
+      this.#trouble === undefined &&
+      this.#validity.remaining > (2 / 3) * this.#ttl
     );
   }
 
@@ -237,24 +241,27 @@ export class Lease implements LeaseIdentity, Renewable {
 
   #disarm(): void {
     this.#alarm?.off();
-    this.#round?.leave(this);
-    this.#alarm = this.#round = undefined;
+    if (this.#place !== undefined) leave(this.#place);
+    this.#alarm = this.#place = undefined;
   }
 
   #arm(): void {
+    let next = this.#holding.maxHold;
     if (this.#travels) {
       this.#nextRenewal = undefined;
-      this.#round = this.renewer.join(this);
-      return;
+      this.#place = this.renewer.join(this);
+    } else {
+      if (this.#keepRenewing) this.#nextRenewal ??= Deadline.in(this.#ttl / 3);
+      next = this.#validity.earliest(this.#nextRenewal).earliest(next);
     }
-    if (this.#keepRenewing) this.#nextRenewal ??= Deadline.in(renewalDelay(this.#ttl));
-    const next = this.#validity.earliest(this.#nextRenewal).earliest(this.#holding.maxHold);
-    this.#alarm = new Alarm(next, () => {
-      if (this.lost === undefined && this.#nextRenewal?.passed) {
-        this.#sendRenewal(Deadline.in((this.#claim ?? this.#ttl) / 3));
-      }
-      this.#rearm();
-    });
+    if (next !== undefined) this.#alarm = new Alarm(next, () => this.#ring());
+  }
+
+  #ring(): void {
+    if (this.lost === undefined && this.#nextRenewal?.passed) {
+      this.#sendRenewal(Deadline.in((this.#claim ?? this.#ttl) / 3));
+    }
+    this.#rearm();
   }
 }
 
