@@ -191,7 +191,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   ],
   [
     'a lease begins, as the backend has it, when the grant is heard',
-    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(50) }))),
+    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(1_000) }))),
     'a lease does not begin after its grant was heard',
   ],
   [

@@ -222,7 +222,7 @@ describe('renewal', () => {
 
   it('of the few that are left of very many is one call again', async () => {
     const all = await Promise.all(Array.from({ length: 1_200 }, (_, n) => locks.acquire(`k${n}`)));
-    await Promise.all(all.map((lock, n) => (n % 100 === 0 ? undefined : lock.release())));
+    await Promise.all(all.filter((_, n) => n % 100 !== 0).map((lock) => lock.release()));
     await passTogether(2 * (TTL / 3 + 1));
     expect(backend.asked.renew.map(({ length }) => length)).toEqual([12, 12]);
   });
