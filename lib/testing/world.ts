@@ -203,6 +203,12 @@ function listening(
       hear(request);
       return connection.acquire(request);
     },
+    ...(connection.acquireAll && {
+      acquireAll(requests: readonly LockRequest[]) {
+        for (const request of requests) hear(request);
+        return connection.acquireAll!(requests);
+      },
+    }),
     cancel: (request) => connection.cancel(request),
     renew: (leases) => connection.renew(leases),
     release: (lease, keepFor) => connection.release(lease, keepFor),
