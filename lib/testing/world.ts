@@ -197,18 +197,19 @@ function listening(
   connection: BackendConnection,
   hear: (request: LockRequest) => void,
 ): BackendConnection {
+  const acquireAll = connection.acquireAll?.bind(connection);
   return {
     troubleWith: (key) => connection.troubleWith(key),
     acquire(request) {
       hear(request);
       return connection.acquire(request);
     },
-    ...(connection.acquireAll && {
-      acquireAll(requests: readonly LockRequest[]) {
+    acquireAll:
+      acquireAll &&
+      ((requests) => {
         for (const request of requests) hear(request);
-        return connection.acquireAll!(requests);
-      },
-    }),
+        return acquireAll(requests);
+      }),
     cancel: (request) => connection.cancel(request),
     renew: (leases) => connection.renew(leases),
     release: (lease, keepFor) => connection.release(lease, keepFor),
