@@ -6,10 +6,12 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
+import type { LockBackend } from './backends/lock-backend.js';
 import { LockError } from './errors/index.js';
 import { getLockPlan, type LockPlan } from './lock-plan.js';
 import { wire } from './decorators/wiring.js';
 import { getLockInterceptorToken } from './lock.constants.js';
+import { checkFits, readOptions } from './lock-options.js';
 import type { LockInterceptor } from './lock.interceptor.js';
 import type { LockService } from './lock.service.js';
 
@@ -32,6 +34,7 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
   constructor(
     private readonly discovery: DiscoveryService,
     private readonly locks: LockService,
+    private readonly backend: LockBackend,
     private readonly name: string | undefined,
   ) {}
 
@@ -75,7 +78,7 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
   #check({ kind, options, where }: LockPlan): void {
     if (kind === 'leader') return;
     try {
-      this.locks.check(options);
+      checkFits(readOptions(options), this.backend);
     } catch (error) {
       if (error instanceof LockError) error.message = `${where}: ${error.message}`;
       throw error;

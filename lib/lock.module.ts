@@ -86,9 +86,9 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
     },
     {
       provide: LockExplorer,
-      useFactory: (discovery: DiscoveryService, locks: LockService) =>
-        new LockExplorer(discovery, locks, name),
-      inject: [DiscoveryService, service],
+      useFactory: (discovery: DiscoveryService, locks: LockService, given: LockBackend) =>
+        new LockExplorer(discovery, locks, given, name),
+      inject: [DiscoveryService, service, backend],
     },
   ];
   const exported = [backend, service, interceptor];

@@ -803,6 +803,7 @@ describe('a busy lock', () => {
     const broken: LockBackend = {
       name: 'broken',
       minTtl: 1,
+      supports: { shared: true, limit: true },
       connect: (process) => ({
         ...new MemoryBackend().connect(process),
         acquire: () => Promise.reject(new Error('out of order')),

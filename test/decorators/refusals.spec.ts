@@ -146,9 +146,10 @@ describe('at decoration', () => {
     [{ renew: 'yes' }, /renew must be .*'yes'/],
     [{ reentrant: 1 }, /reentrant must be .*1/],
     [{ maxHold: 2 ** 31 }, /maxHold must be .*2147483648/],
-    [{ mode: 'shared' }, /mode can only be 'exclusive'.*'shared'/],
-    [{ limit: 2 }, /limit can only be 1.*2/],
-    [{ minHold: 1 }, /minHold can only be 0.*1/],
+    [{ mode: 'reader' }, /mode must be .*'reader'/],
+    [{ limit: 0 }, /limit must be .*0/],
+    [{ mode: 'shared', limit: 2 }, /limit is not for readers, got 2/],
+    [{ minHold: -1 }, /minHold must be .*-1/],
     [{ tll: '1m' }, /unknown option 'tll'.*'1m'/],
     [{ onBusy: 'ignore' }, /Kinds\.promise: onBusy must be .*'ignore'/],
     [{ name: '' }, /name must be .*''/],
@@ -283,6 +284,28 @@ describe('at the call', () => {
 });
 
 /** Compiled by `tsc --noEmit` alone: each line that the types must refuse is marked to be one. */
+describe('at the start of the application', () => {
+  class Permits {
+    @Locked('permits', { limit: 3 })
+    async enter(): Promise<void> {}
+  }
+  class Quick {
+    @Locked('quick', { ttl: 5 })
+    async enter(): Promise<void> {}
+  }
+
+  it.each([
+    ['a limit where the backend cannot count', Permits, /Permits\.enter: limit .* 3/],
+    ['a ttl that the backend cannot keep', Quick, /Quick\.enter: ttl .* 5/],
+  ])('%s is refused', async (_, provider, why) => {
+    const backend = Object.assign(new Journal(), { supports: { shared: true, limit: false } });
+    const imports = [LockModule.forRoot({ backend })];
+    const starting = start({ imports, providers: [provider] });
+    await expect(starting).rejects.toThrow(LockConfigurationError);
+    await expect(starting).rejects.toThrow(why);
+  });
+});
+
 describe('by their types', () => {
   interface Account {
     id: string;

@@ -470,6 +470,7 @@ describe('what a test puts in the place of the lock', () => {
       backend: {
         name: 'broken',
         minTtl: 1,
+        supports: { shared: true, limit: true },
         connect: () => {
           throw new Error('no test may come here');
         },

@@ -20,6 +20,7 @@ const TURNS_INSIDE = 5;
 export class Journal implements LockBackend {
   readonly name = 'memory';
   readonly minTtl = 10;
+  readonly supports = { shared: true, limit: true };
   readonly #memory = new MemoryBackend();
   readonly #events = new Map<string, string[]>();
   /** Request ids of holders, by key. */
@@ -57,9 +58,9 @@ export class Journal implements LockBackend {
     return {
       ...memory,
       acquire: async (request) => this.#hear(request, await memory.acquire(request)),
-      release: (lease) => {
+      release: (lease, keepFor) => {
         this.#releasing(lease, 'stray release');
-        return memory.release(lease);
+        return memory.release(lease, keepFor);
       },
       cancel: (request) => {
         this.#releasing(request);

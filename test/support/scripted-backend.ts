@@ -17,6 +17,7 @@ interface Asked {
   readonly cancel: LockRequest[];
   readonly renew: (readonly LeaseRenewal[])[];
   readonly release: LeaseIdentity[];
+  readonly downgrade: LeaseIdentity[];
   readonly inspect: string[];
   readonly close: null[];
 }
@@ -28,6 +29,7 @@ interface Asked {
 export class ScriptedBackend implements LockBackend {
   readonly name = 'scripted';
   readonly minTtl = 10;
+  readonly supports = { shared: true, limit: true };
 
   connections = 0;
   readonly asked: Asked = {
@@ -35,6 +37,7 @@ export class ScriptedBackend implements LockBackend {
     cancel: [],
     renew: [],
     release: [],
+    downgrade: [],
     inspect: [],
     close: [],
   };
@@ -46,8 +49,10 @@ export class ScriptedBackend implements LockBackend {
   cancel = (_request: LockRequest): Promise<void> => Promise.resolve();
   renew = (leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> =>
     Promise.resolve(leases.map(() => true));
-  release = (_lease: LeaseIdentity): Promise<boolean> => Promise.resolve(true);
-  inspect = (_key: string): Promise<KeyState> => Promise.resolve({ holders: [], waiters: 0 });
+  release = (_lease: LeaseIdentity, _keepFor: number): Promise<boolean> => Promise.resolve(true);
+  downgrade = (_lease: LeaseIdentity): Promise<boolean> => Promise.resolve(true);
+  inspect = (_key: string): Promise<KeyState> =>
+    Promise.resolve({ holders: [], waiters: 0, queue: [] });
 
   #token = 0;
 
@@ -61,8 +66,14 @@ export class ScriptedBackend implements LockBackend {
       acquire: (request) => (this.asked.acquire.push(request), this.acquire(request)),
       cancel: (request) => (this.asked.cancel.push(request), this.cancel(request)),
       renew: (leases) => (this.asked.renew.push(leases), this.renew(leases)),
-      release: (lease) => (this.asked.release.push(lease), this.release(lease)),
+      release: (lease, keepFor) => (this.asked.release.push(lease), this.release(lease, keepFor)),
+      downgrade: (lease) => (this.asked.downgrade.push(lease), this.downgrade(lease)),
       inspect: (key) => (this.asked.inspect.push(key), this.inspect(key)),
+      list: async function* () {
+        // It has no keys.
+      },
+      revoke: () => Promise.resolve(0),
+      forceRelease: () => Promise.resolve(0),
       close: () => (this.asked.close.push(null), Promise.resolve()),
     };
   }

@@ -36,6 +36,7 @@ function faulty(fault: Fault): LockBackend {
   return {
     name: backend.name,
     minTtl: backend.minTtl,
+    supports: backend.supports,
     connect(process) {
       const right = backend.connect(process);
       return { ...right, ...fault(right, process) };
@@ -82,7 +83,7 @@ const renamed =
       acquire: (request) => right.acquire(as(request)),
       cancel: (request) => right.cancel(as(request)),
       renew: (leases) => right.renew(leases.map(as)),
-      release: (lease) => right.release(as(lease)),
+      release: (lease, keepFor) => right.release(as(lease), keepFor),
       inspect: (key) => right.inspect(rename(key)),
     };
   };
@@ -94,6 +95,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
     () => ({
       name: 'faulty',
       minTtl: 10,
+      supports: { shared: true, limit: true },
       connect: (process) => new MemoryBackend().connect(process),
     }),
     'who does not want to queue is told that the lock is busy, and leaves nothing behind',
@@ -103,6 +105,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
     () => ({
       name: 'faulty',
       minTtl: 10,
+      supports: { shared: true, limit: true },
       connect: (process) => new MemoryBackend().connect(process),
     }),
     'fifty increments by three processes are fifty, one after the other, with rising tokens',
@@ -257,7 +260,8 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   [
     'anybody releases any lease',
     withLast((right, last) => ({
-      release: ({ id, key }) => right.release({ id: last.get(key)?.id ?? id, key }),
+      release: ({ id, key }, keepFor) =>
+        right.release({ id: last.get(key)?.id ?? id, key }, keepFor),
     })),
     'a release that comes too late leaves the lease of the successor alone',
   ],
@@ -265,8 +269,8 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
     'a release is never said to have been too late',
     () =>
       faulty((right) => ({
-        release: async (lease) => {
-          await right.release(lease);
+        release: async (lease, keepFor) => {
+          await right.release(lease, keepFor);
           return true;
         },
       })),
@@ -375,7 +379,15 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
       faulty((right) => ({
         inspect: async (key) => {
           const state = await right.inspect(key);
-          await right.acquire({ id: 'looker:1', key, ttl: 60_000, queue: false, reserve: 0 });
+          await right.acquire({
+            id: 'looker:1',
+            key,
+            ttl: 60_000,
+            queue: false,
+            reserve: 0,
+            mode: 'exclusive',
+            limit: 1,
+          });
           return state;
         },
       })),
@@ -441,7 +453,166 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
     () => faulty(renamed((key) => key.normalize())),
     'whatever their letters, each is a lock of its own',
   ],
+  [
+    'there are no readers, only writers',
+    () => faulty(withRequests((request) => ({ ...request, mode: 'exclusive' }))),
+    'readers hold together, each with a token of its own',
+  ],
+  [
+    'everybody is a reader',
+    () => faulty(withRequests((request) => ({ ...request, mode: 'shared' }))),
+    'a writer keeps out readers and writers, and a reader keeps out writers',
+  ],
+  [
+    'a downgrade is only said',
+    () => faulty(() => ({ downgrade: () => Promise.resolve(true) })),
+    'a downgrade lets in the readers who wait, and keeps the token',
+  ],
+  [
+    'a downgrade gives the lock back',
+    () => faulty((right) => ({ downgrade: async (lease) => right.release(lease, 0) })),
+    'a lock says in which mode it is held, and downgrades once',
+  ],
+  [
+    'one more than the limit is let in',
+    () =>
+      faulty(
+        withRequests(({ limit, ...request }) => ({
+          ...request,
+          limit: limit > 1 ? limit + 1 : limit,
+        })),
+      ),
+    'as many as the limit are inside, in whatever process, and never more',
+  ],
+  [
+    'all limits are one',
+    () => faulty(withRequests((request) => ({ ...request, limit: 1 }))),
+    'lets in so many and no more, each with a token of its own',
+  ],
+  [
+    'who asks first has the say about the limit, and the others are not told',
+    () =>
+      faulty(
+        withRequests((request) => ({ ...request, limit: request.limit > 1 ? 2 : request.limit })),
+      ),
+    'who disagrees about it is told both numbers, and gets nothing',
+  ],
+  [
+    'a release keeps nothing',
+    () => faulty((right) => ({ release: (lease) => right.release(lease, 0) })),
+    'minHold keeps the key taken, however early the lock is given back',
+  ],
+  [
+    'a release that keeps the key does not end the lease',
+    () =>
+      faulty((right) => ({
+        release: (lease, keepFor) => (keepFor > 0 ? true : right.release(lease, 0)),
+      })),
+    'the lease is over: it can neither be renewed nor released',
+  ],
+  [
+    'what was kept is kept for a part of it',
+    () =>
+      faulty((right) => ({
+        release: (lease, keepFor) => right.release(lease, Math.ceil(keepFor / 4)),
+      })),
+    'nobody is let in before that is over',
+  ],
+  [
+    'nobody knows whose a lease is',
+    () =>
+      faulty((right) => ({
+        inspect: async (key) => {
+          const state = await right.inspect(key);
+          return { ...state, holders: state.holders.map((holder) => ({ ...holder, id: 'x:1' })) };
+        },
+      })),
+    'a key shows whose it is: host, pid and label, of holders and waiters',
+  ],
+  [
+    'the queue is shown from its end',
+    () =>
+      faulty((right) => ({
+        inspect: async (key) => {
+          const state = await right.inspect(key);
+          return { ...state, queue: [...state.queue].reverse() };
+        },
+      })),
+    'waiters are shown in the order in which they are served, a hundred at most',
+  ],
+  [
+    'a pattern is a regular expression',
+    () =>
+      faulty((right) => ({
+        list: async function* (pattern) {
+          const matches = new RegExp(pattern.replaceAll('*', '.*'));
+          for await (const key of right.list('*')) if (matches.test(key)) yield key;
+        },
+      })),
+    'the keys that are held are listed, by a pattern if one is given',
+  ],
+  [
+    'a page of keys is all',
+    () =>
+      faulty((right) => ({
+        list: async function* (pattern) {
+          let left = 100;
+          for await (const key of right.list(pattern)) if (left-- > 0) yield key;
+        },
+      })),
+    'many keys are listed, each of them',
+  ],
+  [
+    'no holder hears that it is asked for its lock',
+    () =>
+      faulty((right) => ({
+        revoke: async (key) => (await right.inspect(key)).holders.length,
+      })),
+    'a holder is told that somebody asks for its lock, which stays its own',
+  ],
+  [
+    'to ask for a lock breaks it',
+    () => faulty((right) => ({ revoke: (key) => right.forceRelease(key) })),
+    'a lock that is asked for stays held: its holder hears of it, and then has its grace',
+  ],
+  [
+    'a lock is not broken',
+    () => faulty(() => ({ forceRelease: () => Promise.resolve(1) })),
+    'a lock that is broken goes to the next in the queue, and its holder is told',
+  ],
+  [
+    'whose lock is broken does not hear of it',
+    () => {
+      const backend = new MemoryBackend();
+      const { name, minTtl, supports } = backend;
+      const deaf = (process: LockProcess) => ({ ...process, lost: () => undefined });
+      const connect = (process: LockProcess) => backend.connect(deaf(process));
+      return { name, minTtl, supports, connect };
+    },
+    'a lock that is broken is lost at once, and the next one has it',
+  ],
+  [
+    'nothing is refused',
+    () => {
+      const backend = new MemoryBackend();
+      return {
+        name: backend.name,
+        minTtl: backend.minTtl,
+        supports: { shared: true, limit: true },
+        connect: (process) => ({
+          ...backend.connect(process),
+          acquire: ({ ttl }) => Promise.resolve(grantOf(ttl)),
+        }),
+      };
+    },
+    'a plain lock is in use with the limit 1',
+  ],
 ];
+
+/** Asks for something else than it should. */
+function withRequests(change: (request: LockRequest) => LockRequest): Fault {
+  return (right) => ({ acquire: (request) => right.acquire(change(request)) });
+}
 
 function grantOf(ttl: number): Grant {
   return { state: 'granted', token: Date.now(), since: Instant.now(), ttl };
@@ -525,11 +696,11 @@ it('a test closes what it opened, also when it fails, and its own error wins', a
     );
     return tests[1]!();
   };
-  const { name, minTtl } = new MemoryBackend();
+  const { name, minTtl, supports } = new MemoryBackend();
   const failing = () => {
     throw own;
   };
-  await expect(run({ name, minTtl, connect: failing })).rejects.toBe(own);
+  await expect(run({ name, minTtl, supports, connect: failing })).rejects.toBe(own);
   expect(closed).toEqual(['world']);
 
   const closing = faulty((right) => ({

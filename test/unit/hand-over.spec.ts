@@ -99,7 +99,13 @@ describe('a lease is handed over to the next caller of the process', () => {
   it('whose token is shown to who looks at the key', async () => {
     const [first, second] = await lineOf(2);
     backend.inspect = () =>
-      Promise.resolve({ holders: [{ token: first.fencingToken, remaining: TTL }], waiters: 0 });
+      Promise.resolve({
+        holders: [
+          { id: 'a:1', token: first.fencingToken, mode: 'exclusive', age: 0, remaining: TTL },
+        ],
+        waiters: 0,
+        queue: [],
+      });
     const shown = async () => (await locks.inspect('k')).holders[0]!.fencingToken;
     expect(await shown()).toBe(first.fencingToken);
     await first.release();

@@ -92,7 +92,14 @@ describe('what the backend says of single leases', () => {
     const lock = await locks.acquire('k');
     await lock.renew();
     const { id } = backend.asked.acquire[0]!;
-    const renewal = { id, key: 'k', token: lock.fencingToken, ttl: TTL };
+    const renewal = {
+      id,
+      key: 'k',
+      token: lock.fencingToken,
+      ttl: TTL,
+      mode: 'exclusive',
+      limit: 1,
+    };
     expect(backend.asked.renew).toEqual([[renewal]]);
   });
 

@@ -620,7 +620,15 @@ describe('a request', () => {
   it('says all that the store must know, and nothing else', async () => {
     await locks.acquire('k', { ttl: '5s', wait: '1s', maxHold: '1h', renew: false });
     expect(backend.asked.acquire).toEqual([
-      { id: expect.stringMatching(/:1$/) as string, key: 'k', ttl: 5_000, queue: true, reserve: 0 },
+      {
+        id: expect.stringMatching(/:1$/) as string,
+        key: 'k',
+        ttl: 5_000,
+        queue: true,
+        reserve: 0,
+        mode: 'exclusive',
+        limit: 1,
+      },
     ]);
   });
 

@@ -67,9 +67,9 @@ const BAD: Record<keyof LockOptions, unknown[]> = {
   renew: NO_BOOLEANS,
   reentrant: NO_BOOLEANS,
   signal: [null, true, 'abort', {}, { aborted: false }, new AbortController(), new EventTarget()],
-  mode: [null, true, 1, '', 'shared', 'EXCLUSIVE', ...ODD_STRINGS],
-  limit: [null, true, 0, -1, 2, NaN, Infinity, '1', 1n, 2 ** 31],
-  minHold: [null, false, 1, -1, NaN, '5s', '0', Infinity, 2 ** 31],
+  mode: [null, true, 1, '', 'Shared', 'EXCLUSIVE', ...ODD_STRINGS],
+  limit: [null, true, 0, -1, 1.5, NaN, Infinity, '1', 1n, 2 ** 53],
+  minHold: [null, false, -1, NaN, 'soon', Infinity, 2 ** 31],
 };
 
 const cases = Object.entries(BAD).flatMap(([option, values]) =>
@@ -115,6 +115,41 @@ describe('an option that makes no sense is refused, and nothing reaches the back
   afterEach(() => {
     if (backend.connections + backend.calls > 0) throw new Error('the backend was asked');
   });
+
+  it('a limit of readers', async () => {
+    const options = { mode: 'shared', limit: 2 } as const;
+    await expectRefused('limit', 2, () => locks.acquire('k', options));
+    await expectRefused('limit', 2, () => new LockService({ backend, ...options }));
+    const readers = new LockService({ backend, mode: 'shared' });
+    await expectRefused('limit', 2, () => readers.acquire('k', { limit: 2 }));
+  });
+
+  it.each([
+    ['shared', 'mode', { mode: 'shared' }],
+    ['limit', 'limit', { limit: 2 }],
+  ] as const)('what the backend does not support: %s', async (feature, option, options) => {
+    const less = Object.assign(backend, { supports: { ...backend.supports, [feature]: false } });
+    const [value] = Object.values<unknown>(options);
+    await expectRefused(option, value, () => locks.acquire('k', options));
+    await expectRefused(option, value, () => new LockService({ backend: less, ...options }));
+  });
+
+  it.each(titled([null, 1, 'x'.repeat(101), '\ud800', {}].map((label) => [label] as const)))(
+    'label: %s',
+    (_, label) => expectRefused('label', label, () => new LockService({ label: label as string })),
+  );
+
+  it.each(
+    titled([
+      ['reason', 7],
+      ['reason', null],
+      ['grace', -1],
+      ['grace', 'soon'],
+      ['graze', 1],
+    ] as const),
+  )('of a revocation: %s', (_, option, value) =>
+    expectRefused(option, value, () => locks.revoke('k', { [option]: value })),
+  );
 
   it.each(titled(cases))('%s', async (_, option, value) => {
     await expectRefused(option, value, () => locks.acquire('k', { [option]: value }));
@@ -216,10 +251,14 @@ describe('an option that makes sense reaches the backend as it was meant', () =>
     },
   );
 
-  it('what is only a placeholder until it is offered', async () => {
-    const lock = await locks.acquire('k', { mode: 'exclusive', limit: 1, minHold: 0 });
-    expect(lock.held).toBe(true);
-    await lock.release();
+  it('mode and limit are what the backend is asked for', async () => {
+    const reader = await locks.acquire('k', { mode: 'shared' });
+    const permit = await locks.acquire('permits', { limit: 5, minHold: 0 });
+    expect(backend.asked.acquire).toMatchObject([
+      { mode: 'shared', limit: 1 },
+      { mode: 'exclusive', limit: 5 },
+    ]);
+    await Promise.all([reader.release(), permit.release()]);
   });
 
   it('undefined is as good as nothing', async () => {

@@ -13,6 +13,7 @@ export const operating: Chapter = {
       const other = world.service();
       const lock = await locks.acquire('k');
       const waiting = other.acquire('k', { wait: LONG });
+      waiting.catch(() => undefined);
       await eventually('the waiter', async () => (await locks.inspect('k')).waiters === 1);
       const { holders, queue } = await other.inspect('k');
       const here = { host: hostname(), pid: process.pid };
@@ -67,6 +68,7 @@ export const operating: Chapter = {
       const lock = await locks.acquire('k');
       const { signal } = lock;
       const next = operator.acquire('k', { wait: LONG });
+      next.catch(() => undefined);
       await eventually('the waiter', async () => (await locks.inspect('k')).waiters === 1);
       assert.equal(await operator.forceRelease('k'), 1);
       await soon('the next holder', next);
@@ -83,7 +85,7 @@ export const operating: Chapter = {
       await locks.withLock('job', { minHold }, () => undefined);
       assert.equal(await other.tryAcquire('job'), null);
       assert.equal(await locks.tryAcquire('job'), null);
-      const next = await other.acquire('job', { wait: LONG });
+      const next = await soon('the end', other.acquire('job', { wait: LONG }), minHold + 2 * SOON);
       assert.ok(performance.now() - begun >= minHold - 5);
       await next.release();
     },

@@ -66,6 +66,7 @@ export const readers: Chapter = {
       const [locks, other] = [world.service(), world.service()];
       const lock = await locks.acquire('k');
       const reader = other.acquire('k', READ);
+      reader.catch(() => undefined);
       assert.equal(lock.mode, 'exclusive');
       const { fencingToken } = lock;
       await lock.downgrade();

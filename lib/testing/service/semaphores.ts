@@ -44,7 +44,7 @@ export const semaphores: Chapter = {
       assert.notEqual(lost.fencingToken, kept.fencingToken);
       await soon('the loss', aborted(lost.signal), world.short + 1_000);
       assert.deepEqual([lost.held, kept.held, kept.signal.aborted], [false, true, false]);
-      await (await soon('a permit', locks.acquire('k', { limit: 2 }))).release();
+      await (await soon('a permit', locks.acquire('k', { limit: 2, wait: 2_000 }))).release();
       assert.equal(await kept.release(), 'released');
     },
 
