@@ -1,7 +1,8 @@
 import { alarm, Deadline, Instant, within } from '../../clock.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
-import type { EtcdWatch, Watch } from './etcd-watch.js';
+import { EtcdMarkerWatch, type MarkerListener } from './etcd-marker.js';
+import type { EtcdWatch } from './etcd-watch.js';
 import { hex, type Keyspace } from './keyspace.js';
 import type { Marker } from './transactions.js';
 
@@ -13,6 +14,15 @@ const LEAST_PATIENCE = 250;
 
 /** How long a new session waits for the watch of its marker at most, in milliseconds. */
 const WATCH_PATIENCE = 200;
+
+/** What all sessions of a connection work with. */
+export interface SessionContext {
+  readonly keyspace: Keyspace;
+  readonly calls: EtcdCalls;
+  readonly watch: EtcdWatch;
+  /** Told of each message to who holds the lease of a session. */
+  readonly hear: MarkerListener['hear'];
+}
 
 /** For one user of a session: called once, when the session ends before the user has left. */
 export type WhenEnded = () => void;
@@ -38,7 +48,7 @@ export class EtcdSession {
   #sent: { readonly since: Instant; readonly answer: Promise<Stamp> } | undefined;
   #next: Promise<Stamp> | undefined;
   #disarm: () => void = () => undefined;
-  #watching: Watch;
+  readonly #watching: EtcdMarkerWatch;
 
   private constructor(
     readonly id: string,
@@ -47,31 +57,34 @@ export class EtcdSession {
     private readonly interval: number,
     granted: Stamp,
     marker: Marker,
-    private readonly calls: EtcdCalls,
-    private readonly watch: EtcdWatch,
+    private readonly context: SessionContext,
   ) {
     this.hex = hex(id);
     this.#marker = marker;
     this.#alive = granted;
     this.#validity = new Deadline(granted.sent, ttl);
     this.#idle = Deadline.in(ttl);
-    this.#watching = this.#watchMarker(marker.revision);
+    const { keyspace, calls, watch, hear } = context;
+    this.#watching = new EtcdMarkerWatch(id, marker.revision, keyspace, calls, watch, {
+      seen: (revision) => {
+        this.markerSeen(revision);
+      },
+      hear,
+    });
     this.#plan(interval);
   }
 
   /** @param interval between two keepalives, in milliseconds; a third of the ttl if it is not given */
   static async open(
     seconds: number,
-    keyspace: Keyspace,
-    calls: EtcdCalls,
-    watch: EtcdWatch,
+    context: SessionContext,
     interval?: number,
   ): Promise<EtcdSession> {
-    const { stamp, id, ttl } = await calls.grantLease(seconds);
-    const name = keyspace.markerOf(id);
-    const { revision } = await calls.put(name, id);
+    const { stamp, id, ttl } = await context.calls.grantLease(seconds);
+    const name = context.keyspace.markerOf(id);
+    const { revision } = await context.calls.put(name, id);
     const marker = { name, revision };
-    const session = new EtcdSession(id, ttl, interval ?? ttl / 3, stamp, marker, calls, watch);
+    const session = new EtcdSession(id, ttl, interval ?? ttl / 3, stamp, marker, context);
     // A watch that begins beside a change of the store may tell up to 100 ms late.
     await within(WATCH_PATIENCE, session.#watching.begun);
     return session;
@@ -86,7 +99,7 @@ export class EtcdSession {
    * another host can be asked in time.
    */
   get patience(): number {
-    return Math.min(this.calls.patience, Math.max(this.interval / 2, LEAST_PATIENCE));
+    return Math.min(this.context.calls.patience, Math.max(this.interval / 2, LEAST_PATIENCE));
   }
 
   /** A method, as it changes while others are awaited, which the compiler does not see of a getter. */
@@ -167,14 +180,14 @@ export class EtcdSession {
     const users = [...this.#users.values()];
     this.#users.clear();
     for (const whenEnded of users) whenEnded();
-    this.calls.revoke(this.id).catch(() => undefined);
+    this.context.calls.revoke(this.id).catch(() => undefined);
   }
 
   /** The connection closes. Locks that somebody may still believe in are left to end by themselves. */
   async close(): Promise<void> {
     if (this.#ended) return;
     this.#stop();
-    if (!this.isUsed) await this.calls.revoke(this.id).catch(() => undefined);
+    if (!this.isUsed) await this.context.calls.revoke(this.id).catch(() => undefined);
   }
 
   #stop(): void {
@@ -198,7 +211,7 @@ export class EtcdSession {
     // In case that none of this settles.
     this.#plan(this.interval);
     try {
-      const alive = await this.calls.keepAlive(this.id, this.patience);
+      const alive = await this.context.calls.keepAlive(this.id, this.patience);
       if (alive === undefined) this.end();
       if (alive === undefined || this.#ended) {
         throw new ChangedMeanwhileError('the session has ended');
@@ -212,26 +225,6 @@ export class EtcdSession {
     } catch (error) {
       this.#plan(retryDelay(this.interval));
       throw error;
-    }
-  }
-
-  #watchMarker(seen: string): Watch {
-    return this.watch.watch(this.#marker.name, seen, (deleted) => {
-      if (deleted) this.end();
-      else void this.#lookAtMarker();
-    });
-  }
-
-  /** What happened to it between two watches cannot be told any more. */
-  async #lookAtMarker(): Promise<void> {
-    try {
-      const { kvs, stamp } = await this.calls.range({ key: this.#marker.name });
-      this.markerSeen(kvs[0]?.mod_revision);
-      if (this.#ended) return;
-      this.#watching.end();
-      this.#watching = this.#watchMarker(stamp.revision);
-    } catch {
-      // Without a watch, a keepalive finds the end.
     }
   }
 }

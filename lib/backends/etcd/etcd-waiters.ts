@@ -1,25 +1,22 @@
-import { Alarm, Deadline } from '../../clock.js';
 import type { IKeyValue } from 'etcd3';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import type { EtcdRequest } from './etcd-request.js';
+import { EtcdReview } from './etcd-review.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
-import type { EtcdWatch } from './etcd-watch.js';
-import type { Ownership } from './etcd-holdings.js';
+import type { Change, EtcdWatch } from './etcd-watch.js';
+import type { Ownership } from './holding.js';
+import { type Obstacle, obstacleOf } from './obstacle.js';
+import { everyMember } from './operations.js';
+import { allAgree, checkLimit, isEnough, type Sight, verdictOn } from './sight.js';
 import {
   advanceTxn,
-  everyMember,
+  type AdvanceOutcome,
+  lookTxn,
   type Place,
   readAdvance,
-  readWhoIsThere,
-  whoIsThereTxn,
+  readLook,
 } from './transactions.js';
-
-/** Between the reviews of those who are told nothing, in milliseconds: an event may be lost. */
-const REVIEW_EVERY = 3_000;
-
-/** etcd takes 128 operations in a transaction, if it is not told otherwise. */
-const REVIEWED_AT_ONCE = 100;
 
 export interface EtcdWaitersContext {
   readonly calls: EtcdCalls;
@@ -36,12 +33,12 @@ export interface EtcdWaitersContext {
   readonly refuse: (request: EtcdRequest, error: unknown) => void;
 }
 
-/** How a request stands in the queue: it watches the one ahead of it, and nothing else. */
+/** How a request stands in the queue: it watches what keeps it out, and nothing else. */
 interface Standing {
   readonly joined: string;
-  /** The one ahead, as it was at `seen`. */
-  watched: Buffer | undefined;
-  seen: string;
+  /** It was seen that nothing keeps it out, which remains so. */
+  letIn: boolean;
+  obstacle: Obstacle | undefined;
   unwatch: () => void;
   looking: boolean;
   /** Something happened while it was looking. */
@@ -51,27 +48,34 @@ interface Standing {
 /** The requests of this process that stand in queues. */
 export class EtcdWaiters {
   readonly #standing = new Map<Standing, EtcdRequest>();
-  #review: Alarm | undefined;
+  readonly #review: EtcdReview<Standing>;
 
-  constructor(private readonly context: EtcdWaitersContext) {}
+  constructor(private readonly context: EtcdWaitersContext) {
+    this.#review = new EtcdReview(context.calls, this.#standing, (standing, certain) => {
+      const request = this.#standing.get(standing);
+      if (request === undefined) return;
+      standing.letIn ||= certain && standing.obstacle?.isLast === true;
+      this.look(request, standing, false);
+    });
+  }
 
   /**
-   * The request joined a queue at this revision, on the session of those who wait; `ahead` was seen
-   * directly before it at `seen`, or has to be looked for.
+   * The request joined a queue at this revision, on the session of those who wait. These were ahead
+   * when it was `seen`; without that, it has to be looked for.
    */
   stand(
     request: EtcdRequest,
     session: EtcdSession,
     joined: string,
-    ahead?: IKeyValue,
+    ahead?: Sight,
     seen?: Stamp,
   ): void {
     if (request.joined === joined) return;
     request.stopWaiting();
     const standing: Standing = {
       joined,
-      watched: undefined,
-      seen: joined,
+      letIn: false,
+      obstacle: undefined,
       unwatch: () => undefined,
       looking: false,
       again: false,
@@ -84,15 +88,20 @@ export class EtcdWaiters {
       standing.unwatch();
       session.leave(user);
       this.#standing.delete(standing);
-      if (this.#standing.size === 0) this.#callOffReview();
+      if (this.#standing.size === 0) this.#review.callOff();
     };
     this.#standing.set(standing, request);
     session.join(user, () => {
       this.#again(request);
     });
-    if (ahead !== undefined && seen !== undefined && request.asked.queue)
-      this.#watch(request, standing, ahead, seen);
-    else this.look(request, standing, true);
+    const { asked, place } = request;
+    const known = ahead !== undefined && allAgree(ahead, asked) && isEnough(ahead, asked);
+    standing.letIn = known && verdictOn(ahead, asked) === 'in';
+    if (known && seen !== undefined && asked.queue && verdictOn(ahead, asked) === 'out') {
+      this.#watch(request, standing, obstacleOf(place as Place, joined, ahead), seen);
+    } else {
+      this.look(request, standing, true);
+    }
   }
 
   /** Sees whether it is its turn; once more, if it is looking already. Never rejects. */
@@ -123,91 +132,102 @@ export class EtcdWaiters {
    * again; the request may be settled already.
    */
   async #advance(request: EtcdRequest, standing: Standing, told: boolean): Promise<void> {
-    const { calls, sessions } = this.context;
+    const { sessions } = this.context;
     const place = request.place as Place;
     const { joined } = standing;
     const session = await sessions.of(request.asked.ttl);
     if (!stands(request, standing)) return;
     request.use(session);
     const signOfLife = session.fresh();
-    let outcome = readAdvance(await calls.txn(advanceTxn(place, joined, session.id, false)));
-    if (outcome.state === 'behind' && !isMember(place, outcome.ahead)) {
-      // It belongs to a longer key.
-      const { kvs, stamp } = await calls.range(everyMember(place.queue, joined));
-      const ahead = kvs.filter((kv) => isMember(place, kv)).at(-1);
-      if (ahead !== undefined) outcome = { state: 'behind', stamp, ahead };
-      else outcome = readAdvance(await calls.txn(advanceTxn(place, joined, session.id, true)));
-    }
+    const outcome = await this.#tryOn(session, request, standing);
     if (!stands(request, standing)) return;
 
     const { stamp } = outcome;
-    if (!told && !(outcome.state === 'behind' && same(outcome.ahead, standing.watched))) {
-      this.context.watch.distrust();
-    }
+    const obstacle =
+      outcome.state === 'behind' ? obstacleOf(place, joined, outcome.ahead) : undefined;
+    if (!told && !obstacle?.equals(standing.obstacle)) this.context.watch.distrust();
     if (outcome.state === 'granted') {
       const { revision } = stamp;
       const alive = await signOfLife;
       const member = { created: joined, modified: revision, token: Number(revision) };
       this.context.grant(request, { ...member, session, alive, shown: stamp });
-    } else if (outcome.state === 'behind' && !request.asked.queue) {
+    } else if (obstacle !== undefined && !request.asked.queue) {
       this.context.turnAway(request);
-    } else if (outcome.state === 'behind') {
-      this.#watch(request, standing, outcome.ahead as IKeyValue, stamp);
-    } else if (outcome.own === undefined) {
-      this.#again(request);
-    } else {
+    } else if (obstacle !== undefined) {
+      this.#watch(request, standing, obstacle, stamp);
+    } else if (outcome.state === 'changed' && outcome.own !== undefined) {
       await this.context.adopt(request, outcome.own, stamp);
+    } else {
+      this.#again(request);
     }
   }
 
-  /** Looks again when that one goes. */
-  #watch(request: EtcdRequest, standing: Standing, { key }: IKeyValue, seen: Stamp): void {
-    standing.seen = seen.revision;
-    this.#review ??= this.#planReview();
-    if (standing.watched?.equals(key)) return;
+  /** Those that it is behind in the end do keep it out. */
+  async #tryOn(
+    session: EtcdSession,
+    { asked, place: where, queue }: EtcdRequest,
+    standing: Standing,
+  ): Promise<AdvanceOutcome> {
+    const { calls } = this.context;
+    const { joined } = standing;
+    const place = where as Place;
+    const advance = async () =>
+      readAdvance(place, await calls.txn(advanceTxn(place, joined, session.id, standing.letIn)));
+    const look = async () => {
+      const reply = await calls.txn(lookTxn(place, joined));
+      return readLook(place, reply.stamp, reply);
+    };
+    // Where several may hold the key, it is hardly ever the first: a look alone is cheap.
+    const mayBeNext = asked.limit === 1 || standing.letIn;
+    let outcome = await (mayBeNext ? advance() : look());
+    if (outcome.state !== 'behind') return outcome;
+    // Those who disagree with all that came before them are about to leave.
+    if (!allAgree(outcome.ahead, asked)) checkLimit(asked, await calls.members(queue));
+    let verdict = verdictOn(outcome.ahead, asked);
+    if (verdict === undefined || !isEnough(outcome.ahead, asked)) {
+      // Some belong to longer keys, or there are many readers.
+      const { kvs, stamp } = await calls.range(everyMember(queue, joined));
+      const members = kvs.filter(({ key }) => queue.hasMember(key)).reverse();
+      outcome = { state: 'behind', stamp, ahead: { members, complete: true } };
+      verdict = verdictOn(outcome.ahead, asked);
+    }
+    standing.letIn = verdict === 'in';
+    return standing.letIn ? advance() : outcome;
+  }
+
+  /** Looks again when the obstacle is gone. */
+  #watch(request: EtcdRequest, standing: Standing, obstacle: Obstacle, seen: Stamp): void {
+    this.#review.plan();
+    if (obstacle.equals(standing.obstacle)) return;
     standing.unwatch();
-    standing.watched = key;
-    const watch = this.context.watch.watch(key, seen.revision, (deleted) => {
-      // Without a watch there is nothing to compare the next look with.
-      if (!deleted) standing.watched = undefined;
-      this.look(request, standing, true);
+    standing.obstacle = obstacle;
+    const watch = this.context.watch.watch(obstacle.watched, seen.revision, (change) => {
+      void this.#see(request, standing, obstacle, change);
     });
     standing.unwatch = () => {
       watch.end();
     };
   }
 
-  #planReview(): Alarm {
-    return new Alarm(Deadline.in(REVIEW_EVERY * (0.9 + Math.random() / 5)), () => {
-      void this.#reviewAll();
-    });
-  }
-
-  #callOffReview(): void {
-    this.#review?.off();
-    this.#review = undefined;
-  }
-
-  /** Sees whether those who are watched are there still, many in one call. Never rejects. */
-  async #reviewAll(): Promise<void> {
-    const watching = [...this.#standing].filter(([{ watched }]) => watched !== undefined);
-    for (let first = 0; first < watching.length; first += REVIEWED_AT_ONCE) {
-      const some = watching.slice(first, first + REVIEWED_AT_ONCE);
-      const reviewed = some.map(([{ watched, seen }]) => ({ key: watched as Buffer, seen }));
-      const { calls } = this.context;
-      const isThere = await calls
-        .insist(
-          async () => readWhoIsThere(await calls.txn(whoIsThereTxn(reviewed)), reviewed),
-          () => this.#standing.size === 0,
-        )
-        // Whatever the trouble is: to ask for each tells it to who is concerned.
-        .catch(() => some.map(() => false));
-      some.forEach(([standing, request], index) => {
-        const same = standing.watched === reviewed[index]?.key;
-        if (same && !isThere[index]) this.look(request, standing, false);
-      });
+  /** Never rejects. */
+  async #see(
+    request: EtcdRequest,
+    standing: Standing,
+    obstacle: Obstacle,
+    change: Change,
+  ): Promise<void> {
+    if (change === 'missed') {
+      const answer = await this.context.calls.range(obstacle.question).catch(() => undefined);
+      if (answer === undefined) change = 'over';
+      else if (!obstacle.isOver(answer.kvs)) return;
+    } else if (change !== 'over' && !obstacle.isEndedBy(change)) {
+      return;
     }
-    this.#review = this.#standing.size === 0 ? undefined : this.#planReview();
+    if (standing.obstacle !== obstacle) return;
+    // Without a watch there is nothing to compare the next look with.
+    if (change === 'over') standing.obstacle = undefined;
+    else standing.letIn ||= obstacle.isLast;
+    this.look(request, standing, true);
   }
 
   #again(request: EtcdRequest): void {
@@ -219,12 +239,4 @@ export class EtcdWaiters {
 /** Whether it is still this stand of the request that somebody is concerned with. */
 function stands(request: EtcdRequest, standing: Standing): boolean {
   return !request.isSettled() && request.joined === standing.joined;
-}
-
-function isMember({ queue }: Place, kv: IKeyValue | undefined): boolean {
-  return kv !== undefined && queue.hasMember(kv.key);
-}
-
-function same(kv: IKeyValue | undefined, watched: Buffer | undefined): boolean {
-  return kv !== undefined && watched?.equals(kv.key) === true;
 }
