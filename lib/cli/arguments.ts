@@ -125,7 +125,8 @@ function readRun(
       `--kill-after must be at most half of --ttl, which is ${ttl} ms, got ${given}`,
     );
   }
-  const { limit, wait } = values;
+  const { wait } = values;
+  const limit = values.limit === undefined ? undefined : readLimit(values.limit);
   return {
     command: 'run',
     store: chooseStore(values, environment),
@@ -135,7 +136,7 @@ function readRun(
       ttl,
       wait: wait === 'Infinity' ? Infinity : wait,
       mode: values.shared ? 'shared' : undefined,
-      limit: limit === undefined ? undefined : readLimit(limit),
+      limit,
       minHold: values['min-hold'],
       maxHold: values['max-hold'],
     },
