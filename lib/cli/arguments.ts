@@ -88,9 +88,6 @@ export function readArguments(
   }
 }
 
-/** Enough for most programs, and less than the time that a leader has to be missed. */
-const LONGEST_KILL_AFTER = 5_000;
-
 function readRun(
   args: readonly string[],
   program: readonly string[],
@@ -114,17 +111,7 @@ function readRun(
     throw usageError('run needs a program: nestjs-lock run KEY [options] -- PROGRAM [ARGUMENT...]');
   }
   const ttl = readDuration('ttl', values.ttl ?? '30s');
-  const given = values['kill-after'];
-  const killAfter =
-    given === undefined
-      ? Math.min(LONGEST_KILL_AFTER, Math.floor(ttl / 4))
-      : readDuration('killAfter', given, { least: 0 });
-  // It is to be stopped before the lease ends, which is renewed when a third of it has passed.
-  if (killAfter > ttl / 2) {
-    throw usageError(
-      `--kill-after must be at most half of --ttl, which is ${ttl} ms, got ${given}`,
-    );
-  }
+  const killAfter = readKillAfter(values['kill-after'], ttl, values['max-hold']);
   const { wait } = values;
   const limit = values.limit === undefined ? undefined : readLimit(values.limit);
   return {
@@ -144,6 +131,23 @@ function readRun(
     killAfter,
     verbose: values.verbose ?? false,
   };
+}
+
+/** Enough for most programs, in milliseconds. */
+const KILL_AFTER = 5_000;
+
+/**
+ * The program is stopped so much before its time is over: the ttl, of which two thirds are left when it is
+ * renewed, or the most that it may hold the lock.
+ */
+function readKillAfter(given: string | undefined, ttl: number, maxHold: string | undefined) {
+  const most = maxHold === undefined ? ttl : Math.min(ttl, readDuration('maxHold', maxHold));
+  if (given === undefined) return Math.min(KILL_AFTER, Math.floor(most / 4));
+  const killAfter = readDuration('killAfter', given, { least: 0 });
+  if (killAfter <= most / 2) return killAfter;
+  throw usageError(
+    `--kill-after must be at most half of --ttl and --max-hold, which is ${most / 2} ms, got ${shown(given)}`,
+  );
 }
 
 function readLimit(given: string): number {

@@ -22,7 +22,7 @@ Of run; durations such as 500 (milliseconds), 30s, 2m:
   --limit N            up to N at once; all who use the key must agree
   --min-hold DURATION  the key stays taken for so long, however quick the program is
   --max-hold DURATION  the program is stopped then
-  --kill-after DURATION  from SIGTERM to SIGKILL when it is stopped (default 5s, at most a quarter of the ttl)
+  --kill-after DURATION  from SIGTERM to SIGKILL when it is stopped (default 5s, or a quarter of ttl or max-hold)
   --label TEXT         what list and inspect show of it (default the program's name)
   --verbose            say on stderr what becomes of the lock
 

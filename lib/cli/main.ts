@@ -36,4 +36,6 @@ async function follow(invocation: Invocation): Promise<number> {
 
 // Who reads our list may have seen enough.
 process.stdout.on('error', () => process.exit());
+// A terminal that has gone must not keep us from giving a lock back.
+process.stderr.on('error', () => undefined);
 process.exitCode = await main();

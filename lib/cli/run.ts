@@ -41,19 +41,19 @@ class Run {
     }
     const { key, hold } = this.invocation;
     const { signal } = this.#leaving;
-    let lock: Lock;
     this.#say(`waiting for "${key}"`);
     try {
-      lock = await this.service.acquire(key, { ...hold, signal });
+      const lock = await this.service.acquire(key, { ...hold, signal });
+      this.#say(`"${key}" is held, with fencing token ${lock.fencingToken}`);
+      try {
+        return await this.#hold(lock);
+      } finally {
+        const outcome = await lock.release();
+        this.#say(`"${key}" was given back: ${outcome}`);
+      }
     } catch (error) {
       if (signal.aborted) return exitCodeOfSignal(signal.reason as NodeJS.Signals);
       throw error;
-    }
-    this.#say(`"${key}" is held, with fencing token ${lock.fencingToken}`);
-    try {
-      return await this.#hold(lock);
-    } finally {
-      this.#say(`"${key}": ${await lock.release()}`);
     }
   }
 
@@ -61,13 +61,11 @@ class Run {
     const { killAfter, program: commandLine } = this.invocation;
     // A lock that was handed over lives for a short claim until its first renewal.
     if (lock.remaining <= killAfter) await lock.renew();
+    this.#leaving.signal.throwIfAborted();
     const program = new Program(commandLine, lock, killAfter);
     this.#pass = (signal) => {
       program.signal(signal);
     };
-    onAbort(this.#leaving.signal, () => {
-      program.signal(this.#leaving.signal.reason as NodeJS.Signals);
-    });
     onAbort(lock.revocation, () => {
       program.stop();
     });
@@ -97,7 +95,7 @@ class Run {
 
 function whyStopped({ key, signal, revocation }: Lock): string {
   const { aborted } = signal;
-  if (!aborted && !revocation.aborted) return `Lock "${key}" could not be kept for long enough`;
+  if (!aborted && !revocation.aborted) return `Lock "${key}" was about to be lost`;
   const { cause, message } = (aborted ? signal : revocation).reason as Error;
   const why = cause === undefined ? '' : messageOf(cause);
   return why === '' ? message : `${message} (${why})`;

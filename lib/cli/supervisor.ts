@@ -20,18 +20,27 @@ let held: Deadline | undefined;
 let program: ChildProcess | undefined;
 /** Until when the program may stop by itself; undefined while it need not. */
 let stop: Deadline | undefined;
+/** How the program ended that was stopped, while processes that it started may go on. */
+let ended: Ending | undefined;
+let over = false;
 let timer: NodeJS.Timeout | undefined;
 
 function look(): void {
   clearTimeout(timer);
   if (held !== undefined && held.remaining <= grace) stopWithin(held.remaining);
   if (stop?.passed) signalAll('SIGKILL');
+  if (ended !== undefined && (stop?.passed || !signalAll(0))) {
+    end(ended);
+    return;
+  }
   if (asked === undefined && process.connected) {
     asked = Instant.now();
     tell({ kind: 'ask' });
   }
-  const next = stop?.remaining ?? (held === undefined ? SELDOM : (held.remaining - grace) / 2);
-  timer = setTimeout(look, Math.min(SELDOM, Math.max(OFTEN, next)));
+  const left = held === undefined ? 0 : held.remaining - grace;
+  // Half of it each time: the answer that prolongs it comes meanwhile, or the looks become frequent.
+  const next = Math.min(SELDOM, stop?.remaining ?? Infinity, left > 0 ? left / 2 : Infinity);
+  timer = setTimeout(look, ended === undefined ? Math.max(OFTEN, next) : OFTEN);
 }
 
 function hear(message: ToSupervisor): void {
@@ -43,7 +52,8 @@ function hear(message: ToSupervisor): void {
       if (program === undefined) start();
       return;
     case 'signal':
-      signalAll(message.signal);
+      if (program === undefined) end({ code: null, signal: message.signal, stopped: false });
+      else signalAll(message.signal);
       return;
     case 'stop':
       stopWithin(message.within ?? Infinity);
@@ -52,6 +62,7 @@ function hear(message: ToSupervisor): void {
 }
 
 function start(): void {
+  if (over) return;
   look();
   if (stop !== undefined) {
     end({ code: null, signal: null, stopped: true });
@@ -63,9 +74,13 @@ function start(): void {
     end({ code: null, signal: null, errno, stopped: false });
   });
   program.once('exit', (code, signal) => {
-    // What it left behind would go on without the lock.
-    if (stop !== undefined) signalAll('SIGKILL');
-    end({ code, signal, stopped: stop !== undefined || held?.passed === true });
+    if (stop === undefined) {
+      end({ code, signal, stopped: held?.passed === true });
+    } else {
+      // A shell goes at once, and what it started has the same time to stop.
+      ended = { code, signal, stopped: true };
+      look();
+    }
   });
   if (program.pid !== undefined) tell({ kind: 'started', pid: program.pid });
 }
@@ -75,16 +90,18 @@ function stopWithin(ms: number): void {
   stop = new Deadline(Instant.now(), ms).earliest(stop);
 }
 
-function signalAll(signal: NodeJS.Signals): void {
-  if (program?.pid === undefined) return;
+/** Signals the program and what it started; false when nobody of them is left. */
+function signalAll(signal: NodeJS.Signals | 0): boolean {
+  if (over || program?.pid === undefined) return false;
   try {
-    process.kill(-program.pid, signal);
+    return process.kill(-program.pid, signal);
   } catch {
-    // Nobody is left.
+    return false;
   }
 }
 
 function end(ending: Ending): void {
+  over = true;
   clearTimeout(timer);
   tell({ kind: 'ended', ...ending }, () => process.exit());
 }

@@ -8,7 +8,7 @@ import { cli, endPrograms, lastAlive, script, stubborn, supervisorOf } from '../
 import { EtcdServer } from '../support/etcd-server.js';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime } from '../support/history.js';
-import { type Program, root } from '../support/program.js';
+import { Program, root } from '../support/program.js';
 import { Scene } from '../support/scene.js';
 import { assertBuilt } from '../support/worker-process.js';
 
@@ -260,6 +260,24 @@ describe('nestjs-lock run', () => {
     await locks.withLock([signal, own], { wait: 0 }, () => undefined);
   });
 
+  it('loses no signal between the grant and the start of the program', async () => {
+    const program = run('early', '--verbose', '--', 'sleep', '60');
+    await program.says(/is held/);
+    program.kill('SIGTERM');
+    expect(await program.ended).toBe(128 + 15);
+    expect(program.output).toMatch(/"early" was given back: released/);
+  });
+
+  it('gives its own input and output to the program, and no channel', async () => {
+    const url = onRedis.NESTJS_LOCK_REDIS!;
+    const line = `echo in | dist/esm/cli/main.js run piped --redis ${url} -- sh -c 'cat; env' | sort`;
+    const pipe = Program.start('sh', ['-c', line]);
+    expect(await pipe.ended).toBe(0);
+    expect(pipe.output).toMatch(/^LOCK_KEY=piped$/m);
+    expect(pipe.output).toMatch(/^in$/m);
+    expect(pipe.output).not.toMatch(/NODE_CHANNEL/);
+  });
+
   it('waits no longer when it is told to go', async () => {
     const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
     const lock = await locks.acquire('left');
@@ -272,7 +290,7 @@ describe('nestjs-lock run', () => {
   });
 
   it('stops the program when it has held the lock for as long as it may', async () => {
-    const program = run('max', '--max-hold', '5s', '--kill-after', '1s', ...stubborn);
+    const program = run('max', '--max-hold', '5s', ...stubborn);
     expect(await program.ended).toBe(LOST);
     expect(program.output).toMatch(/ignored/);
   });

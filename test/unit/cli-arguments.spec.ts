@@ -45,6 +45,8 @@ it('has defaults', () => {
   expect(run).toMatchObject({ hold: { ttl: 30_000 }, label: 'backup', killAfter: 5_000 });
   const short = readArguments(['run', 'k', ...redis, '--ttl', '2s', '--shared', '--', 'a'], {});
   expect(short).toMatchObject({ hold: { mode: 'shared' }, killAfter: 500 });
+  const brief = readArguments(['run', 'k', ...redis, '--max-hold', '1s', '--', 'a'], {});
+  expect(brief).toMatchObject({ killAfter: 250 });
   expect(readArguments(['list', ...redis], {})).toEqual({ command: 'list', store, json: false });
   expect(readArguments(['release', 'k', ...redis], {})).toEqual({
     command: 'release',
@@ -111,7 +113,7 @@ it.each<[string, string[], string]>([
   [
     'a long time to stop',
     ['run', 'k', '--ttl', '1s', '--kill-after', '1s', '--', 'a'],
-    '--kill-after must be at most half of --ttl, which is 1000 ms, got 1s',
+    "--kill-after must be at most half of --ttl and --max-hold, which is 500 ms, got '1s'",
   ],
   [
     'a reason for who is not asked',
