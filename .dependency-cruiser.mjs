@@ -45,9 +45,10 @@ export default {
     {
       name: 'only-the-contract',
       comment:
-        'Whoever is not a store speaks to lock-backend.ts. Memory is the default, so it may be named.',
+        'Whoever is not a store speaks to lock-backend.ts. Memory is the default, so it may be named. ' +
+        'The command line opens stores, as a user does.',
       severity: 'error',
-      from: { path: '^lib/', pathNot: '^lib/(backends|testing)/' },
+      from: { path: '^lib/', pathNot: '^lib/(backends|testing|cli)/' },
       to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/memory/' },
     },
     {
@@ -99,6 +100,13 @@ export default {
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
         dependencyTypesNot: ['npm', 'npm-peer', 'type-only'],
       },
+    },
+    {
+      name: 'cli-is-on-top',
+      comment: 'The command line is a program of its own: only ESM, and nothing for a library.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/cli/' },
+      to: { path: '^lib/cli/' },
     },
     {
       name: 'lib-stands-alone',

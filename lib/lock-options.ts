@@ -98,7 +98,7 @@ export function readRevocation(options: unknown): Revocation {
 }
 
 /** Longer ones would be carried along with each request. */
-const LONGEST_LABEL = 100;
+export const LONGEST_LABEL = 100;
 
 /** @throws LockConfigurationError that names the option and what was given */
 export function readLabel(label: unknown): string {

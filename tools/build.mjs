@@ -1,6 +1,6 @@
 // `npm run build`: lib/ -> dist/esm and dist/cjs.
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -14,3 +14,6 @@ run(nest, 'build', 'lib-cjs');
 
 // The package says "type": "module"; this folder says otherwise for what is below it.
 writeFileSync(join(root, 'dist/cjs/package.json'), '{ "type": "commonjs" }\n');
+
+// The command line: npm makes it executable where it is installed, and nobody does here.
+chmodSync(join(root, 'dist/esm/cli/main.js'), 0o755);

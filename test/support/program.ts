@@ -11,6 +11,7 @@ export class Program {
   /** How it ended: its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
   #output = '';
+  #stdout = '';
   #running = true;
 
   private constructor(
@@ -22,6 +23,9 @@ export class Program {
         this.#output += chunk.toString();
       });
     }
+    child.stdout?.on('data', (chunk: Buffer) => {
+      this.#stdout += chunk.toString();
+    });
     this.ended = once(child, 'close').then(([code, signal]) => {
       this.#running = false;
       return (signal ?? code) as number | NodeJS.Signals;
@@ -40,6 +44,11 @@ export class Program {
   /** What it has written so far, on both streams, without colours. */
   get output(): string {
     return stripVTControlCharacters(this.#output);
+  }
+
+  /** What it has written so far on stdout alone. */
+  get stdout(): string {
+    return this.#stdout;
   }
 
   /** Waits until it has written this; fails with what it wrote instead when it ends before. */

@@ -153,8 +153,8 @@ function program(): string {
   ).outputText);
 }
 
-/** Workers run what is in dist/: it must be there, and be no older than lib/. */
-function assertBuilt(): void {
+/** For those who run what is in dist/: it must be there, and be no older than lib/. */
+export function assertBuilt(): void {
   const built = join(root, 'dist/esm/index.js');
   if (!existsSync(built)) throw new Error('dist/ is missing: run `npm run build` first');
   const age = statSync(built).mtimeMs;

@@ -1,0 +1,87 @@
+import type { LockBackend } from '../backends/lock-backend.js';
+import { messageOf } from '../errors/shown.js';
+import { CliError, EXIT, usageError } from './exit-codes.js';
+
+/** Where the locks live, as the command line says it. */
+export interface StoreChoice {
+  readonly store: StoreName;
+  readonly address: string;
+  readonly namespace: string | undefined;
+}
+
+export const STORE_NAMES = ['redis', 'cluster', 'redlock', 'etcd'] as const;
+export type StoreName = (typeof STORE_NAMES)[number];
+
+/** The environment variable that stands in for the option of a store: with passwords, as `ps` shows options. */
+const variableOf = (store: StoreName) => `NESTJS_LOCK_${store.toUpperCase()}`;
+
+/** @throws CliError unless exactly one store is named, by an option or else in the environment */
+export function chooseStore(
+  values: Partial<Record<StoreName | 'namespace', string | undefined>>,
+  environment: NodeJS.ProcessEnv,
+): StoreChoice {
+  const { namespace } = values;
+  const given = STORE_NAMES.filter((store) => values[store] !== undefined);
+  const stores =
+    given.length > 0 ? given : STORE_NAMES.filter((store) => environment[variableOf(store)]);
+  const [store, another] = stores;
+  if (store === undefined) {
+    const flags = STORE_NAMES.map((name) => `--${name}`).join(', ');
+    const variables = STORE_NAMES.map(variableOf).join(', ');
+    throw usageError(`one of ${flags} must say where the locks are, or one of ${variables}`);
+  }
+  if (another !== undefined) {
+    const named = (name: StoreName) => (given.length > 0 ? `--${name}` : variableOf(name));
+    throw usageError(`only one backend can be used, got ${stores.map(named).join(' and ')}`);
+  }
+  return { store, address: values[store] ?? environment[variableOf(store)] ?? '', namespace };
+}
+
+type Opener = (addresses: string[], namespace: string | undefined) => Promise<LockBackend>;
+
+/** The clients are optional peers: only the one that is asked for is loaded. */
+const OPENERS: Record<StoreName, { client: string; open: Opener }> = {
+  redis: {
+    client: 'ioredis',
+    open: async ([url = ''], namespace) => {
+      const { RedisBackend } = await import('../backends/redis/index.js');
+      return new RedisBackend({ url, namespace });
+    },
+  },
+  cluster: {
+    client: 'ioredis',
+    open: async (cluster, namespace) => {
+      const { RedisBackend } = await import('../backends/redis/index.js');
+      return new RedisBackend({ cluster, namespace });
+    },
+  },
+  redlock: {
+    client: 'ioredis',
+    open: async (nodes, namespace) => {
+      const { RedlockBackend } = await import('../backends/redis/index.js');
+      return new RedlockBackend({ nodes, namespace });
+    },
+  },
+  etcd: {
+    client: 'etcd3',
+    open: async (hosts, namespace) => {
+      const { EtcdBackend } = await import('../backends/etcd/index.js');
+      return new EtcdBackend({ hosts, namespace });
+    },
+  },
+};
+
+/** @throws LockConfigurationError for a bad address; CliError when the client is not installed */
+export async function openStore({ store, address, namespace }: StoreChoice): Promise<LockBackend> {
+  const { client, open } = OPENERS[store];
+  try {
+    // A comma may be part of a password, where only one address is meant.
+    return await open(store === 'redis' ? [address] : address.split(','), namespace);
+  } catch (error) {
+    const missing = (error as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND';
+    if (!missing || !messageOf(error).includes(`'${client}'`)) throw error;
+    throw new CliError(`--${store} needs ${client}: npm install ${client}`, EXIT.unavailable, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,393 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { jest } from '@jest/globals';
+import type { LockBackend, LockService, LockState } from 'nestjs-lock';
+import { EtcdBackend } from 'nestjs-lock/etcd';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { cli, endPrograms, lastAlive, script, stubborn, supervisorOf } from '../support/cli.js';
+import { EtcdServer } from '../support/etcd-server.js';
+import { eventually } from '../support/eventually.js';
+import { entered, machineTime } from '../support/history.js';
+import { Program, root } from '../support/program.js';
+import { Scene } from '../support/scene.js';
+import { assertBuilt } from '../support/worker-process.js';
+
+// Each command is a process or two, on a machine that may be slow to start them.
+jest.setTimeout(60_000);
+
+const USAGE = 64;
+const UNAVAILABLE = 69;
+const BUSY = 75;
+const LOST = 79;
+
+/** The ttl of those who are to lose it, in milliseconds: long enough to be renewed in time by a slow machine. */
+const TTL = 3_000;
+
+const scene = new Scene();
+let onRedis: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  assertBuilt();
+  onRedis = { NESTJS_LOCK_REDIS: (await scene.redis()).url };
+});
+
+afterEach(endPrograms);
+
+afterAll(() => scene.end());
+
+async function end(program: Program): Promise<[exit: number | string, output: string]> {
+  return [await program.ended, program.output];
+}
+
+describe.each<[string, () => Promise<{ environment: NodeJS.ProcessEnv; backend: LockBackend }>]>([
+  [
+    'Redis',
+    async () => {
+      const { url } = await scene.redis();
+      return { environment: { NESTJS_LOCK_REDIS: url }, backend: new RedisBackend({ url }) };
+    },
+  ],
+  [
+    'etcd',
+    async () => {
+      const server = await EtcdServer.start();
+      scene.also(() => server.stop());
+      const hosts = server.url;
+      return { environment: { NESTJS_LOCK_ETCD: hosts }, backend: new EtcdBackend({ hosts }) };
+    },
+  ],
+])('nestjs-lock on %s', (_, start) => {
+  let environment: NodeJS.ProcessEnv;
+  let locks: LockService;
+
+  beforeAll(async () => {
+    const store = await start();
+    environment = store.environment;
+    locks = scene.service(store.backend);
+  });
+
+  const run = (key: string, ...more: string[]) => cli(['run', key, ...more], environment);
+
+  /** Starts one that holds the key until it is told to go. */
+  async function hold(key: string, ...options: string[]): Promise<Program> {
+    const holder = run(key, ...options, '--ttl', String(TTL), ...stubborn);
+    await holder.says(/^alive/m);
+    return holder;
+  }
+
+  it('runs the program with key and token, ends as it does, and gives the lock back', async () => {
+    const before = await locks.withLock('k', ({ fencingToken }) => fencingToken);
+    const program = run('k', '--', 'sh', '-c', 'echo "$LOCK_KEY $LOCK_FENCING_TOKEN"; exit 7');
+    expect(await program.ended).toBe(7);
+    const [key, token] = program.output.trim().split(' ');
+    expect(key).toBe('k');
+    expect(Number(token)).toBeGreaterThan(before);
+    await using after = (await locks.tryAcquire('k'))!;
+    expect(after.fencingToken).toBeGreaterThan(Number(token));
+  });
+
+  it('says that others hold it', async () => {
+    await locks.acquire('busy');
+    const program = run('busy', '--wait', '0', '--', 'echo', 'ran');
+    expect(await end(program)).toEqual([BUSY, 'nestjs-lock: Lock "busy" is held by another\n']);
+  });
+
+  it('waits for it, holds it while the program runs, and hands it over', async () => {
+    const first = await locks.acquire('queue');
+    const program = run('queue', '--', 'sh', '-c', 'echo runs; sleep 1; echo ends');
+    await eventually('it waits', async () => (await locks.inspect('queue')).waiters === 1, 20_000);
+    await first.release();
+    await program.says(/runs/);
+    expect(await locks.tryAcquire('queue')).toBeNull();
+    await locks.acquire('queue');
+    expect(await end(program)).toEqual([0, 'runs\nends\n']);
+  });
+
+  it('stops the program in time, though it is stopped itself beyond the ttl', async () => {
+    const holder = await hold('stopped');
+    const next = entered(locks.acquire('stopped', { wait: 30_000 }));
+    await eventually('one waits', async () => (await locks.inspect('stopped')).waiters === 1);
+
+    const stopped = machineTime();
+    holder.kill('SIGSTOP');
+    const { at, lock } = await next;
+    expect(at - stopped).toBeLessThan(TTL + 3_000);
+    await eventually('twice the ttl', () => machineTime() > stopped + 2 * TTL, 3 * TTL);
+    holder.kill('SIGCONT');
+
+    expect(await holder.ended).toBe(LOST);
+    expect(lastAlive(holder)).toBeGreaterThan(stopped);
+    expect(lastAlive(holder)).toBeLessThan(at);
+    expect(holder.output).toMatch(/ignored/);
+    expect(holder.output).toMatch(/Lock "stopped" was lost: .*: the program was stopped/);
+    expect(lock.held).toBe(true);
+    await lock.release();
+  });
+
+  it('stops the program at once when it was stopped together with its supervisor', async () => {
+    const holder = await hold('both stopped');
+    const supervisor = supervisorOf(holder);
+    const stopped = machineTime();
+    process.kill(supervisor, 'SIGSTOP');
+    holder.kill('SIGSTOP');
+    await using next = await locks.acquire('both stopped', { wait: 30_000 });
+    await eventually('twice the ttl', () => machineTime() > stopped + 2 * TTL, 3 * TTL);
+
+    const continued = machineTime();
+    process.kill(supervisor, 'SIGCONT');
+    holder.kill('SIGCONT');
+    expect(await holder.ended).toBe(LOST);
+    expect(lastAlive(holder) - continued).toBeLessThan(500);
+    expect(next.held).toBe(true);
+  });
+
+  it('takes the program with it when it is killed', async () => {
+    const holder = await hold('killed');
+    const next = entered(locks.acquire('killed', { wait: 30_000 }));
+    holder.kill('SIGKILL');
+    expect(await holder.ended).toBe('SIGKILL');
+    const { at, lock } = await next;
+    expect(lastAlive(holder)).toBeLessThan(at);
+    await lock.release();
+  });
+
+  it('stops the program when the lock is broken', async () => {
+    const holder = await hold('broken');
+    const state = await locks.inspect('broken');
+    const breaking = cli(['release', 'broken', '--force', '--json'], environment);
+    expect(await breaking.ended).toBe(0);
+    expect(JSON.parse(breaking.stdout)).toMatchObject({
+      key: 'broken',
+      outcome: 'broken',
+      before: { holders: [{ fencingToken: state.holders[0]!.fencingToken }] },
+    });
+    expect(await holder.ended).toBe(LOST);
+    expect(holder.output).toMatch(/Lock "broken" was lost: .*: the program was stopped/);
+  });
+
+  it('asks the program to stop when somebody asks for the lock', async () => {
+    const holder = run(
+      'asked',
+      ...script(
+        'process.on("SIGTERM", () => process.exit(3)); setInterval(() => console.log("runs"), 10)',
+      ),
+    );
+    await holder.says(/runs/);
+    const asking = cli(['release', 'asked', '--reason', 'a deployment'], environment);
+    expect(await asking.ended).toBe(0);
+    expect(asking.output).toMatch(
+      /^asked is held by\nHOLDER .*\n.* node +exclusive .*\ngiven back$/m,
+    );
+    expect(await holder.ended).toBe(LOST);
+    expect(holder.output).toMatch(/by an operator \(a deployment\): the program was stopped/);
+  });
+
+  it('lists and shows who holds and who waits', async () => {
+    await locks.acquire('shown:1', { ttl: 20_000 });
+    await locks.acquire('other');
+    const waiter = run('shown:1', '--label', 'the waiter', '--', 'true');
+    await eventually(
+      'it waits',
+      async () => (await locks.inspect('shown:1')).waiters === 1,
+      20_000,
+    );
+
+    const list = cli(['list', 'shown:*'], environment);
+    expect(await list.ended).toBe(0);
+    const [head, ...rows] = list.output.trim().split('\n');
+    expect(head).toMatch(/^KEY +HOLDER +LABEL +MODE +SINCE +LEFT +TOKEN +WAITING$/);
+    expect(rows).toEqual([
+      expect.stringMatching(/^shown:1 +\S+\/\d+ +exclusive +.* ago +\S+ +\d+ +1$/),
+    ]);
+
+    const json = cli(['list', '--json'], environment);
+    expect(await json.ended).toBe(0);
+    const states = json.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as LockState);
+    expect(states.map(({ key }) => key)).toEqual(expect.arrayContaining(['shown:1', 'other']));
+
+    const inspect = cli(['inspect', 'shown:1', '--json'], environment);
+    expect(await inspect.ended).toBe(0);
+    expect(JSON.parse(inspect.stdout)).toMatchObject({
+      key: 'shown:1',
+      holders: [{ mode: 'exclusive', owner: { pid: process.pid } }],
+      waiters: 1,
+      queue: [{ place: 0, owner: { label: 'the waiter' } }],
+    });
+    waiter.kill('SIGTERM');
+    expect(await waiter.ended).toBe(128 + 15);
+  });
+
+  it('lets readers read together, and a limit of programs run', async () => {
+    const [reader, permit] = [await hold('read', '--shared'), await hold('permit', '--limit', '2')];
+    const [second, third] = await Promise.all([
+      end(run('read', '--shared', '--', 'echo', 'reads')),
+      end(run('permit', '--limit', '2', '--', 'echo', 'runs')),
+    ]);
+    expect([second, third]).toEqual([
+      [0, 'reads\n'],
+      [0, 'runs\n'],
+    ]);
+    expect(await end(run('read', '--wait', '0', '--', 'true'))).toEqual([BUSY, expect.any(String)]);
+    for (const program of [reader, permit]) program.kill('SIGKILL');
+  });
+});
+
+describe('nestjs-lock run', () => {
+  const run = (key: string, ...more: string[]) => cli(['run', key, ...more], onRedis);
+
+  it.each([
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1],
+  ] as const)('passes %s on, and ends as the program does', async (signal, number) => {
+    const obedient = run(signal, ...script('setInterval(() => console.log("runs"), 10)'));
+    const own = `${signal}: its own way`;
+    const graceful = run(
+      own,
+      ...script(
+        `process.on("${signal}", () => process.exit(5)); setInterval(() => console.log("runs"), 10)`,
+      ),
+    );
+    await Promise.all([obedient.says(/runs/), graceful.says(/runs/)]);
+    obedient.kill(signal);
+    graceful.kill(signal);
+    expect(await obedient.ended).toBe(128 + number);
+    expect(await graceful.ended).toBe(5);
+    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
+    await locks.withLock([signal, own], { wait: 0 }, () => undefined);
+  });
+
+  it('loses no signal between the grant and the start of the program', async () => {
+    const program = run('early', '--verbose', '--', 'sleep', '60');
+    await program.says(/is held/);
+    program.kill('SIGTERM');
+    expect(await program.ended).toBe(128 + 15);
+    expect(program.output).toMatch(/"early" was given back: released/);
+  });
+
+  it('gives its own input and output to the program, and no channel', async () => {
+    const url = onRedis.NESTJS_LOCK_REDIS!;
+    const line = `echo in | dist/esm/cli/main.js run piped --redis ${url} -- sh -c 'cat; env' | sort`;
+    const pipe = Program.start('sh', ['-c', line]);
+    expect(await pipe.ended).toBe(0);
+    expect(pipe.output).toMatch(/^LOCK_KEY=piped$/m);
+    expect(pipe.output).toMatch(/^in$/m);
+    expect(pipe.output).not.toMatch(/NODE_CHANNEL/);
+  });
+
+  it('waits no longer when it is told to go', async () => {
+    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
+    const lock = await locks.acquire('left');
+    const program = run('left', '--verbose', '--wait', 'Infinity', '--', 'echo', 'ran');
+    await eventually('it waits', async () => (await locks.inspect('left')).waiters === 1, 20_000);
+    program.kill('SIGINT');
+    expect(await end(program)).toEqual([130, 'nestjs-lock: waiting for "left"\n']);
+    await lock.release();
+    expect((await locks.inspect('left')).holders).toEqual([]);
+  });
+
+  it('stops the program when it has held the lock for as long as it may', async () => {
+    const program = run('max', '--max-hold', '5s', ...stubborn);
+    expect(await program.ended).toBe(LOST);
+    expect(program.output).toMatch(/ignored/);
+  });
+
+  it('keeps the key for as long as it was told to', async () => {
+    expect(await run('min', '--min-hold', '1m', '--', 'true').ended).toBe(0);
+    expect(await run('min', '--wait', '0', '--', 'true').ended).toBe(BUSY);
+  });
+
+  it('stops the program in time when the backend does not answer', async () => {
+    const redis = await scene.redis();
+    const program = cli(['run', 'k', '--ttl', String(TTL), '--redis', redis.url, ...stubborn]);
+    await program.says(/alive/);
+    const frozen = machineTime();
+    redis.freeze();
+    expect(await program.ended).toBe(LOST);
+    expect(lastAlive(program) - frozen).toBeLessThan(TTL);
+    redis.thaw();
+  });
+
+  it('kills the program when its supervisor is killed', async () => {
+    const program = run('unsupervised', ...stubborn);
+    await program.says(/alive/);
+    process.kill(supervisorOf(program), 'SIGKILL');
+    expect(await program.ended).toBe(70);
+    expect(program.output).toMatch(/the supervisor was killed, and so the program is/);
+  });
+
+  it.each([
+    ['no-such-program', 127, 'no such file or directory'],
+    ['./package.json', 126, 'permission denied'],
+  ])('says that it cannot run %s', async (name, exit, why) => {
+    expect(await end(run('k', '--', name))).toEqual([
+      exit,
+      `nestjs-lock: cannot run ${name}: ${why}\n`,
+    ]);
+  });
+});
+
+describe('nestjs-lock', () => {
+  it('shows names that would move the cursor as what they are', async () => {
+    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!, { label: '\u001b[2J' });
+    await locks.acquire('a\nb');
+    const list = cli(['list', 'a*b'], onRedis);
+    expect(await list.ended).toBe(0);
+    expect(list.stdout).toMatch(/^a\\u{a}b .* \\u{1b}\[2J /m);
+  });
+
+  it('has nothing to release where nobody holds the key', async () => {
+    expect(await end(cli(['release', 'free', '--force'], onRedis))).toEqual([
+      0,
+      'free is free\nnothing to release\n',
+    ]);
+  });
+
+  it('says when a holder did not give the lock back', async () => {
+    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
+    await locks.acquire('kept');
+    const asking = cli(['release', 'kept', '--grace', '100'], onRedis);
+    expect(await asking.ended).toBe(BUSY);
+    expect(asking.output).toMatch(/still held after the grace: --force breaks the lock/);
+  });
+
+  it('says that the backend cannot be reached', async () => {
+    const nowhere = ['--redis', 'redis://127.0.0.1:1'];
+    const programs = ['run k --wait 500 -- true', 'list', 'inspect k', 'release k'].map((line) => {
+      const [command = '', ...more] = line.split(' ');
+      return cli([command, ...nowhere, ...more]);
+    });
+    for (const program of programs) {
+      const [exit, output] = await end(program);
+      expect([exit, output]).toEqual([UNAVAILABLE, expect.stringMatching(/ECONNREFUSED 127/)]);
+    }
+  });
+
+  it('refuses what it cannot understand, in one line', async () => {
+    expect(await end(cli(['list', '--redis', 'http://a:b@c']))).toEqual([
+      USAGE,
+      "nestjs-lock: --redis must be a redis:// or rediss:// URL, got 'http://***@c'\n",
+    ]);
+    expect(await end(cli(['lock', 'k']))).toEqual([
+      USAGE,
+      'nestjs-lock: unknown command lock: it must be run, list, inspect or release; see --help\n',
+    ]);
+  });
+
+  it('tells how it is used, and its version', async () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    const [help, ofRun, own] = await Promise.all([
+      end(cli(['--help'])),
+      end(cli(['run', '-h'])),
+      end(cli(['--version'])),
+    ]);
+    expect(help).toEqual([0, expect.stringContaining('nestjs-lock run KEY')]);
+    expect(ofRun).toEqual(help);
+    expect(own).toEqual([0, `${version}\n`]);
+  });
+});

@@ -1,0 +1,139 @@
+import { readArguments } from '../../lib/cli/arguments.js';
+import { verdictOn } from '../../lib/cli/exit-codes.js';
+
+const redis = ['--redis', 'redis://a'];
+const store = { store: 'redis', address: 'redis://a', namespace: undefined };
+
+/** What the command line says of bad usage; it exits with 64. */
+function refusal(args: readonly string[], environment: NodeJS.ProcessEnv = {}): string {
+  try {
+    readArguments(args, environment);
+  } catch (error) {
+    const { message, exitCode } = verdictOn(error);
+    expect(exitCode).toBe(64);
+    return message;
+  }
+  throw new Error('it was understood');
+}
+
+it('reads how to hold the lock, and leaves the rest to the program', () => {
+  const options =
+    '--ttl 1m --wait Infinity --limit 3 --min-hold 5s --max-hold 1h --kill-after 2s --label nightly';
+  const program = ['sh', '-c', 'exit 1', '--', '--ttl', '--help'];
+  const args = ['run', ...redis, 'k', ...options.split(' '), '--verbose', '--', ...program];
+  expect(readArguments(args, {})).toEqual({
+    command: 'run',
+    store,
+    key: 'k',
+    program,
+    hold: {
+      ttl: 60_000,
+      wait: Infinity,
+      mode: undefined,
+      limit: 3,
+      minHold: '5s',
+      maxHold: '1h',
+    },
+    label: 'nightly',
+    killAfter: 2_000,
+    verbose: true,
+  });
+});
+
+it('has defaults', () => {
+  const run = readArguments(['run', 'k', ...redis, '--', '/bin/backup'], {});
+  expect(run).toMatchObject({ hold: { ttl: 30_000 }, label: 'backup', killAfter: 5_000 });
+  const short = readArguments(['run', 'k', ...redis, '--ttl', '2s', '--shared', '--', 'a'], {});
+  expect(short).toMatchObject({ hold: { mode: 'shared' }, killAfter: 500 });
+  const brief = readArguments(['run', 'k', ...redis, '--max-hold', '1s', '--', 'a'], {});
+  expect(brief).toMatchObject({ killAfter: 250 });
+  expect(readArguments(['list', ...redis], {})).toEqual({ command: 'list', store, json: false });
+  expect(readArguments(['release', 'k', ...redis], {})).toEqual({
+    command: 'release',
+    store,
+    key: 'k',
+    json: false,
+    force: false,
+    reason: '',
+    grace: 10_000,
+  });
+});
+
+it('finds the backend in the environment, unless an option names one', () => {
+  const environment = { NESTJS_LOCK_ETCD: 'a,b', NESTJS_LOCK_REDIS: '' };
+  expect(readArguments(['list', '--namespace', 'shop'], environment)).toMatchObject({
+    store: { store: 'etcd', address: 'a,b', namespace: 'shop' },
+  });
+  expect(readArguments(['list', ...redis], environment)).toMatchObject({ store });
+});
+
+it('shows help wherever it is asked for it', () => {
+  for (const args of [['--help'], ['-h'], ['run', '--help'], ['list', 'x', '-h', '--y']]) {
+    expect(readArguments(args, {})).toEqual({ command: 'help' });
+  }
+  expect(readArguments(['--version'], {})).toEqual({ command: 'version' });
+});
+
+it.each<[string, string[], string]>([
+  ['no command', [], 'a command must be named: run, list, inspect or release; see --help'],
+  [
+    'an unknown command',
+    ['lock', 'k'],
+    'unknown command lock: it must be run, list, inspect or release; see --help',
+  ],
+  ['an unknown option', ['list', '--all'], "Unknown option '--all'"],
+  [
+    'two backends',
+    ['list', ...redis, '--etcd', 'b'],
+    'only one backend can be used, got --redis and --etcd',
+  ],
+  ['no key', ['inspect', ...redis], 'inspect takes one KEY, got none'],
+  ['two keys', ['release', 'a', 'b', ...redis], 'release takes one KEY, got a b'],
+  [
+    'two patterns',
+    ['list', 'a', 'b', ...redis],
+    'list takes one pattern, got a b: it may need quotes',
+  ],
+  [
+    'no program',
+    ['run', 'k', ...redis],
+    'run needs a program: nestjs-lock run KEY [options] -- PROGRAM [ARGUMENT...]',
+  ],
+  [
+    'a bad ttl',
+    ['run', 'k', '--ttl', '1x', '--', 'a'],
+    "--ttl must be a positive duration, got '1x'",
+  ],
+  ['no ttl', ['run', 'k', '--ttl', '--', 'a'], "Option '--ttl <value>' argument missing"],
+  [
+    'a bad limit',
+    ['run', 'k', '--limit', '0', '--', 'a'],
+    "--limit must be a positive whole number, got '0'",
+  ],
+  [
+    'a long time to stop',
+    ['run', 'k', '--ttl', '1s', '--kill-after', '1s', '--', 'a'],
+    "--kill-after must be at most half of --ttl and --max-hold, which is 500 ms, got '1s'",
+  ],
+  [
+    'a reason for who is not asked',
+    ['release', 'k', ...redis, '--force', '--reason', 'a'],
+    '--reason is for asking, and --force does not ask',
+  ],
+  [
+    'a bad grace',
+    ['release', 'k', ...redis, '--grace', 'soon'],
+    "--grace must be a duration of 0 or more, got 'soon'",
+  ],
+])('refuses %s', (_, args, message) => {
+  expect(refusal(args)).toBe(message);
+});
+
+it('refuses no backend, or two in the environment', () => {
+  expect(refusal(['list'])).toMatch(
+    /^one of --redis, --cluster, --redlock, --etcd must say where the locks are, or one of NESTJS_LOCK_REDIS/,
+  );
+  expect(refusal(['list'], { NESTJS_LOCK_REDIS: 'a', NESTJS_LOCK_ETCD: 'b' })).toBe(
+    'only one backend can be used, got NESTJS_LOCK_REDIS and NESTJS_LOCK_ETCD',
+  );
+});
