@@ -7,7 +7,8 @@ import { ChangedMeanwhileError, isCompacted } from './etcd-errors.js';
 import { tellTxn } from './holder-transactions.js';
 import type { Keyspace } from './keyspace.js';
 import { messagesTo } from './etcd-messages.js';
-import { isWaiting, modeOf, stateOf, tokenOf } from './member.js';
+import { isWaiting, limitOf, modeOf, stateOf, tokenOf } from './member.js';
+import { isWriter } from './sight.js';
 
 /** What a key has that somebody put there by hand. */
 const NO_LEASE = '0';
@@ -111,7 +112,11 @@ export class EtcdOperators {
       token: tokenOf(member),
       remaining: left,
     }));
-    const waiters = members.filter((member, place) => !isHolder(member, place));
+    const writer = members.findIndex(isWriter);
+    const behind = writer < 0 ? members.length : writer;
+    const waiters = members.filter(
+      (member, place) => !isHolder(member, place) && !isNext(member, place, behind),
+    );
     return {
       holders: holders.sort((one, other) => one.token - other.token),
       waiters: waiters.length,
@@ -146,6 +151,16 @@ export class EtcdOperators {
 /** Those that are not ours say nothing of it, and hold the key when they are the first. */
 function isHolder(member: IKeyValue, place: number): boolean {
   return stateOf(member) === undefined ? place === 0 : !isWaiting(member);
+}
+
+/**
+ * Between two holders: whether it is let in already, and has only not put down yet that it holds.
+ * @param writer the place of the first who must be alone
+ */
+function isNext(member: IKeyValue, place: number, writer: number): boolean {
+  const limit = limitOf(member);
+  if (limit > 1) return place < limit;
+  return place === 0 || (modeOf(member) === 'shared' && place < writer);
 }
 
 function shown(member: IKeyValue) {

@@ -125,7 +125,7 @@ export const readers: Chapter = {
     'a reader who finds a writer times out, and is not seen any more': async (world) => {
       const [locks, other] = [world.service(), world.service()];
       const lock = await locks.acquire('k');
-      const error = await rejection('the wait', other.acquire('k', { mode: 'shared', wait: 50 }));
+      const error = await rejection('the wait', other.acquire('k', { mode: 'shared', wait: 500 }));
       assert.ok(error instanceof LockTimeoutError);
       assert.equal(await other.tryAcquire('k', { mode: 'shared' }), null);
       await eventually('the withdrawal', async () => (await locks.inspect('k')).waiters === 0);
