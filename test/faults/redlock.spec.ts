@@ -23,6 +23,9 @@ const ATTEMPT = 2_000;
 /** Between two tries of a request that failed, in milliseconds. */
 const LONGEST_PAUSE = 250;
 
+/** Between two tries of a request that failed, in milliseconds. */
+const LONGEST_PAUSE = 250;
+
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 500;
 
@@ -443,6 +446,30 @@ describe('a quorum of Redis nodes', () => {
       });
       await untouched('k');
       expect(await locks.inspect('k')).toMatchObject({ holders: [], waiters: 0 });
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped, and takes long to be entered: the others do not wait for it',
+    async () => {
+      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
+      const [, wiped, away] = nodes as [Node, Node, Node];
+      const locks = service({ ttl: 1_000 });
+      await locks.withLock('warm up', () => undefined);
+      await away.network.refuse();
+      await wiped.wipe();
+      const granted = entered(locks.acquire('k'));
+      await eventually('connected again', async () => {
+        return /^.* sub=1 /m.test(String(await wiped.admin.client('LIST')));
+      });
+      // By now it is asked.
+      await sleep(2 * LONGEST_PAUSE);
+      await away.network.admit();
+      const back = machineTime();
+      const { at, lock } = await granted;
+      expect(at - back).toBeLessThan(HEARTBEAT + SLACK);
+      await lock.release();
     },
     20_000,
   );
