@@ -127,10 +127,10 @@ local function end_lease(held, id, left)
   end
 end
 
--- Ends a lease, but keeps its place taken for so long.
+-- Ends a lease, if there is one, but keeps its place taken for so long.
 local function keep(held, id, token, left, ms)
   local kept = '- ' .. id
-  if held.alone then
+  if not held.limit then
     let_in(held, kept, '', token, ms)
   else
     redis.call('HDEL', held.lock, id)

@@ -34,12 +34,16 @@ end
 local state = guarded(guard, run)
 local forgotten = state == 'grace' and not held.alone and not held.limit
 if keep_for > 0 and (token or forgotten) then
-  keep(held, id, token or kept_token, keep_for)
+  local _, left = lease_of(held, id)
+  keep(held, id, token or kept_token, left, keep_for)
   -- It may have been told a later time to look.
   tell_first(queue, deadlines, channel, nil, 'kept')
   return 1
 end
-if token then end_lease(held, id) end
+if token and held.alone then free(held) elseif token then
+  local _, left = lease_of(held, id)
+  end_lease(held, id, left)
+end
 -- Also of a lock that is free already: it may have been the one that was told.
 if not held.alone and state == 'open' then
   tell_first(queue, deadlines, channel, stays and id or nil)
