@@ -1,10 +1,28 @@
-import { Deadline } from './clock.js';
-import { LockConfigurationError, type LockLostError, LockTimeoutError } from './errors/index.js';
+import { Deadline, within } from './clock.js';
+import {
+  LockBackendError,
+  LockConfigurationError,
+  type LockLostError,
+  LockTimeoutError,
+} from './errors/index.js';
 import type { Lock, LockMode, ReleaseOutcome } from './interfaces/index.js';
+import { ATTEMPT_PATIENCE, type Wish } from './lease/waiter.js';
 import type { LockHandle } from './lock-handle.js';
 
-/** Takes one of the keys, waiting for so many milliseconds. */
-export type Take = (key: string, wait: number) => Promise<LockHandle>;
+/**
+ * Who is refused waits this long, within its own `wait`, until what was taken for it is given back,
+ * in milliseconds: so that it does not find that in its way when it tries again at once.
+ */
+const GIVE_BACK_PATIENCE = 100;
+
+/** Takes one of the keys, in no more than the given time. */
+export type Take = (key: string, time: Pick<Wish, 'wait' | 'attempt'>) => Promise<LockHandle>;
+
+/** What became of taking several: without a failure all of them are taken. */
+interface Taking {
+  readonly parts: readonly LockHandle[];
+  readonly failure?: unknown;
+}
 
 /** The locks of several keys as one: lost as soon as any of them is. */
 export class LockBundle implements Lock {
@@ -20,34 +38,32 @@ export class LockBundle implements Lock {
    *
    * @param keys sorted: the same order for everybody
    */
-  static async take(keys: readonly string[], wait: number, take: Take): Promise<LockBundle> {
-    const until = wait === Infinity ? undefined : Deadline.in(wait);
-    try {
-      return await LockBundle.#of(await takeAtOnce(keys, take));
-    } catch (error) {
-      if (wait === 0 || !(error instanceof LockTimeoutError)) throw error;
-    }
+  static async take(
+    keys: readonly string[],
+    { wait, signal }: Pick<Wish, 'wait' | 'signal'>,
+    take: Take,
+  ): Promise<LockBundle> {
+    const whole = wait || ATTEMPT_PATIENCE;
+    const end = Deadline.in(whole);
+    const reserve = Math.min(GIVE_BACK_PATIENCE, whole / 10);
+    const left = () => Math.ceil(end.remaining - reserve);
 
-    const taken: LockHandle[] = [];
-    try {
-      for (const key of keys) {
-        if (until?.passed) throw new LockTimeoutError(key, wait);
-        taken.push(await take(key, until === undefined ? Infinity : Math.ceil(until.remaining)));
-      }
-      return await LockBundle.#of(taken);
-    } catch (error) {
-      await releaseAll(taken);
-      throw error instanceof LockTimeoutError ? new LockTimeoutError(error.key ?? '', wait) : error;
-    }
-  }
+    const settle = async ({ parts, failure }: Taking): Promise<LockBundle> => {
+      const bundle = new LockBundle(parts);
+      const reason = failure ?? bundle.lost;
+      if (reason === undefined) return bundle;
+      // It goes on alone after that, and never rejects.
+      await within(Math.min(GIVE_BACK_PATIENCE, end.remaining), bundle.release());
+      signal?.throwIfAborted();
+      throw withWait(reason, wait);
+    };
 
-  /** @throws LockLostError, after all are given back, when one was lost while others were taken */
-  static async #of(parts: readonly LockHandle[]): Promise<LockBundle> {
-    const bundle = new LockBundle(parts);
-    const { lost } = bundle;
-    if (lost === undefined) return bundle;
-    await bundle.release();
-    throw lost;
+    try {
+      return await settle(await takeAtOnce(keys, Math.min(ATTEMPT_PATIENCE, left()), take));
+    } catch (error) {
+      if (wait === 0 || !mayPass(error)) throw error;
+      return await settle(await takeInTurn(keys, left, error, take));
+    }
   }
 
   get keys(): readonly string[] {
@@ -138,17 +154,51 @@ export class LockBundle implements Lock {
   }
 }
 
-/** @throws LockTimeoutError when one of them is busy, unless another fails otherwise */
-async function takeAtOnce(keys: readonly string[], take: Take): Promise<LockHandle[]> {
-  const answers = await Promise.allSettled(keys.map((key) => take(key, 0)));
-  const taken = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+async function takeAtOnce(keys: readonly string[], attempt: number, take: Take): Promise<Taking> {
+  const answers = await Promise.allSettled(keys.map((key) => take(key, { wait: 0, attempt })));
+  const parts = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   const failures = answers.flatMap((answer) =>
     answer.status === 'rejected' ? [answer.reason as unknown] : [],
   );
-  if (failures.length === 0) return taken;
-  await releaseAll(taken);
+  const failure =
+    failures.find((one) => !mayPass(one)) ??
+    failures.find((one) => !(one instanceof LockTimeoutError)) ??
+    failures[0];
+  return { parts, failure };
+}
 
-  throw failures.find((failure) => !(failure instanceof LockTimeoutError)) ?? failures[0];
+/** @param before why they were not to be had at once, which is also why there is no time left */
+async function takeInTurn(
+  keys: readonly string[],
+  left: () => number,
+  before: unknown,
+  take: Take,
+): Promise<Taking> {
+  const parts: LockHandle[] = [];
+  for (const key of keys) {
+    const wait = left();
+    if (wait <= 0) return { parts, failure: before };
+    try {
+      parts.push(await take(key, { wait }));
+    } catch (failure) {
+      // With little time left, silence says nothing of the backend.
+      const silent = failure instanceof LockBackendError && failure.cause === undefined;
+      return { parts, failure: silent && wait < ATTEMPT_PATIENCE ? before : failure };
+    }
+  }
+  return { parts };
+}
+
+/** Whether waiting may help: others hold it, or the backend did not answer. */
+function mayPass(failure: unknown): boolean {
+  return failure instanceof LockTimeoutError || failure instanceof LockBackendError;
+}
+
+/** The same, where a key is busy with the `wait` that the caller gave for all of them. */
+function withWait(failure: unknown, wait: number): unknown {
+  return failure instanceof LockTimeoutError
+    ? new LockTimeoutError(failure.key ?? '', wait)
+    : failure;
 }
 
 /** What is worth telling of all: that of the first that was not simply released. */

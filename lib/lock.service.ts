@@ -27,6 +27,7 @@ import type {
 import { Leaderships } from './leadership/leaderships.js';
 import type { Holding } from './lease/holding.js';
 import { Leases } from './lease/leases.js';
+import type { Wish } from './lease/waiter.js';
 import { LockBundle } from './lock-bundle.js';
 import { currentLock, runUnder, type HeldLock } from './lock-context.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
@@ -273,12 +274,12 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     const [only = ''] = keys;
     return keys.length === 1
       ? this.#take(only, settings)
-      : LockBundle.take(keys, settings.wait, async (key, wait) =>
-          this.#take(key, { ...settings, wait }),
+      : LockBundle.take(keys, settings, async (key, time) =>
+          this.#take(key, { ...settings, ...time }),
         );
   }
 
-  #take(key: string, settings: LockSettings): Promise<LockHandle> {
+  #take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {
     const outer = currentLock(this, key);
     if (outer === undefined) {
       const { leases, handle } = this.#sessionFor(key);

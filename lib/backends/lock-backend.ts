@@ -98,7 +98,7 @@ export interface BackendConnection {
    *
    * @param keepFor for so many milliseconds nobody is let in, as if it was held still; 0 mostly
    */
-  release(lease: LeaseIdentity, keepFor: number): boolean | Promise<boolean>;
+  release(lease: HeldLease, keepFor: number): boolean | Promise<boolean>;
 
   /**
    * Makes an exclusive lease a shared one under the same token, and lets in the readers at the head of
@@ -137,17 +137,21 @@ export interface LeaseIdentity {
   readonly key: string;
 }
 
-export interface LockRequest extends LeaseIdentity {
+/** A lease, and how it is held as far as its holder knows: a downgrade may have come about unanswered. */
+export interface HeldLease extends LeaseIdentity {
+  /** `shared` holds beside others that are shared, `exclusive` beside nobody, if the limit is 1. */
+  readonly mode: LeaseMode;
+  /** How many may hold the key at once: the same for all who use it at the same time. */
+  readonly limit: number;
+}
+
+export interface LockRequest extends HeldLease {
   /** Milliseconds. */
   readonly ttl: number;
   /** Whether to stand in the queue when the lock is not free. */
   readonly queue: boolean;
   /** How many more callers of this process wait for the key: see {@link Grant.reserve}. */
   readonly reserve: number;
-  /** `shared` holds beside others that are shared, `exclusive` beside nobody, if the limit is 1. */
-  readonly mode: LeaseMode;
-  /** How many may hold the key at once: the same for all who use it at the same time. */
-  readonly limit: number;
 }
 
 export type LeaseMode = 'exclusive' | 'shared';
@@ -157,13 +161,11 @@ export function isAlone({ mode, limit }: Pick<LockRequest, 'mode' | 'limit'>): b
   return mode === 'exclusive' && limit === 1;
 }
 
-export interface LeaseRenewal extends LeaseIdentity {
+export interface LeaseRenewal extends HeldLease {
   /** The greatest fencing token that the lease may give. */
   readonly token: number;
   /** Milliseconds. */
   readonly ttl: number;
-  readonly mode: LeaseMode;
-  readonly limit: number;
 }
 
 export type Answer = Grant | Busy | Waiting;

@@ -23,11 +23,8 @@ import { Lease } from './lease.js';
 import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
-import { Waiter, type GiveUp, type Wish } from './waiter.js';
+import { ATTEMPT_PATIENCE, Waiter, type GiveUp, type Wish } from './waiter.js';
 import { whenAnswered } from './when-answered.js';
-
-/** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
-const ATTEMPT_PATIENCE = 2_000;
 
 /** For so many hand-overs within the process tokens are reserved with a grant, if so many callers wait. */
 const MOST_RESERVED = 64;
@@ -74,8 +71,7 @@ export class Leases {
       if (this.#closing) throw new LockShutdownError(key);
       wish.signal?.throwIfAborted();
 
-      const once = wish.wait === 0;
-      const line = once ? new Line() : this.#lineOf(key);
+      const line = wish.wait === 0 ? new Line() : this.#lineOf(key);
       const granted = (holding: Holding) => {
         resolve(handle(holding));
       };
@@ -85,7 +81,7 @@ export class Leases {
       for (const one of asking) if (one.request === undefined && !one.settled) this.#ask(one);
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
-      waiter.bound(this.#patienceFor(once ? ATTEMPT_PATIENCE : wish.wait), this.#outOfPatience);
+      waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
     });
   }
 
@@ -298,10 +294,9 @@ export class Leases {
   }
 
   #unreached(waiter: Waiter, cause: unknown): LockBackendError {
-    const { key } = waiter;
-    const { wait } = waiter.wish;
+    const { key, longest } = waiter;
     const backend = `the ${this.context.backendName} backend`;
-    let why = `${backend} did not answer within ${wait || ATTEMPT_PATIENCE} ms`;
+    let why = `${backend} did not answer within ${longest} ms`;
     if (cause instanceof LockBackendError) why = cause.message;
     else if (cause !== undefined) why = `${backend} failed: ${messageOf(cause)}`;
     return new LockBackendError(`Lock "${key}" was not granted: ${why}`, key, { cause });

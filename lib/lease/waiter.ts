@@ -5,10 +5,15 @@ import type { Holding, HoldingTerms } from './holding.js';
 import type { Impatient, Patience, Wait } from '../patience.js';
 import type { Line } from './line.js';
 
+/** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
+export const ATTEMPT_PATIENCE = 2_000;
+
 /** What a caller wants: the terms to hold a lock on, and for how long to queue for it. */
 export interface Wish extends HoldingTerms {
   /** Milliseconds; 0 for one attempt. */
   readonly wait: number;
+  /** How long the one attempt may take, in milliseconds, where the caller has less time than usual. */
+  readonly attempt?: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -45,6 +50,11 @@ export class Waiter implements Impatient {
   /** Whether the caller has its answer already, so that a grant would be nobody's. */
   get settled(): boolean {
     return this.#settled;
+  }
+
+  /** When the caller has its answer at the latest, in milliseconds from the call. */
+  get longest(): number {
+    return this.wish.wait || (this.wish.attempt ?? ATTEMPT_PATIENCE);
   }
 
   /** Whether it is known since this caller came that others hold the lock. */

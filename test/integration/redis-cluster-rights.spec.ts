@@ -10,10 +10,11 @@ import { openService, useEverything, warnings } from '../support/two-processes.j
 const KEYS = '~{nestjs-lock:*}:*';
 const CHANNELS = '&{nestjs-lock:*}:process:*';
 /** What clients send themselves. */
-const SENT = ['info', 'cluster|slots', 'ssubscribe', 'eval', 'evalsha'];
+const SENT = ['info', 'cluster|slots', 'ssubscribe', 'scan', 'eval', 'evalsha'];
 /** What the scripts call. */
 const CALLED = [
-  ...['time', 'spublish', 'get', 'set', 'del', 'exists', 'pexpire', 'pttl'],
+  ...['time', 'spublish', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
+  ...['hget', 'hset', 'hdel', 'hlen', 'hgetall'],
   ...['zadd', 'zrem', 'zscore', 'zrank', 'zcount', 'zrange', 'zrangebyscore'],
 ];
 const COMMANDS = [...SENT, ...CALLED];

@@ -12,10 +12,11 @@ import { failure, openService, useEverything, warnings } from '../support/two-pr
 const KEYS = '~{nestjs-lock:0}:*';
 const CHANNELS = '&{nestjs-lock:0}:process:*';
 /** What clients send themselves. */
-const SENT = ['info', 'subscribe', 'eval', 'evalsha'];
+const SENT = ['info', 'subscribe', 'scan', 'eval', 'evalsha'];
 /** What the scripts call. */
 const CALLED = [
-  ...['time', 'publish', 'get', 'set', 'del', 'exists', 'pexpire', 'pttl'],
+  ...['time', 'publish', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
+  ...['hget', 'hset', 'hdel', 'hlen', 'hgetall'],
   ...['zadd', 'zrem', 'zscore', 'zrank', 'zcount', 'zrange', 'zrangebyscore'],
 ];
 const COMMANDS = [...SENT, ...CALLED];

@@ -1,6 +1,5 @@
 import { Logger } from '@nestjs/common';
 import {
-  type BackendConnection,
   type Leadership,
   type LeaderState,
   type LeaderTerm,
@@ -8,34 +7,12 @@ import {
   LockConfigurationError,
   LockKeyError,
   LockLostError,
-  type LockProcess,
   LockService,
   LockShutdownError,
   MemoryBackend,
 } from 'nestjs-lock';
 import { eventually } from '../support/eventually.js';
-
-/** Takes the last lease away when a test says so. */
-class FickleBackend implements LockBackend {
-  readonly name = 'fickle';
-  readonly minTtl = 10;
-  readonly supports = { shared: true, limit: true };
-  readonly #backend = new MemoryBackend();
-  loseLease: () => void = () => undefined;
-
-  connect(process: LockProcess): BackendConnection {
-    const connection = this.#backend.connect(process);
-    return {
-      ...connection,
-      acquire: (request) => {
-        this.loseLease = () => {
-          process.lost(request.id);
-        };
-        return connection.acquire(request);
-      },
-    };
-  }
-}
+import { WatchedBackend } from '../support/watched-backend.js';
 
 const services: LockService[] = [];
 
@@ -125,7 +102,7 @@ describe('of several who stand', () => {
 
 describe('a leader', () => {
   it('is told once when it is elected and once when it is deposed, and seeks it again', async () => {
-    const backend = new FickleBackend();
+    const backend = new WatchedBackend();
     const leadership = service(backend).leader('reports');
     const told: [what: string, token: number][] = [];
     leadership.onElected((term) => told.push(['elected', term.fencingToken]));
@@ -135,7 +112,7 @@ describe('a leader', () => {
     const again = new Promise<LeaderTerm>((resolve) => {
       leadership.onDeposed(() => void elected(leadership).then(resolve));
     });
-    backend.loseLease();
+    backend.lose('reports');
     expect(leadership.isLeader).toBe(false);
     expect(signal.reason).toMatchObject({ name: 'LockLostError', reason: 'stolen' });
 
@@ -222,14 +199,14 @@ describe('run', () => {
   });
 
   it('rejects when the term was lost meanwhile, unless the body has an error of its own', async () => {
-    const backend = new FickleBackend();
+    const backend = new WatchedBackend();
     const leadership = service(backend).leader('reports');
     await elected(leadership);
-    await expect(leadership.run(() => backend.loseLease())).rejects.toThrow(LockLostError);
+    await expect(leadership.run(() => backend.lose('reports'))).rejects.toThrow(LockLostError);
 
     await eventually('elected again', () => leadership.isLeader);
     const running = leadership.run(() => {
-      backend.loseLease();
+      backend.lose('reports');
       throw new TypeError('of the body');
     });
     await expect(running).rejects.toThrow(TypeError);

@@ -1,46 +1,24 @@
-import { Injectable } from '@nestjs/common';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Injectable, Logger } from '@nestjs/common';
 import {
-  type BackendConnection,
+  LockBackendError,
   Locked,
-  type LockBackend,
   LockConfigurationError,
   LockLostError,
-  type LockProcess,
   LockReentrancyError,
-  type LockRequest,
   LockService,
   LockTimeoutError,
-  MemoryBackend,
 } from 'nestjs-lock';
 import { eventually } from '../support/eventually.js';
-
-/** Notes what is asked, and takes leases away when a test says so. */
-class WatchedBackend implements LockBackend {
-  readonly name = 'watched';
-  readonly minTtl = 10;
-  readonly supports = { shared: true, limit: true };
-  readonly asked: LockRequest[] = [];
-  readonly #backend = new MemoryBackend();
-  lose: (key: string) => void = () => undefined;
-
-  connect(process: LockProcess): BackendConnection {
-    const connection = this.#backend.connect(process);
-    this.lose = (key) => {
-      process.lost(this.asked.findLast((request) => request.key === key)!.id);
-    };
-    return {
-      ...connection,
-      acquire: (request) => {
-        this.asked.push(request);
-        return connection.acquire(request);
-      },
-    };
-  }
-}
+import { WatchedBackend } from '../support/watched-backend.js';
 
 let backend: WatchedBackend;
 let locks: LockService;
 let other: LockService;
+
+beforeAll(() => {
+  Logger.overrideLogger(false);
+});
 
 beforeEach(() => {
   backend = new WatchedBackend();
@@ -51,6 +29,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  backend.endStalls();
   await locks.close();
   await other.close();
 });
@@ -147,6 +126,140 @@ it('are not granted when one was lost while another was waited for', async () =>
   await held.release();
   await expect(waiting).rejects.toMatchObject({ name: 'LockLostError', key: 'a' });
   await expect(other.tryAcquire(['a', 'b'])).resolves.not.toBeNull();
+});
+
+describe('at a backend that hangs', () => {
+  /** Far above every `wait` of these tests, and below what waiting for the backend would take. */
+  const PROMPT = 1_000;
+
+  /** The error of a call that ends without the backend. */
+  async function refusal(call: Promise<unknown>, ms = PROMPT): Promise<unknown> {
+    const start = performance.now();
+    const error: unknown = await call.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(performance.now() - start).toBeLessThan(ms);
+    return error;
+  }
+
+  it.each([20, 200])('are waited for no longer than the wait of %i ms', async (wait) => {
+    const { end } = backend.stall('acquire', 'b');
+    const error = await refusal(locks.acquire(['a', 'b'], { wait }));
+    expect(error).toBeInstanceOf(LockBackendError);
+    expect(error).toMatchObject({ key: 'b' });
+    await expect(other.tryAcquire('a')).resolves.not.toBeNull();
+    end();
+    await expect(other.acquire('b')).resolves.toMatchObject({ held: true });
+  });
+
+  it('are tried once for no longer than a single key, giving back included', async () => {
+    backend.stall('acquire', 'b');
+    backend.stall('release', 'a');
+    const single = refusal(locks.acquire('b', { wait: 0 }), 3_500);
+    const both = refusal(locks.acquire(['a', 'b'], { wait: 0 }), 3_500);
+    await expect(single).resolves.toBeInstanceOf(LockBackendError);
+    await expect(both).resolves.toBeInstanceOf(LockBackendError);
+  }, 10_000);
+
+  it('are waited for as long as the wait allows, also beyond the first attempt', async () => {
+    const { end } = backend.stall('acquire', 'b');
+    const lock = locks.acquire(['a', 'b'], { wait: Infinity });
+    await eventually('b is asked for again', () => backend.asked.length === 4);
+    end();
+    await expect(lock).resolves.toMatchObject({ held: true });
+  }, 10_000);
+
+  it.each([
+    [
+      'busy when the rest of the wait is too short to tell',
+      200,
+      { code: 'LOCK_TIMEOUT', key: 'b' },
+    ],
+    ['not answered when it is not', 2_500, { code: 'LOCK_BACKEND', key: 'a' }],
+  ])(
+    'are said to be %s after one of them was busy',
+    async (_, wait, expected) => {
+      await other.acquire('b');
+      const { asked, end } = backend.stall('release', 'a');
+      const rejected = refusal(locks.acquire(['a', 'b'], { wait }), wait + PROMPT);
+      await asked;
+      backend.stall('acquire', 'a');
+      end();
+      expect(await rejected).toMatchObject(expected);
+    },
+    10_000,
+  );
+
+  it.each([0, 100])('are given back behind the back of who waited %i ms', async (wait) => {
+    await other.acquire('b');
+    const { end } = backend.stall('release', 'a');
+    const error = await refusal(locks.acquire(['a', 'b'], { wait }));
+    expect(error).toBeInstanceOf(LockTimeoutError);
+    expect(error).toMatchObject({ key: 'b', wait });
+    await expect(other.tryAcquire('a')).resolves.toBeNull();
+    end();
+    await expect(other.acquire('a')).resolves.toMatchObject({ held: true });
+  });
+
+  it('are given back behind the back of who lost one', async () => {
+    const held = await other.acquire('b');
+    const waiting = locks.acquire(['a', 'b'], { wait: Infinity });
+    await eventually('it waits', async () => (await other.inspect('b')).waiters === 1);
+    backend.lose('a');
+    const rejected = refusal(waiting);
+    const released = held.release();
+    backend.stall('release', 'b');
+    expect(await rejected).toBeInstanceOf(LockLostError);
+    await released;
+  });
+
+  it('are given back before a caller hears that there is none, if that does not take long', async () => {
+    await other.acquire('b');
+    const { asked, end } = backend.stall('release', 'a');
+    const attempt = locks.tryAcquire(['a', 'b']);
+    await asked;
+    for (let turns = 0; turns < 5; turns++) await turn();
+    end();
+    await expect(attempt).resolves.toBeNull();
+    await expect(locks.tryAcquire('a')).resolves.not.toBeNull();
+  });
+
+  it('are not waited for by a caller whose signal aborts while they are tried', async () => {
+    const { asked } = backend.stall('acquire', 'b');
+    backend.stall('release', 'a');
+    const caller = new AbortController();
+    const waiting = locks.acquire(['a', 'b'], { wait: Infinity, signal: caller.signal });
+    await asked;
+    const rejected = refusal(waiting);
+    caller.abort(new TypeError('enough'));
+    expect(await rejected).toMatchObject({ message: 'enough' });
+  });
+
+  it.each([0, Infinity])(
+    'are not waited for by a caller with a wait of %d whose signal aborts while they are given back',
+    async (wait) => {
+      await other.acquire('b');
+      const { asked } = backend.stall('release', 'a');
+      const caller = new AbortController();
+      const waiting = locks.acquire(['a', 'b'], { wait, signal: caller.signal });
+      await asked;
+      const rejected = refusal(waiting);
+      caller.abort(new TypeError('enough'));
+      expect(await rejected).toMatchObject({ message: 'enough' });
+    },
+  );
+
+  it('are not waited for by a caller whose signal aborts between one and the next', async () => {
+    await other.acquire('b');
+    const caller = new AbortController();
+    const waiting = locks.acquire(['a', 'b'], { wait: Infinity, signal: caller.signal });
+    await eventually('it waits', async () => (await other.inspect('b')).waiters === 1);
+    backend.stall('release', 'a');
+    const rejected = refusal(waiting);
+    caller.abort(new TypeError('enough'));
+    expect(await rejected).toMatchObject({ message: 'enough' });
+  });
 });
 
 it('are each under what current() finds, and re-entered only where that is wanted', async () => {

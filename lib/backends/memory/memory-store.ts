@@ -39,10 +39,13 @@ interface Entry {
   /** By request id, in the order of their tokens. */
   readonly holders: Map<string, Holder>;
   /** By request id, in the order of arrival. */
-  readonly queue: Map<string, Queued>;
+  queue: Map<string, Queued>;
   /** Calls off the look at the end of a holder, which is planned only while somebody waits. */
   disarm: (() => void) | undefined;
 }
+
+/** The queue of a key for which nobody ever waited, as of most: to make one would cost more than the rest. */
+const NOBODY = new Map<string, Queued>();
 
 /** Sweeping for leases that ended without a release starts at so many keys. */
 const SWEEP_FROM = 1_000;
@@ -165,7 +168,7 @@ export class MemoryStore {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       this.#sweep();
-      entry = { key, limit: 1, holders: new Map(), queue: new Map(), disarm: undefined };
+      entry = { key, limit: 1, holders: new Map(), queue: NOBODY, disarm: undefined };
       this.#entries.set(key, entry);
     }
     return entry;
@@ -211,6 +214,7 @@ export class MemoryStore {
       grant = resolve;
     });
     const answer: Waiting = { state: 'waiting', granted };
+    if (entry.queue === NOBODY) entry.queue = new Map();
     entry.queue.set(request.id, { request, since: Instant.now(), answer, grant });
     this.#watch(entry);
     return answer;

@@ -1,5 +1,6 @@
 import type { Instant } from '../../clock.js';
 import { LockBackendError } from '../../errors/index.js';
+import { limitConflict } from '../limit-conflict.js';
 import type { Busy, Grant, LockRequest } from '../lock-backend.js';
 import { graceError } from './failover-guard.js';
 import { replyError } from './redis-errors.js';
@@ -9,6 +10,7 @@ export type AcquireReply =
   | Grant
   | Busy
   | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
+  | { readonly state: 'refused'; readonly error: Error }
   | { readonly state: 'failed'; readonly error: unknown };
 
 /** The same in the words of acquire.lua. */
@@ -16,6 +18,7 @@ type AcquireAnswer =
   | number
   | readonly [state: 'granted', token: number]
   | readonly [state: 'waiting', remaining: number, place: number]
+  | readonly [state: 'limit', used: number]
   | readonly [state: 'grace', left: number]
   | readonly [state: 'failed', error: string]
   | readonly [state: 'busy'];
@@ -37,7 +40,7 @@ const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STR
 export function readAcquire(
   answers: AcquireAnswers,
   index: number,
-  { ttl, reserve }: LockRequest,
+  { key, ttl, reserve, limit }: LockRequest,
   since: Instant,
 ): AcquireReply {
   const longest = answers[1];
@@ -53,6 +56,8 @@ export function readAcquire(
       return { state: 'waiting', remaining: answer[1], place: answer[2] };
     case 'busy':
       return { state: 'busy' };
+    case 'limit':
+      return { state: 'refused', error: limitConflict(key, limit, answer[1]) };
     case 'grace':
       return { state: 'failed', error: new LockBackendError(graceError(answer[1]).message) };
     case 'failed':

@@ -9,7 +9,7 @@ export interface ClusterClient extends RedisClient {
   refreshSlotsCache(done: (error?: Error) => void): void;
 }
 
-export interface ClusterNode extends Pick<RedisClient, 'eval' | 'evalsha'> {
+export interface ClusterNode extends Pick<RedisClient, 'eval' | 'evalsha' | 'scan'> {
   readonly options: { readonly host?: string | undefined; readonly port?: number | undefined };
   duplicate(override: object): unknown;
 }

@@ -48,6 +48,20 @@ export class ClusterRouter implements ScriptServer {
     });
   }
 
+  /** The connections to the nodes that have these slots, each once. */
+  mastersOf(slots: readonly number[]): ClusterNode[] {
+    const masters = new Set<ClusterNode>();
+    for (const slot of slots) {
+      const master = this.masterOf(slot);
+      if (master === undefined) {
+        void this.look();
+        throw unknownMaster(slot);
+      }
+      masters.add(master);
+    }
+    return [...masters];
+  }
+
   /** Looks at the map; resolves when that is done, whether or not it worked. */
   look(): Promise<void> {
     this.#looking ??= pause(this.#nextLook.remaining).then(() => {
@@ -70,7 +84,7 @@ export class ClusterRouter implements ScriptServer {
     for (let moves = 0; ; moves++) {
       const master = this.masterOf(slot);
       try {
-        if (master === undefined) throw new Error(`no master is known to have slot ${slot}`);
+        if (master === undefined) throw unknownMaster(slot);
         return await send(master);
       } catch (error) {
         const moved = master === undefined || /\bMOVED\b/.test(String(error));
@@ -82,4 +96,8 @@ export class ClusterRouter implements ScriptServer {
       }
     }
   }
+}
+
+function unknownMaster(slot: number): Error {
+  return new Error(`no master is known to have slot ${slot}`);
 }

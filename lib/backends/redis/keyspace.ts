@@ -1,3 +1,5 @@
+import { slotOf } from './cluster-slot.js';
+
 /** The keys of one resource, in the order in which every script takes them. */
 export type ResourceKeys = readonly [lock: string, queue: string, deadlines: string];
 
@@ -34,13 +36,44 @@ export class Keyspace {
   }
 
   /** Keys for trying out what the user may do. */
-  get check(): readonly [string, string] {
-    return [`${this.#tag}:check:string`, `${this.#tag}:check:set`];
+  get check(): readonly string[] {
+    return ['string', 'set', 'hash'].map((kind) => `${this.#tag}:check:${kind}`);
+  }
+}
+
+/** The names of the locks of all buckets, as SCAN shows them. */
+export class LockNames {
+  readonly #start: string;
+  readonly #bucket: string;
+
+  constructor(keyPrefix: string, namespace: string, spread: boolean) {
+    this.#start = `${keyPrefix}{${namespace}:`;
+    this.#bucket = spread ? '*' : '0';
+  }
+
+  /** What SCAN is to match: all that is wanted, and perhaps more, as there `?` is a byte. */
+  pattern(keys: string): string {
+    const start = this.#start.replace(/[*?[\]\\]/g, '\\$&');
+    const rest = keys.replace(/[[\]\\]/g, '\\$&').replaceAll('?', '*');
+    return `${start}${this.#bucket}}:lock:${rest}`;
+  }
+
+  /** The key whose lock is named so; undefined when it is another's. */
+  keyOf(name: string): string | undefined {
+    if (!name.startsWith(this.#start)) return undefined;
+    return /^\d+\}:lock:(.+)$/s.exec(name.slice(this.#start.length))?.[1];
   }
 }
 
 /** Over how many hash tags the keys are spread where their slots lie on many nodes. */
 export const BUCKETS = 256;
+
+/** The slots of all buckets. */
+export function slotsOfBuckets(keyPrefix: string, namespace: string): number[] {
+  return Array.from({ length: BUCKETS }, (_, bucket) =>
+    slotOf(new Keyspace(keyPrefix, namespace, bucket).sequence),
+  );
+}
 
 /** The bucket of a key: the same in every process and every version. FNV-1a over UTF-16 units. */
 export function bucketOf(key: string): number {

@@ -2,13 +2,17 @@ import { Deadline, pause, within } from '../../clock.js';
 import type {
   Answer,
   Grant,
+  HeldLease,
   KeyState,
   LeaseIdentity,
   LeaseRenewal,
+  LockProcess,
   LockRequest,
+  Revocation,
 } from '../lock-backend.js';
 import type { AcquireReply } from './acquire-reply.js';
 import type { Mailbox } from './mailbox.js';
+import type { RedisOperators } from './redis-operators.js';
 import type { RedisRequest } from './redis-request.js';
 import { LIVENESS, type RedisStore, type Tell } from './redis-store.js';
 import { RedisWaiters } from './redis-waiters.js';
@@ -17,10 +21,12 @@ import type { ScriptRunner } from './script-runner.js';
 import type { ScriptName } from './scripts.js';
 
 export interface RedisBucketContext {
+  readonly process: Pick<LockProcess, 'lost' | 'revoked'>;
   readonly store: RedisStore;
+  readonly operators: RedisOperators;
   readonly runner: ScriptRunner<ScriptName>;
   readonly mailbox: Mailbox;
-  /** On which this process is told of its grants. */
+  /** On which this process is told of its grants, and of what becomes of its leases. */
   readonly channel: string;
   readonly witness: ReplicaWitness | undefined;
 }
@@ -44,6 +50,17 @@ export class RedisBucket {
       },
       withdrawStray: (request) => {
         this.#withdrawStray(request);
+      },
+    });
+    const { channel, mailbox, store } = context;
+    mailbox.listen(channel, {
+      hear: (message) => {
+        this.#hearMessage(message);
+      },
+      listening: (elsewhere) => {
+        if (elsewhere) store.forget();
+        // What was published while nobody listened is found by looking.
+        this.#waiters.lookSoon();
       },
     });
   }
@@ -73,24 +90,52 @@ export class RedisBucket {
     return this.context.store.renew(leases);
   }
 
-  release(lease: LeaseIdentity): Promise<boolean> {
+  release(lease: HeldLease, keepFor: number): Promise<boolean> {
     const stray = this.#waiters.find(lease.id);
-    return stray === undefined ? this.context.store.release(lease) : this.#releaseBeside(stray);
+    if (stray !== undefined) return this.#releaseBeside(stray, lease, keepFor);
+    return this.context.store.release(lease, keepFor);
+  }
+
+  downgrade(lease: LeaseIdentity): Promise<boolean> {
+    return this.#patiently(() => this.context.store.downgrade(lease));
   }
 
   inspect(key: string): Promise<KeyState> {
-    const { runner, store } = this.context;
-    const patience = Deadline.in(runner.patience);
-    return runner.insist(
-      () => store.inspect(key),
-      () => patience.passed || this.#closed,
-    );
+    return this.#patiently(() => this.context.operators.inspect(key));
+  }
+
+  revoke(key: string, revocation: Revocation): Promise<number> {
+    return this.#patiently(() => this.context.operators.revoke(key, revocation));
+  }
+
+  forceRelease(key: string): Promise<number> {
+    return this.#patiently(() => this.context.operators.forceRelease(key));
   }
 
   async close(): Promise<void> {
     this.#waiters.close();
     await within(this.context.runner.patience, Promise.all(this.#withdrawals));
     this.#closed = true;
+  }
+
+  /** `lost <id>`, `revoked <id> <ms of grace> <reason>`, or what waiters are told. */
+  #hearMessage(message: string): void {
+    const [word, id = '', ...rest] = message.split(' ');
+    if (word === 'lost') {
+      this.context.process.lost(id);
+    } else if (word === 'revoked') {
+      const [grace, ...reason] = rest;
+      this.context.process.revoked(id, { grace: Number(grace), reason: reason.join(' ') });
+    } else {
+      this.#waiters.hear(word, id, rest);
+    }
+  }
+
+  /** For who has no bound of its own. */
+  #patiently<T>(attempt: () => Promise<T>): Promise<T> {
+    const { runner } = this.context;
+    const patience = Deadline.in(runner.patience);
+    return runner.insist(attempt, () => patience.passed || this.#closed);
   }
 
   /** Asks until the request has its answer, or nobody wants one; refuses it when it cannot be had. */
@@ -158,7 +203,8 @@ export class RedisBucket {
     } else {
       this.#waiters.forget(request);
       this.#withdrawStray(request);
-      request.turnAway();
+      if (reply.state === 'busy') request.turnAway();
+      else request.refuse(reply.error);
     }
   }
 
@@ -173,9 +219,9 @@ export class RedisBucket {
   }
 
   /** Of a lease for which an earlier try may still run at the server. */
-  async #releaseBeside(stray: RedisRequest): Promise<boolean> {
+  async #releaseBeside(stray: RedisRequest, lease: HeldLease, keepFor: number): Promise<boolean> {
     stray.over = true;
-    const released = await this.context.store.release(stray.asked);
+    const released = await this.context.store.release(lease, keepFor);
     this.#waiters.forget(stray);
     this.#withdrawStray(stray);
     return released;

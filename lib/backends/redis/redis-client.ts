@@ -10,6 +10,13 @@ export interface RedisClient {
   disconnect(reconnect?: boolean): void;
   evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+  scan(
+    cursor: string,
+    match: 'MATCH',
+    pattern: string,
+    count: 'COUNT',
+    keys: number,
+  ): Promise<[cursor: string, names: string[]]>;
   info(section: string): Promise<string>;
   wait(replicas: number, ms: number): Promise<number>;
   subscribe(channel: string): Promise<unknown>;

@@ -2,20 +2,25 @@ import { within } from '../../clock.js';
 import type {
   Answer,
   BackendConnection,
+  HeldLease,
   KeyState,
   LeaseIdentity,
   LeaseRenewal,
   LockProcess,
   LockRequest,
+  Revocation,
 } from '../lock-backend.js';
 import { FailoverGuard, type FailoverGrace } from './failover-guard.js';
-import { bucketOf, Keyspace } from './keyspace.js';
+import { KeyScan } from './key-scan.js';
+import { bucketOf, Keyspace, LockNames, slotsOfBuckets } from './keyspace.js';
+import type { ClusterRouter } from './cluster-router.js';
 import type { Mailbox } from './mailbox.js';
 import { RedisBucket } from './redis-bucket.js';
 import type { RedisClient } from './redis-client.js';
+import { RedisOperators } from './redis-operators.js';
 import { RedisStore } from './redis-store.js';
 import { ReplicaWitness } from './replica-witness.js';
-import { ScriptRunner, type ScriptServer } from './script-runner.js';
+import { ScriptRunner } from './script-runner.js';
 import { scripts, type ScriptName } from './scripts.js';
 import { checkServer } from './server-check.js';
 
@@ -37,6 +42,7 @@ export class RedisConnection implements BackendConnection {
   readonly #runner: ScriptRunner<ScriptName>;
   readonly #guard: FailoverGuard | undefined;
   readonly #witness: ReplicaWitness | undefined;
+  readonly #scan: KeyScan;
   readonly #buckets = new Map<number, { store: RedisStore; bucket: RedisBucket }>();
   #closed = false;
 
@@ -45,15 +51,22 @@ export class RedisConnection implements BackendConnection {
     private readonly commands: RedisClient,
     private readonly mailbox: Mailbox,
     private readonly settings: RedisSettings,
-    server?: ScriptServer,
+    router?: ClusterRouter,
   ) {
     const { failoverGrace, keyPrefix, longestTtl, namespace, patience, replicas, spread } =
       settings;
     const warn = (message: string) => {
       if (!this.#closed) process.warn(message);
     };
-    const runner = new ScriptRunner(commands, scripts, patience, server);
+    const runner = new ScriptRunner(commands, scripts, patience, router);
     this.#runner = runner;
+    const masters = () => router?.mastersOf(slotsOfBuckets(keyPrefix, namespace)) ?? [commands];
+    this.#scan = new KeyScan(
+      runner,
+      commands,
+      masters,
+      new LockNames(keyPrefix, namespace, spread),
+    );
     if (failoverGrace !== undefined) {
       const keyspace = new Keyspace(keyPrefix, namespace);
       const context = { mode: failoverGrace, longestTtl, client: commands, runner, keyspace, warn };
@@ -121,12 +134,28 @@ export class RedisConnection implements BackendConnection {
     return leases.map((lease) => answers.get(lease) ?? false);
   }
 
-  release(lease: LeaseIdentity): Promise<boolean> {
-    return this.#bucketOf(lease.key).release(lease);
+  release(lease: HeldLease, keepFor: number): Promise<boolean> {
+    return this.#bucketOf(lease.key).release(lease, keepFor);
+  }
+
+  downgrade(lease: LeaseIdentity): Promise<boolean> {
+    return this.#bucketOf(lease.key).downgrade(lease);
   }
 
   inspect(key: string): Promise<KeyState> {
     return this.#bucketOf(key).inspect(key);
+  }
+
+  list(pattern: string): AsyncIterable<string> {
+    return this.#scan.keys(pattern);
+  }
+
+  revoke(key: string, revocation: Revocation): Promise<number> {
+    return this.#bucketOf(key).revoke(key, revocation);
+  }
+
+  forceRelease(key: string): Promise<number> {
+    return this.#bucketOf(key).forceRelease(key);
   }
 
   async close(): Promise<void> {
@@ -158,7 +187,15 @@ export class RedisConnection implements BackendConnection {
       const runner = this.#runner;
       const store = new RedisStore({ keyspace, runner, mailbox, guard: this.#guard });
       const channel = keyspace.channel + this.process.id;
-      const bucket = new RedisBucket({ store, runner, mailbox, channel, witness: this.#witness });
+      const bucket = new RedisBucket({
+        process: this.process,
+        store,
+        operators: new RedisOperators(store, keyspace),
+        runner,
+        mailbox,
+        channel,
+        witness: this.#witness,
+      });
       known = { store, bucket };
       this.#buckets.set(number, known);
     }

@@ -1,5 +1,11 @@
 import { Deadline, Instant } from '../../clock.js';
-import type { KeyState, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
+import {
+  isAlone,
+  type HeldLease,
+  type LeaseIdentity,
+  type LeaseRenewal,
+  type LockRequest,
+} from '../lock-backend.js';
 import { readAcquire, STRANGER, type AcquireAnswers, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
 import type { FailoverGuard } from './failover-guard.js';
@@ -10,6 +16,7 @@ import type { RedisRequest } from './redis-request.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { ScriptName } from './scripts.js';
 import { ServerClock } from './server-clock.js';
+import { termsOf } from './terms.js';
 
 /** How long a waiter lives at the server without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
@@ -23,7 +30,9 @@ interface AskedAcquire {
 }
 
 interface AskedRelease {
-  readonly lease: LeaseIdentity;
+  readonly key: string;
+  /** As release.lua takes it. */
+  readonly lease: string;
   readonly resolve: (released: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -108,11 +117,11 @@ export class RedisStore {
     await this.entered();
     const before = Instant.now();
     const keys = requests.flatMap(({ key }) => keyspace.of(key));
-    const waiters = requests.map(({ id, ttl }) => `${id} ${ttl}`);
-    const [now, ...seen] = (await this.#send(
+    const waiters = requests.map((request) => `${request.id} ${termsOf(request)}`);
+    const [now, ...seen] = (await this.send(
       'heartbeat',
       [keyspace.sequence, keyspace.guard, ...keys],
-      [this.#address, LIVENESS, this.#run, ...waiters],
+      [this.address, LIVENESS, this.run, ...waiters],
     )) as [number, ...(Seen | 'stranger')[]];
     this.#clock.learn(before, now);
     if (seen[0] === 'stranger') this.#isStranger();
@@ -124,41 +133,45 @@ export class RedisStore {
     const { guard, keyspace } = this.context;
     await this.entered();
     const keys = [keyspace.sequence, keyspace.guard];
-    const args = [this.#run];
-    for (const { id, key, token, ttl } of leases) {
+    const args = [this.run];
+    for (const lease of leases) {
+      const { id, key, token, ttl } = lease;
       guard?.learn(ttl, token);
       keys.push(keyspace.lockOf(key));
       // One argument, as there may be thousands in a second.
-      args.push(`${id} ${token} ${ttl}`);
+      args.push(`${id} ${token} ${termsOf(lease)}`);
     }
-    const renewed = (await this.#send('renew', keys, args)) as (number | string)[] | 'stranger';
+    const renewed = (await this.send('renew', keys, args)) as (number | string)[] | 'stranger';
     if (renewed === 'stranger') return this.#isStranger();
     return renewed.map((one) => (typeof one === 'string' ? new Error(one) : one === 1));
   }
 
-  release(lease: LeaseIdentity): Promise<boolean> {
-    if (!this.isEntered()) return this.entered().then(() => this.release(lease));
+  release(lease: HeldLease, keepFor: number): Promise<boolean> {
+    if (!this.isEntered()) return this.entered().then(() => this.release(lease, keepFor));
+    const { id, key } = lease;
+    const plain = isAlone(lease) && keepFor <= 0;
     return new Promise((resolve, reject) => {
-      this.#releases.add({ lease, resolve, reject });
+      const asked = plain ? id : `${id} ${Math.ceil(keepFor)}`;
+      this.#releases.add({ key, lease: asked, resolve, reject });
     });
   }
 
-  async cancel({ id, key, ttl }: LockRequest): Promise<void> {
-    const { keyspace } = this.context;
+  async cancel(request: LockRequest): Promise<void> {
+    const { id, key } = request;
     await this.entered();
-    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
-    await this.#send('cancel', keys, [id, ttl, this.#address, this.#run]);
+    await this.send('cancel', this.#allKeysOf(key), [id, termsOf(request), this.address, this.run]);
   }
 
-  async inspect(key: string): Promise<KeyState> {
-    const { keyspace } = this.context;
-    const [lock, , deadlines] = keyspace.of(key);
-    const [waiters = 0, token, remaining = 0] = (await this.#send(
-      'inspect',
-      [lock, deadlines],
-      [],
-    )) as number[];
-    return { waiters, holders: token === undefined ? [] : [{ token, remaining }] };
+  async downgrade({ id, key }: LeaseIdentity): Promise<boolean> {
+    await this.entered();
+    const downgraded = await this.send('downgrade', this.#allKeysOf(key), [
+      id,
+      this.address,
+      this.run,
+    ]);
+    // Its holder will assert it by its next renewal.
+    if (downgraded === 2) throw new Error(STRANGER);
+    return downgraded === 1;
   }
 
   #sendAcquires(gathered: readonly AskedAcquire[]): void {
@@ -175,7 +188,7 @@ export class RedisStore {
       return;
     }
     const keys = [keyspace.sequence, keyspace.guard];
-    const args = [voidAfter, this.#address, LIVENESS, this.#run];
+    const args = [voidAfter, this.address, LIVENESS, this.run];
     const since = Instant.now();
     const mayRunUntil = new Deadline(since, runner.patience);
     for (const { request } of asked) {
@@ -183,9 +196,9 @@ export class RedisStore {
       guard?.learn(ttl);
       request.leave(mayRunUntil);
       keys.push(...keyspace.of(key));
-      args.push(id, ttl, queue ? 1 : 0, reserve);
+      args.push(id, termsOf(request.asked), queue ? 1 : 0, reserve);
     }
-    this.#send('acquire', keys, args).then(
+    this.send('acquire', keys, args).then(
       (reply) => {
         for (const { request } of asked) request.answered(mayRunUntil);
         this.#hearAcquires(asked, reply as AcquireAnswers, since);
@@ -221,12 +234,12 @@ export class RedisStore {
       return;
     }
     const keys = [keyspace.sequence, keyspace.guard];
-    const args = [this.#address, this.#run];
-    for (const { lease } of asked) {
-      keys.push(...keyspace.of(lease.key));
-      args.push(lease.id);
+    const args = [this.address, this.run];
+    for (const { key, lease } of asked) {
+      keys.push(...keyspace.of(key));
+      args.push(lease);
     }
-    this.#send('release', keys, args).then((reply) => {
+    this.send('release', keys, args).then((reply) => {
       const answers = reply as ReleaseAnswer[];
       asked.forEach(({ resolve, reject }, index) => {
         const answer = answers[index];
@@ -236,7 +249,8 @@ export class RedisStore {
     }, fail);
   }
 
-  async #send(
+  /** Runs a script here, once. */
+  async send(
     name: ScriptName,
     keys: readonly string[],
     args: readonly (string | number)[],
@@ -251,12 +265,19 @@ export class RedisStore {
     }
   }
 
-  get #address(): string {
+  /** How scripts reach processes: see scripts/_tell.lua. */
+  get address(): string {
     return `${this.context.mailbox.delivery} ${this.context.keyspace.channel}`;
   }
 
-  get #run(): string {
+  /** The run id that scripts are to find at the server, or '' when the guard is off. */
+  get run(): string {
     return this.context.guard?.run ?? '';
+  }
+
+  #allKeysOf(key: string): string[] {
+    const { keyspace } = this.context;
+    return [...keyspace.of(key), keyspace.sequence, keyspace.guard];
   }
 
   async #enter(): Promise<void> {
@@ -265,7 +286,7 @@ export class RedisStore {
       this.#clock.learn(...(await guard.enter()));
     } else {
       const before = Instant.now();
-      this.#clock.learn(before, (await this.#send('clock', [keyspace.sequence], [])) as number);
+      this.#clock.learn(before, (await this.send('clock', [keyspace.sequence], [])) as number);
     }
   }
 

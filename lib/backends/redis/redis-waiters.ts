@@ -49,20 +49,7 @@ export class RedisWaiters {
   #beating = false;
   #closed = false;
 
-  constructor(private readonly context: RedisWaitersContext) {
-    const { channel, mailbox } = context;
-    mailbox.listen(channel, {
-      hear: (message) => {
-        this.#hear(message);
-      },
-      listening: (elsewhere) => {
-        if (elsewhere) context.store.forget();
-        // What was published while nobody listened is found by looking.
-        this.#nextBeat = Deadline.in(0);
-        this.#plan();
-      },
-    });
-  }
+  constructor(private readonly context: RedisWaitersContext) {}
 
   /** Registers a request before it is sent: its grant may overtake the reply that says that it waits. */
   add(asked: LockRequest): RedisRequest {
@@ -110,11 +97,28 @@ export class RedisWaiters {
     this.#strays.clear();
   }
 
-  /** `granted <id> <token> <server time in ms> <ms of life> <reserved tokens>` */
-  #hear(message: string): void {
-    const [word, id = '', token, server, life, reserved] = message.split(' ');
+  /** Sends the next heartbeat at once. */
+  lookSoon(): void {
+    this.#nextBeat = Deadline.in(0);
+    this.#plan();
+  }
+
+  /**
+   * `granted <id> <token> <server time in ms> <ms of life> <reserved tokens>`, or
+   * `waiting <id> <ms until the lock may be free>` when that has changed.
+   */
+  hear(word: string | undefined, id: string, rest: readonly string[]): void {
     const request = this.#requests.find(id);
-    if (word !== 'granted' || request === undefined) return;
+    if (request === undefined) return;
+    if (word === 'granted') {
+      this.#hearGrant(request, rest);
+    } else if (word === 'waiting' && request.queued) {
+      this.#place(request, Number(rest[0]), 0);
+      this.#plan();
+    }
+  }
+
+  #hearGrant(request: RedisRequest, [token, server, life, reserved]: readonly string[]): void {
     const since = this.context.store.momentOf(Number(server));
     if (since === undefined) {
       this.#again(request);

@@ -105,6 +105,7 @@ export type RedisBackendOptions = RedisBackendSettings &
 export class RedisBackend implements LockBackend {
   readonly name = 'redis';
   readonly minTtl = 10;
+  readonly supports = { shared: true, limit: true };
   readonly #target: RedisTarget;
   readonly #settings: RedisSettings;
 

@@ -4,7 +4,8 @@
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each request
 -- ARGV  1 server time (ms) after which nobody wants this any more, or 0  2 address of the waiters
 --       3 how long a waiter lives without a sign (ms)  4 run id of the server, or '' for no guard,
---       then for each request id, ttl (ms), whether to queue (1 or 0), and how many tokens to reserve
+--       then for each request id, terms, whether to queue (1 or 0), and how many tokens to reserve;
+--       the terms as in _terms.lua: of one that is to hold alone the ttl (ms)
 -- Reply {now, 'late'}      too late: nothing was done
 --       {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, the longest ttl that a live lease may have, as far as it is known, then for each
@@ -12,9 +13,12 @@
 --       {'granted', token}       granted, with none after it
 --       {'waiting', ms until the lock may be free, place in the queue from 0}
 --       {'busy'}
+--       {'limit', that of those who use the lock now}  it was asked for with another
 --       {'grace', ms left of it} whether somebody holds the lock is not known: nothing was done
 --       {'failed', error}
--- Cost  TIME, SET (sequence), then EXISTS and SET each, when nobody holds the lock and nobody waits
+-- Cost  TIME, SET (sequence), then EXISTS and SET each, when nobody holds the lock and nobody waits;
+--       for one that may hold beside others TIME, then TYPE, EXISTS, SET (sequence), HSET and PEXPIRE
+--       each when there is nobody, and 2 HGET and PTTL instead of PEXPIRE when there are others
 --- @include "clock"
 local sequence, guard = KEYS[1], KEYS[2]
 local not_after, address, liveness, run = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -24,13 +28,15 @@ local state, grace, longest = 'open', 0, 0
 if run ~= '' then
   --- @include "guard"
   local longest_asked = 0
-  for index = 6, #ARGV, 4 do longest_asked = math.max(longest_asked, tonumber(ARGV[index])) end
+  for index = 6, #ARGV, 4 do
+    longest_asked = math.max(longest_asked, tonumber(string.match(ARGV[index], '^%d+')))
+  end
   state, grace, longest = guarded(guard, run, longest_asked)
   if state == 'stranger' then return { now, state } end
 end
 
 --- @include "mint"
--- One token for each request, minted together when the first is granted.
+-- One token for each request, minted together when the first is granted that holds alone.
 local next_token, last_token = 1, 0
 local function grant(lock, id, ttl, reserve)
   local token
@@ -53,8 +59,10 @@ end
 local answers, contended = { now, longest }, nil
 for index = 1, (#KEYS - 2) / 3 do
   local key, argument = 3 * index, 4 * index + 1
-  if state == 'open' and redis.call('EXISTS', KEYS[key], KEYS[key + 1]) == 0 then
-    answers[index + 2] = grant(KEYS[key], ARGV[argument], ARGV[argument + 1], ARGV[argument + 3])
+  local terms = ARGV[argument + 1]
+  local alone = not string.find(terms, ' ', 1, true)
+  if alone and state == 'open' and redis.call('EXISTS', KEYS[key], KEYS[key + 1]) == 0 then
+    answers[index + 2] = grant(KEYS[key], ARGV[argument], terms, ARGV[argument + 3])
   else
     contended = contended or {}
     contended[#contended + 1] = index
@@ -63,41 +71,72 @@ for index = 1, (#KEYS - 2) / 3 do
 end
 if not contended then return answers end
 
---- @include "owner"
+--- @include "holders"
 --- @include "hand-off"
 --- @include "each"
+local function limit_of_first(queue)
+  local first = redis.call('ZRANGE', queue, 0, 0)[1]
+  if not first then return nil end
+  local _, kind = read_terms(string.match(first, ' (.*)'))
+  return limit_of(kind)
+end
+
+-- The limit of those who wait. Who is dead stands in nobody's way.
+local function limit_of_waiters(queue, deadlines, asked)
+  local limit = limit_of_first(queue)
+  if limit == asked then return limit end
+  drop_dead(queue, deadlines)
+  return limit_of_first(queue)
+end
+
 local function acquire(index)
   local lock, queue, deadlines = KEYS[3 * index], KEYS[3 * index + 1], KEYS[3 * index + 2]
-  local id, ttl, queues, reserve = unpack(ARGV, 4 * index + 1, 4 * index + 4)
+  local id, terms, queues, reserve = unpack(ARGV, 4 * index + 1, 4 * index + 4)
+  local ttl, kind = read_terms(terms)
 
-  local held = redis.call('GET', lock)
-  if owns(held, id) then
-    -- Never shorter: this may be a late copy of a request whose lease was renewed for longer since.
-    if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
-    return { 'granted', token_of(held) }
+  local held = holders_of(lock)
+  local token, left = lease_of(held, id)
+  if token then
+    prolong(held, id, token, left, ttl)
+    return { 'granted', token }
   end
 
-  local waiter = id .. ' ' .. ttl
-  if not held and state == 'open' then
-    -- The holder's lease has ended by itself: those who wait come first.
-    local next, token = hand_off(lock, queue, deadlines, sequence, address, waiter)
-    if next == waiter then return { 'granted', token } end
-    if not next then return grant(lock, id, ttl, reserve) end
+  local limit = limit_of(kind)
+  local waited_for = not held.alone and redis.call('EXISTS', queue) == 1
+  local used = held.alone and 1 or held.limit
+    or waited_for and limit_of_waiters(queue, deadlines, limit) or limit
+  if used ~= limit then return { 'limit', used } end
+
+  local waiter = id .. ' ' .. terms
+  local room = fits(held, kind)
+  if room and state == 'open' then
+    -- A lease may have ended by itself: those who wait come first.
+    local through = true
+    if waited_for then
+      token, through = hand_off(held, queue, deadlines, sequence, address, waiter)
+      if token then return { 'granted', token } end
+    end
+    if through and fits(held, kind) then
+      -- Not one of those minted together: of the same lock there may be greater ones by now.
+      token = mint(sequence, 1 + tonumber(reserve))
+      let_in(held, id, kind, token, ttl)
+      return token
+    end
   end
 
   if queues == '0' then
-    if state == 'grace' and not held then return { state, grace } end
+    if room and state == 'grace' then return { state, grace } end
     return { 'busy' }
   end
 
   if not redis.call('ZSCORE', queue, waiter) then
     local last = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0
-    redis.call('ZADD', queue, last + 1, waiter)
+    redis.call('ZADD', queue, math.max(last + 1, micros), waiter)
   end
   redis.call('ZADD', deadlines, now + liveness, waiter)
   redis.call('PEXPIRE', queue, liveness)
   redis.call('PEXPIRE', deadlines, liveness)
-  return { 'waiting', math.max(redis.call('PTTL', lock), grace), redis.call('ZRANK', queue, waiter) }
+  return { 'waiting', math.max(free_in(held), grace), redis.call('ZRANK', queue, waiter) }
 end
 
 for _, index in ipairs(contended) do answers[index + 2] = each_alone(acquire, index) end

@@ -3,16 +3,16 @@
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each waiter
 -- ARGV  1 address of the waiters  2 how long a waiter lives without a sign (ms)
---       3 run id of the server, or '' for no guard, then '<id> <ttl>' for each
+--       3 run id of the server, or '' for no guard, then '<id> <terms>' for each
 -- Reply {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, then for each
 --       {'waiting', ms until the lock may be free, place in the queue from 0}
 --       {'granted', token, ms left of the lease}
 --       {'dropped'}  it was counted as dead and must ask again
 --       {'failed', error}
--- Cost  GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
+-- Cost  TYPE, GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
 --- @include "clock"
---- @include "owner"
+--- @include "holders"
 --- @include "mint"
 --- @include "hand-off"
 --- @include "guard"
@@ -23,24 +23,24 @@ local state, grace = guarded(guard, run)
 if state == 'stranger' then return { now, state } end
 
 local function look(lock, queue, deadlines, waiter)
-  local id = string.match(waiter, '^%S+')
-  local held = redis.call('GET', lock)
-  if owns(held, id) then
-    return { 'granted', token_of(held), redis.call('PTTL', lock) }
-  end
+  local id, terms = string.match(waiter, '^(%S+) (.*)$')
+  local ttl, kind = read_terms(terms)
+  local held = holders_of(lock)
+  local token, left = lease_of(held, id)
+  if token then return { 'granted', token, left } end
   if not redis.call('ZSCORE', queue, waiter) then return { 'dropped' } end
   redis.call('ZADD', deadlines, now + liveness, waiter)
-  if not held and state == 'open' then
-    local next, token = hand_off(lock, queue, deadlines, sequence, address, waiter)
-    if next == waiter then
+  if state == 'open' and fits(held, kind) then
+    token = hand_off(held, queue, deadlines, sequence, address, waiter)
+    if token then
       -- All of its ttl at once, which may have been forgotten while it waited.
-      guarded(guard, run, tonumber(string.match(waiter, '%d+$')))
-      return { 'granted', token, redis.call('PTTL', lock) }
+      guarded(guard, run, ttl)
+      return { 'granted', token, ttl }
     end
   end
   redis.call('PEXPIRE', queue, liveness)
   redis.call('PEXPIRE', deadlines, liveness)
-  return { 'waiting', math.max(redis.call('PTTL', lock), grace), redis.call('ZRANK', queue, waiter) }
+  return { 'waiting', math.max(free_in(held), grace), redis.call('ZRANK', queue, waiter) }
 end
 
 local seen = { now }

@@ -1,22 +1,23 @@
--- Ends many leases, each with the grant to the next waiter in the same step.
+-- Ends many leases, each with the grant to those who are next in the same step.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each lease
--- ARGV  1 address of the waiters  2 run id of the server, or '' for no guard, then the id of each lease
+-- ARGV  1 address of the waiters  2 run id of the server, or '' for no guard, then for each lease its
+--       id; or '<id> <ms>' when it may not hold alone, or is to be kept taken for so long
 -- Reply for each 1 released, 0 it was not the owner's (any more): nothing was done, 2 nor is it known
 --       to be anybody's, as the server forgot what it had granted, and granted nothing since,
 --       {'failed', error}
--- Cost  GET, DEL, EXISTS each when nobody waits
---- @include "owner"
+-- Cost  GET, DEL, EXISTS each when nobody waits; of one beside others TYPE, 2 HGET, HDEL, HLEN, EXISTS
 local sequence, guard, address, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
-local answers, waited_for, not_owned = {}, {}, {}
+--- @include "owner"
+local answers, waited_for, not_owned, others = {}, {}, {}, {}
 for index = 1, #ARGV - 2 do
-  local lock = KEYS[3 * index]
-  local held = redis.pcall('GET', lock)
-  if type(held) == 'table' then
-    -- What is wrong with one key must not stop the others.
-    answers[index] = { 'failed', held.err }
-  elseif owns(held, ARGV[index + 2]) then
+  local lock, lease = KEYS[3 * index], ARGV[index + 2]
+  local plain = not string.find(lease, ' ', 1, true)
+  local held = plain and redis.pcall('GET', lock)
+  if not plain or type(held) == 'table' then
+    others[#others + 1] = index
+  elseif owns(held, lease) then
     answers[index] = 1
     redis.call('DEL', lock)
     if redis.call('EXISTS', KEYS[3 * index + 1]) == 1 then waited_for[#waited_for + 1] = index end
@@ -25,16 +26,46 @@ for index = 1, #ARGV - 2 do
     not_owned[#not_owned + 1] = index
   end
 end
-if #waited_for == 0 and (#not_owned == 0 or run == '') then return answers end
+if #waited_for + #others == 0 and (#not_owned == 0 or run == '') then return answers end
 
 --- @include "clock"
 --- @include "mint"
+--- @include "holders"
 --- @include "hand-off"
 --- @include "guard"
+--- @include "each"
 local open = guarded(guard, run) == 'open'
 for _, index in ipairs(open and waited_for or {}) do
   local key = 3 * index
-  hand_off(KEYS[key], KEYS[key + 1], KEYS[key + 2], sequence, address, nil)
+  hand_off({ lock = KEYS[key] }, KEYS[key + 1], KEYS[key + 2], sequence, address, nil)
 end
 for _, index in ipairs(open and {} or not_owned) do answers[index] = 2 end
+
+-- The first in the queue may have been told a later time to look.
+local function tell_first(held, queue)
+  local first = redis.call('ZRANGE', queue, 0, 0)[1]
+  local id = first and string.match(first, '^%S+')
+  if id then teller(address)(process_of(id), string.format('waiting %s %.0f', id, free_in(held))) end
+end
+
+local function release(index)
+  local lock, queue, deadlines = KEYS[3 * index], KEYS[3 * index + 1], KEYS[3 * index + 2]
+  local id, ms = string.match(ARGV[index + 2], '^(%S+) ?(%d*)$')
+  local keep_for = tonumber(ms) or 0
+  local held = holders_of(lock)
+  local token = lease_of(held, id)
+  if not token then return open and 0 or 2 end
+  if keep_for > 0 then
+    keep(held, id, token, keep_for)
+    tell_first(held, queue)
+    return 1
+  end
+  end_lease(held, id)
+  if open and redis.call('EXISTS', queue) == 1 then
+    hand_off(held, queue, deadlines, sequence, address, nil)
+  end
+  return 1
+end
+
+for _, index in ipairs(others) do answers[index] = each_alone(release, index) end
 return answers

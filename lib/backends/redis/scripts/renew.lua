@@ -1,14 +1,15 @@
 -- Gives many leases at least so much more life. Never shortens one: this may be a late copy of a
 -- renewal after which a longer one was answered. Never creates one, but in a grace, when holders
--- assert what the server forgot: of two that claim a lock, the one with the greater token holds it.
+-- assert what the server forgot: of those that claim a lock and cannot hold it beside each other, the
+-- ones with the greater tokens hold it.
 --
 -- KEYS  1 sequence  2 guard, then a lock each
--- ARGV  1 run id of the server, or '' for no guard, then '<id> <token> <ttl>' each
+-- ARGV  1 run id of the server, or '' for no guard, then '<id> <token> <terms>' each
 -- Reply 'stranger'  the process has to enter first: nothing was done
 --       or for each 1 renewed, 0 not (any more) the owner's, or the error of the command that failed
--- Cost  TIME, then GET, PTTL, PEXPIRE each
+-- Cost  TIME, then GET, PTTL, PEXPIRE each; of one beside others TYPE, 2 HGET, HSET, PTTL, PEXPIRE
 --- @include "clock"
---- @include "owner"
+--- @include "holders"
 --- @include "guard"
 --- @include "raise"
 local sequence, guard, run = KEYS[1], KEYS[2], ARGV[1]
@@ -16,22 +17,47 @@ local sequence, guard, run = KEYS[1], KEYS[2], ARGV[1]
 local longest = 0
 if run ~= '' then
   for index = 2, #ARGV do
-    longest = math.max(longest, tonumber(string.match(ARGV[index], '%d+$')))
+    longest = math.max(longest, tonumber(string.match(ARGV[index], '^%S+ %d+ (%d+)')))
   end
 end
 local state = guarded(guard, run, longest)
 if state == 'stranger' then return state end
 
+-- Makes room for one that asserts a lease with this token, if those in its way have smaller ones.
+local function make_room(held, kind, token)
+  if fits(held, kind) then return true end
+  local oldest, greatest
+  for _, lease in ipairs(all_of(held)) do
+    if not oldest or lease[2] < oldest[2] then oldest = lease end
+    if not greatest or lease[2] > greatest[2] then greatest = lease end
+  end
+  if kind ~= '' and held.limit == limit_of(kind) then
+    if oldest[2] >= token then return false end
+    end_lease(held, oldest[4])
+    return true
+  end
+  if not greatest or greatest[2] >= token then return false end
+  free(held)
+  return true
+end
+
 local function renew(lock, lease)
-  local id, token, ttl = string.match(lease, '^(%S+) (%d+) (%d+)$')
-  local held = redis.call('GET', lock)
-  if owns(held, id) then
+  local id, token, ttl, kind = string.match(lease, '^(%S+) (%d+) (%d+) ?(%w*)$')
+  local alone = kind == '' and redis.pcall('GET', lock)
+  if type(alone) == 'string' and owns(alone, id) then
     if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
     return 1
   end
-  if state ~= 'grace' or (held and token_of(held) >= tonumber(token)) then return 0 end
-  redis.call('SET', lock, id .. ' ' .. token, 'PX', ttl)
-  raise(sequence, tonumber(token))
+  token, ttl = tonumber(token), tonumber(ttl)
+  local held = holders_of(lock)
+  local granted, left = lease_of(held, id)
+  if granted then
+    prolong(held, id, granted, left, ttl)
+    return 1
+  end
+  if state ~= 'grace' or not make_room(held, kind, token) then return 0 end
+  let_in(held, id, kind, token, ttl)
+  raise(sequence, token)
   return 1
 end
 

@@ -1,0 +1,147 @@
+-- Who holds a lock stands in one key. One who holds it alone: a string, '<id> <token>'. Those who hold
+-- it beside each other: a hash with '<id>' -> '<token> <end of the lease, ms>' for each, and
+-- '#' -> '<limit> <a time before which none of them ends, ms>'. What was given back and is only kept
+-- taken has '- <id>' in the place of the id. The key does not expire before the last of them ends.
+--
+-- `held` is what was read of it: `lock` the key, then `alone` the string, or `limit` and `first` of
+-- the hash, or neither when nobody holds it.
+--- @include "owner"
+--- @include "terms"
+
+local function read_lease(value)
+  local token, ends = string.match(value, '^(%d+) (%d+)$')
+  return tonumber(token), tonumber(ends)
+end
+
+local function write_lease(token, ends)
+  return string.format('%.0f %.0f', token, ends)
+end
+
+local function free(held)
+  redis.call('DEL', held.lock)
+  held.alone, held.limit = nil, nil
+end
+
+-- Ends leases whose time is over. As nothing is looked for before one of them can be, it costs each
+-- lease one such look, and a renewed one another.
+local function drop_expired(held)
+  local fields = redis.call('HGETALL', held.lock)
+  local first, last = math.huge, 0
+  for index = 1, #fields, 2 do
+    if fields[index] ~= '#' then
+      local _, ends = read_lease(fields[index + 1])
+      if ends < now then
+        redis.call('HDEL', held.lock, fields[index])
+      else
+        first, last = math.min(first, ends), math.max(last, ends)
+      end
+    end
+  end
+  if last == 0 then
+    free(held)
+    return
+  end
+  held.first = first
+  redis.call('HSET', held.lock, '#', write_lease(held.limit, first))
+  redis.call('PEXPIRE', held.lock, last - now + 1)
+end
+
+local function holders_of(lock)
+  local held = { lock = lock }
+  local form = redis.call('TYPE', lock).ok
+  if form == 'none' then return held end
+  local head = form == 'hash' and redis.call('HGET', lock, '#')
+  if not head then
+    -- Where somebody else's key of another kind stands, this fails and says so.
+    held.alone = redis.call('GET', lock)
+    return held
+  end
+  held.limit, held.first = read_lease(head)
+  if held.first < now then drop_expired(held) end
+  return held
+end
+
+-- The token of this id's lease and how many milliseconds of it are left; nil when it has none.
+local function lease_of(held, id)
+  if held.alone then
+    if owns(held.alone, id) then return token_of(held.alone), redis.call('PTTL', held.lock) end
+  elseif held.limit then
+    local value = redis.call('HGET', held.lock, id)
+    if not value then return nil end
+    local token, ends = read_lease(value)
+    return token, ends - now
+  end
+end
+
+-- Whether one more of this kind can hold beside those who do.
+local function fits(held, kind)
+  if held.alone then return false end
+  if not held.limit then return true end
+  if kind == '' or limit_of(kind) ~= held.limit then return false end
+  return kind == 's' or redis.call('HLEN', held.lock) - 1 < held.limit
+end
+
+-- In how many milliseconds somebody may be let in who is not now, unless somebody leaves or renews.
+local function free_in(held)
+  if held.limit then return held.first - now end
+  return redis.call('PTTL', held.lock)
+end
+
+-- Writes down a lease of one that fits.
+local function let_in(held, id, kind, token, ttl)
+  if kind == '' then
+    held.alone = id .. ' ' .. string.format('%.0f', token)
+    redis.call('SET', held.lock, held.alone, 'PX', ttl)
+    return
+  end
+  local ends, life = now + ttl, held.limit and redis.call('PTTL', held.lock) or 0
+  if not held.limit or ends < held.first then
+    held.limit, held.first = limit_of(kind), ends
+    redis.call('HSET', held.lock, '#', write_lease(held.limit, ends), id, write_lease(token, ends))
+  else
+    redis.call('HSET', held.lock, id, write_lease(token, ends))
+  end
+  if life < ttl then redis.call('PEXPIRE', held.lock, ttl) end
+end
+
+-- Gives a lease at least so much more life. Never less: what asks for it may be late.
+local function prolong(held, id, token, left, ttl)
+  if left >= ttl then return end
+  if held.limit then redis.call('HSET', held.lock, id, write_lease(token, now + ttl)) end
+  if held.alone or redis.call('PTTL', held.lock) < ttl then redis.call('PEXPIRE', held.lock, ttl) end
+end
+
+local function end_lease(held, id)
+  if held.limit then
+    redis.call('HDEL', held.lock, id)
+    if redis.call('HLEN', held.lock) > 1 then return end
+  end
+  free(held)
+end
+
+-- Ends a lease, but keeps its place taken for so long.
+local function keep(held, id, token, ms)
+  local kind = held.alone and '' or held.limit == 1 and 's' or string.format('%d', held.limit)
+  if held.limit then redis.call('HDEL', held.lock, id) end
+  let_in(held, '- ' .. id, kind, token, ms)
+end
+
+-- All who hold it, in no order, also those for whom it is only kept: id, token, milliseconds left, and
+-- the field of the hash.
+local function all_of(held)
+  local all = {}
+  if held.alone then
+    local id, token = string.match(held.alone, '(%S+) (%d+)$')
+    if id then all[1] = { id, tonumber(token), redis.call('PTTL', held.lock), held.alone } end
+    return all
+  end
+  local fields = held.limit and redis.call('HGETALL', held.lock) or {}
+  for index = 1, #fields, 2 do
+    local field = fields[index]
+    if field ~= '#' then
+      local token, ends = read_lease(fields[index + 1])
+      all[#all + 1] = { string.match(field, '%S+$'), token, ends - now, field }
+    end
+  end
+  return all
+end

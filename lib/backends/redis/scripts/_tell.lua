@@ -1,0 +1,17 @@
+-- What sends messages to processes, and says whether anybody heard them. `address` is
+-- '<delivery> <channel prefix>': 'ordinary' by PUBLISH, 'sharded' by SPUBLISH.
+local function teller(address)
+  local delivery, channel = string.match(address, '^(%S+) (.*)$')
+  return function(process, message)
+    local heard
+    -- pcall: who lacks the right to publish is found out late, and not served wrongly.
+    if delivery == 'sharded' then heard = redis.pcall('SPUBLISH', channel .. process, message)
+    else heard = redis.pcall('PUBLISH', channel .. process, message) end
+    return type(heard) == 'number' and heard > 0
+  end
+end
+
+-- An id is '<process>:<number>'.
+local function process_of(id)
+  return string.match(id, '^[^:]*')
+end

@@ -1,0 +1,21 @@
+-- Ends all leases of a lock, tells those who had them, and grants it to those who are next.
+--
+-- KEYS  1 lock  2 queue  3 deadlines  4 sequence  5 guard
+-- ARGV  1 address of holders and waiters  2 run id of the server, or '' for no guard
+-- Reply how many there were
+--- @include "clock"
+--- @include "holders"
+--- @include "mint"
+--- @include "hand-off"
+--- @include "guard"
+local lock, queue, deadlines, sequence, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local address, run = ARGV[1], ARGV[2]
+
+local held = holders_of(lock)
+local all, tell = all_of(held), teller(address)
+free(held)
+for _, lease in ipairs(all) do tell(process_of(lease[1]), 'lost ' .. lease[1]) end
+if guarded(guard, run) == 'open' then
+  hand_off(held, queue, deadlines, sequence, address, nil)
+end
+return #all

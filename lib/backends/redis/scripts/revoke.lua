@@ -1,0 +1,14 @@
+-- Asks the holders of a lock to give it back.
+--
+-- KEYS  1 lock
+-- ARGV  1 address of the holders  2 how long they have to stop (ms)  3 the reason
+-- Reply how many there are
+--- @include "clock"
+--- @include "holders"
+--- @include "tell"
+local tell = teller(ARGV[1])
+local all = all_of(holders_of(KEYS[1]))
+for _, lease in ipairs(all) do
+  tell(process_of(lease[1]), 'revoked ' .. lease[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
+end
+return #all
