@@ -1,8 +1,10 @@
 import type { IKeyValue } from 'etcd3';
+import { limitConflict } from '../limit-conflict.js';
 import type { Answer, Grant, LockRequest } from '../lock-backend.js';
+import { EtcdArrivals } from './etcd-arrivals.js';
 import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
 import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
-import type { EtcdHoldings, Ownership } from './etcd-holdings.js';
+import type { EtcdHoldings } from './etcd-holdings.js';
 import type { EtcdNames } from './etcd-names.js';
 import { EtcdRequest } from './etcd-request.js';
 import type { EtcdSession } from './etcd-session.js';
@@ -10,9 +12,11 @@ import type { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWaiters } from './etcd-waiters.js';
 import type { EtcdWatch } from './etcd-watch.js';
 import type { EtcdWithdrawals, LastingWithdrawal } from './etcd-withdrawals.js';
+import type { Ownership } from './holding.js';
 import type { Keyspace } from './keyspace.js';
-import { isGranted, tokenOf } from './member.js';
-import { acquireTxn, type Place, readAcquire, readTake, takeTxn } from './transactions.js';
+import { isGranted, limitOf, tokenOf } from './member.js';
+import { type Sight, verdictOn } from './sight.js';
+import { acquireTxn, type Attempt, type Place, readAcquire } from './transactions.js';
 
 export interface EtcdAcquirerContext {
   readonly calls: EtcdCalls;
@@ -24,6 +28,13 @@ export interface EtcdAcquirerContext {
   readonly keyspace: Keyspace;
 }
 
+/** Others stand there, perhaps for longer keys, and the request did not join their queue. */
+interface Taken {
+  readonly state: 'taken';
+  readonly stamp: Stamp;
+  readonly first: Sight;
+}
+
 /** The requests of this process, from when they are first asked until they are granted, or over. */
 export class EtcdAcquirer {
   readonly #calls: EtcdCalls;
@@ -33,6 +44,7 @@ export class EtcdAcquirer {
   readonly #names: EtcdNames;
   readonly #waiters: EtcdWaiters;
   readonly #keyspace: Keyspace;
+  readonly #arrivals = new EtcdArrivals();
   readonly #requests = new Map<string, EtcdRequest>();
   #closed = false;
 
@@ -70,7 +82,7 @@ export class EtcdAcquirer {
     if (known !== undefined) return Promise.race([this.#ask(known), known.granted]);
     const request = new EtcdRequest(asked, this.#keyspace.queueOf(asked.key));
     this.#requests.set(asked.id, request);
-    return this.#ask(request);
+    return this.#arrivals.inTurn(asked, request.settled, () => this.#ask(request));
   }
 
   /** Ends a request. Answers what has to be withdrawn for it; undefined when there is no such request. */
@@ -108,46 +120,61 @@ export class EtcdAcquirer {
     const session = this.#sessions.known(ttl) ?? (await this.#sessions.of(ttl));
     // Where another of this process stands, it is not free; elsewhere it is as a rule.
     const isFree = request.place === undefined && this.#names.areFree(request.queue, session.hex);
-    let answer = await this.#attemptOn(
-      session,
-      request,
-      queue && !isFree && this.#sessions.waiting,
-    );
-    if (answer === 'taken' && !queue) {
-      const members = await this.#calls.members(request.queue);
-      if (members.length > 0) return this.#busy(request);
-      // All that stands there belongs to longer keys: only from within the queue can it be taken.
+    const waiting = queue ? this.#sessions.waiting : undefined;
+    let answer = await this.#attemptOn(session, request, isFree ? undefined : waiting);
+    if (answer.state === 'taken' && this.#verdictOn(request, answer) === 'in') {
+      const roomAt = answer.stamp.revision;
+      answer = await this.#attemptOn(session, request, waiting, roomAt);
     }
-    if (answer === 'taken') {
+    if (answer.state === 'taken' && !queue) {
+      if ((await this.#finalVerdictOn(request, answer)) === 'out') return this.#busy(request);
+      // All that stands in its way belongs to longer keys: only from within the queue can it be taken.
+    }
+    if (answer.state === 'taken') {
       answer = await this.#attemptOn(session, request, await this.#sessions.openWaiting());
     }
-    if (answer === 'taken') throw new ChangedMeanwhileError('it is gone');
+    if (answer.state === 'taken') throw new ChangedMeanwhileError('it is gone');
     return answer.state === 'waiting' && !queue
       ? Promise.race([request.granted, request.turnedAway])
       : answer;
   }
 
+  /** @throws LockConfigurationError when those who came first do not agree about the limit */
+  #verdictOn({ asked }: EtcdRequest, { first }: Taken): 'in' | 'out' | undefined {
+    const [oldest] = first.members;
+    if (oldest !== undefined && limitOf(oldest) !== asked.limit) {
+      throw limitConflict(asked.key, asked.limit, limitOf(oldest));
+    }
+    return verdictOn(first, asked);
+  }
+
+  async #finalVerdictOn(request: EtcdRequest, taken: Taken): Promise<'in' | 'out' | undefined> {
+    const verdict = this.#verdictOn(request, taken);
+    if (verdict !== undefined) return verdict;
+    const first = { members: await this.#calls.members(request.queue), complete: true };
+    return this.#verdictOn(request, { ...taken, first });
+  }
+
   /**
-   * Sends a try. `taken` when others stand there, perhaps for longer keys, and the request did not
-   * join their queue, which it does on the session `waiting`.
+   * Sends a try.
+   * @param waiting the session on which it joins the queue; without one it only looks
+   * @param roomAt the revision at which there was room for it
    */
   async #attemptOn(
     session: EtcdSession,
     request: EtcdRequest,
-    waiting: EtcdSession | undefined | false,
-  ): Promise<Answer | 'taken'> {
+    waiting: EtcdSession | undefined,
+    roomAt?: string,
+  ): Promise<Answer | Taken> {
     if (request.isSettled()) throw new ChangedMeanwhileError('settled meanwhile');
     request.use(session);
     const isFirst = request.place === undefined && this.#holdings.get(request.id) === undefined;
     const place = (request.place ??= this.#placeOf(request, session));
     const signOfLife = session.fresh();
-    const lease = waiting ? waiting.id : undefined;
-    const isBare = isFirst && lease === undefined;
-    const txn = isBare
-      ? takeTxn(place, session.marker, session.id)
-      : acquireTxn(place, session.marker, session.id, lease);
-    const reply = await this.#carriedOut(request, session, this.#calls.txn(txn));
-    const outcome = isBare ? readTake(reply) : readAcquire(reply, lease !== undefined);
+    const leases = { marker: session.marker, lease: session.id, waiting: waiting?.id };
+    const attempt: Attempt = { place, ...leases, isFirst, roomAt };
+    const reply = await this.#carriedOut(request, session, this.#calls.txn(acquireTxn(attempt)));
+    const outcome = readAcquire(attempt, reply);
     // Whoever settled it saw to what this try did, or made it void.
     if (request.isSettled()) return request.granted;
 
@@ -162,15 +189,11 @@ export class EtcdAcquirer {
       }
       case 'queued': {
         const { ahead, stamp } = outcome;
-        const known = ahead !== undefined && place.queue.hasMember(ahead.key) ? ahead : undefined;
-        this.#waiters.stand(request, waiting as EtcdSession, stamp.revision, known, stamp);
+        this.#waiters.stand(request, waiting as EtcdSession, stamp.revision, ahead, stamp);
         return { state: 'waiting', granted: request.granted };
       }
-      case 'taken': {
-        const { first } = outcome;
-        const isBusy = first !== undefined && place.queue.hasMember(first.key);
-        return isBusy && !request.asked.queue ? this.#busy(request) : 'taken';
-      }
+      case 'taken':
+        return outcome;
       case 'known':
         session.markerSeen(outcome.marker?.mod_revision);
         if (outcome.own === undefined) throw new ChangedMeanwhileError('the marker has changed');
@@ -261,11 +284,11 @@ export class EtcdAcquirer {
     return { name, created, sessions: this.#sessions.all, unanswered };
   }
 
-  #placeOf({ id, queue }: EtcdRequest, session: EtcdSession): Place {
+  #placeOf({ id, queue, asked: claim }: EtcdRequest, session: EtcdSession): Place {
     const known = this.#holdings.get(id)?.name;
     // What is asked now may be carried out after that one was released.
     if (known !== undefined) this.#names.spoil(known);
     const name = known ?? this.#names.take(queue, session.hex);
-    return { queue, id, name };
+    return { queue, claim, name };
   }
 }

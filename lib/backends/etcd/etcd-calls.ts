@@ -10,7 +10,7 @@ import { Deadline, Instant, pause, wallTimeIn } from '../../clock.js';
 import { Alarms } from './alarms.js';
 import { isPassing, NoAnswerError, toBackendError } from './etcd-errors.js';
 import type { Queue } from './keyspace.js';
-import { everyMember } from './transactions.js';
+import { everyMember } from './operations.js';
 
 /** The longest pause before a failed request is sent again, in milliseconds. */
 const LONGEST_PAUSE = 250;

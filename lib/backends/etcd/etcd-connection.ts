@@ -1,5 +1,5 @@
-import { Deadline } from '../../clock.js';
 import type { IKeyValue } from 'etcd3';
+import { Deadline } from '../../clock.js';
 import type {
   Answer,
   BackendConnection,
@@ -8,20 +8,21 @@ import type {
   LeaseRenewal,
   LockProcess,
   LockRequest,
+  Revocation,
 } from '../lock-backend.js';
 import { EtcdAcquirer } from './etcd-acquirer.js';
 import { EtcdCalls } from './etcd-calls.js';
 import type { EtcdClient } from './etcd-client.js';
 import { EtcdHoldings } from './etcd-holdings.js';
+import { EtcdKeeps } from './etcd-keeps.js';
+import { EtcdMessages } from './etcd-messages.js';
 import { EtcdNames } from './etcd-names.js';
+import { EtcdOperators } from './etcd-operators.js';
 import { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWatch } from './etcd-watch.js';
 import { EtcdWithdrawals } from './etcd-withdrawals.js';
 import type { Keyspace } from './keyspace.js';
-import { isGranted, stateOf, tokenOf } from './member.js';
-
-/** What a key has that somebody put there by hand. */
-const NO_LEASE = '0';
+import { isGranted, isWaiting, stateOf } from './member.js';
 
 /** One process's locks on etcd. The protocol itself is in transactions.ts. */
 export class EtcdConnection implements BackendConnection {
@@ -30,7 +31,9 @@ export class EtcdConnection implements BackendConnection {
   readonly #sessions: EtcdSessions;
   readonly #withdrawals: EtcdWithdrawals;
   readonly #holdings: EtcdHoldings;
+  readonly #keeps: EtcdKeeps;
   readonly #acquirer: EtcdAcquirer;
+  readonly #operators: EtcdOperators;
   #closed = false;
 
   constructor(
@@ -41,7 +44,10 @@ export class EtcdConnection implements BackendConnection {
   ) {
     const calls = (this.#calls = new EtcdCalls(client.etcd, patience));
     const watch = (this.#watch = new EtcdWatch(calls));
-    const sessions = (this.#sessions = new EtcdSessions(keyspace, calls, watch));
+    const hear = (message: IKeyValue) => {
+      messages.hear(message);
+    };
+    const sessions = (this.#sessions = new EtcdSessions({ keyspace, calls, watch, hear }));
     const names = new EtcdNames();
     const withdrawals = (this.#withdrawals = new EtcdWithdrawals(calls, names));
     const lost = (id: string) => {
@@ -49,8 +55,12 @@ export class EtcdConnection implements BackendConnection {
     };
     const holdings = new EtcdHoldings(calls, sessions, withdrawals, names, lost);
     this.#holdings = holdings;
+    const messages = new EtcdMessages(calls, holdings, process);
+    const keeps = (this.#keeps = new EtcdKeeps(calls, withdrawals));
     const parts = { calls, sessions, withdrawals, holdings, watch };
     this.#acquirer = new EtcdAcquirer({ ...parts, names, keyspace });
+    const endOf = (name: Buffer) => holdings.named(name)?.ends ?? keeps.endOf(name);
+    this.#operators = new EtcdOperators({ calls, keyspace, endOf, isClosed: () => this.#closed });
   }
 
   troubleWith(): Error | undefined {
@@ -69,7 +79,8 @@ export class EtcdConnection implements BackendConnection {
       await this.#withdrawals.insist({ ...holding, sessions: [holding.session] });
       this.#holdings.forget(holding);
     } else if (left === undefined) {
-      await this.#withdrawStranger(asked, () => true);
+      const own = await this.#findStranger(asked);
+      if (own && (isGranted(own) || isWaiting(own))) await this.#withdrawStranger(own);
     } else if (left !== 'nothing') {
       await this.#withdrawals.insist(left);
     }
@@ -79,28 +90,49 @@ export class EtcdConnection implements BackendConnection {
     return this.#holdings.renew(leases);
   }
 
-  async release(lease: LeaseIdentity): Promise<boolean> {
+  async release(lease: LeaseIdentity, keepFor: number): Promise<boolean> {
     const holding = this.#holdings.get(lease.id);
     if (holding === undefined) {
-      return this.#withdrawStranger(lease, (own, first) => own === first && isGranted(own));
+      const own = await this.#findStranger(lease);
+      return own !== undefined && isGranted(own) && this.#withdrawStranger(own);
     }
     holding.released = true;
-    const released = await this.#withdrawals.attempt(holding);
-    this.#holdings.forget(holding);
-    return released;
+    if (keepFor === 0) {
+      const released = await this.#withdrawals.attempt(holding);
+      this.#holdings.forget(holding);
+      return released;
+    }
+    this.#holdings.prolong(holding, Deadline.in(keepFor));
+    const kept = await this.#keeps.keep(holding, keepFor);
+    if (kept) this.#holdings.handOver(holding);
+    else this.#holdings.forget(holding);
+    return kept;
   }
 
-  async inspect(key: string): Promise<KeyState> {
-    const patience = Deadline.in(this.#calls.patience);
-    return this.#calls.insist(
-      () => this.#look(key),
-      () => patience.passed || this.#closed,
-    );
+  downgrade({ id }: LeaseIdentity): Promise<boolean> {
+    return this.#holdings.downgrade(id);
+  }
+
+  inspect(key: string): Promise<KeyState> {
+    return this.#operators.inspect(key);
+  }
+
+  list(pattern: string): AsyncIterable<string> {
+    return this.#operators.list(pattern);
+  }
+
+  revoke(key: string, revocation: Revocation): Promise<number> {
+    return this.#operators.revoke(key, revocation);
+  }
+
+  forceRelease(key: string): Promise<number> {
+    return this.#operators.forceRelease(key);
   }
 
   async close(): Promise<void> {
     this.#acquirer.close();
     this.#holdings.close();
+    this.#keeps.close();
     await this.#withdrawals.close();
     this.#closed = true;
     await this.#sessions.close();
@@ -109,26 +141,13 @@ export class EtcdConnection implements BackendConnection {
     this.client.close();
   }
 
-  /** Deletes the member of a request that another process sent, if it is as it should be. */
-  async #withdrawStranger(
-    { id, key }: LeaseIdentity,
-    fits: (own: IKeyValue, first: IKeyValue | undefined) => boolean,
-  ): Promise<boolean> {
+  /** The member of a request that another process sent. */
+  async #findStranger({ id, key }: LeaseIdentity): Promise<IKeyValue | undefined> {
     const members = await this.#calls.members(this.keyspace.queueOf(key));
-    const own = members.find((member) => stateOf(member)?.id === id);
-    if (own === undefined || !fits(own, members[0])) return false;
-    const { key: name, create_revision: created } = own;
-    return this.#withdrawals.attempt({ name, created, unanswered: new Map() });
+    return members.find((member) => stateOf(member)?.id === id);
   }
 
-  async #look(key: string): Promise<KeyState> {
-    const [first, ...others] = await this.#calls.members(this.keyspace.queueOf(key));
-    const nobody: KeyState = { holders: [], waiters: others.length };
-    // Between two holders the next one has not got its token yet.
-    if (first === undefined || stateOf(first)?.granted === false) return nobody;
-    const left = first.lease === NO_LEASE ? Infinity : await this.#calls.timeToLive(first.lease);
-    if (left < 0) return nobody;
-    const remaining = Math.min(left, this.#holdings.named(first.key)?.ends.remaining ?? left);
-    return { holders: [{ token: tokenOf(first), remaining }], waiters: others.length };
+  #withdrawStranger({ key: name, create_revision: created }: IKeyValue): Promise<boolean> {
+    return this.#withdrawals.attempt({ name, created, unanswered: new Map() });
   }
 }

@@ -1,4 +1,4 @@
-import { LockBackendError } from '../../errors/index.js';
+import { LockBackendError, LockError } from '../../errors/index.js';
 import { messageOf } from '../../errors/shown.js';
 
 /** The server did not answer in time: what was asked may have been done, and may still be. */
@@ -43,7 +43,7 @@ const MENDS: readonly (readonly [words: RegExp, mend: string])[] = [
 
 /** Whether trying again may mend it. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof LockBackendError) return false;
+  if (error instanceof LockError) return false;
   if (error instanceof NoAnswerError || error instanceof ChangedMeanwhileError) return true;
   return PASSING.has(nameOf(error)) || PASSING_WORDS.test(messageOf(error));
 }
@@ -53,14 +53,19 @@ export function isLeaseGone(error: unknown): boolean {
   return nameOf(error) === 'EtcdLeaseInvalidError';
 }
 
+/** Whether the server does not know any more what was at a revision. */
+export function isCompacted(error: unknown): boolean {
+  return messageOf(error).includes('required revision has been compacted');
+}
+
 /** Whether the server answered with this error, so that what was asked is not done and never will be. */
 export function isRefusal(error: unknown): boolean {
   return isLeaseGone(error) || !isPassing(error);
 }
 
 /** The error in the package's words, with what to do about it where that is known. */
-export function toBackendError(error: unknown): LockBackendError {
-  if (error instanceof LockBackendError) return error;
+export function toBackendError(error: unknown): LockError {
+  if (error instanceof LockError) return error;
   const message = messageOf(error);
   const mend = MENDS.find(([words]) => words.test(message))?.[1];
   return new LockBackendError(`etcd: ${message}${mend ? ` (${mend})` : ''}`, undefined, {

@@ -1,48 +1,19 @@
-import { Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant, wallTimeIn } from '../../clock.js';
 import type { IKeyValue } from 'etcd3';
 import { Alarms } from './alarms.js';
 import type { Grant, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
-import type { EtcdCalls, Stamp } from './etcd-calls.js';
+import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
 import type { EtcdNames } from './etcd-names.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import type { EtcdWithdrawals } from './etcd-withdrawals.js';
-import { checkTxn, kvsRead, moveTxn } from './transactions.js';
+import { changeTxn, checkTxn } from './holder-transactions.js';
+import type { Holding, Ownership } from './holding.js';
+import { kvsRead } from './operations.js';
 
 /** So many leases are checked in one transaction; a server refuses more than 128 by default. */
 const BATCH = 64;
-
-/** A member of a queue that owns the lock, and is ours. */
-export interface Holding {
-  readonly id: string;
-  readonly name: Buffer;
-  readonly token: number;
-  /** The revision at which the member was created: it stays the same as long as it is there. */
-  readonly created: string;
-  /** The revision of its last change. */
-  modified: string;
-  session: EtcdSession;
-  /** When its lease is over unless it is renewed; the session may live on. */
-  ends: Deadline;
-  disarm: () => void;
-  /** Whether its holder gave it back, so that nobody believes in it. */
-  released: boolean;
-  readonly unanswered: Map<object, EtcdSession>;
-}
-
-/** What is known of a member that became the owner. */
-export interface Ownership {
-  readonly name: Buffer;
-  readonly token: number;
-  readonly created: string;
-  readonly modified: string;
-  readonly session: EtcdSession;
-  /** The session's sign of life, and the transaction that showed the ownership. */
-  readonly alive: Stamp;
-  readonly shown: Stamp;
-  readonly unanswered: Map<object, EtcdSession>;
-}
 
 /** What a transaction says of a batch of holdings. */
 interface Check {
@@ -77,7 +48,7 @@ export class EtcdHoldings {
     return [...this.#holdings.values()].find((holding) => holding.name.equals(name));
   }
 
-  add({ id, ttl }: LockRequest, owned: Ownership): Grant {
+  add({ id, ttl, mode, limit }: LockRequest, owned: Ownership): Grant {
     const { name, token, created, modified, session, alive, shown, unanswered } = owned;
     if (session.hasEnded()) throw new ChangedMeanwhileError('the session has ended');
     const since = session.startOf(ttl, alive, shown);
@@ -85,10 +56,12 @@ export class EtcdHoldings {
     const known = this.#holdings.get(id);
     if (known !== undefined) {
       for (const [attempt, where] of unanswered) known.unanswered.set(attempt, where);
-      prolong(known, ends);
+      this.prolong(known, ends);
     } else {
       const disarm = () => undefined;
-      const position = { id, name, token, created, modified, session };
+      const since = wallTimeIn(0);
+      const state = { id, mode, limit, progress: 'granted', since, token } as const;
+      const position = { id, name, created, modified, state, session };
       const holding = { ...position, ends, disarm, released: false, unanswered };
       this.#holdings.set(id, holding);
       this.#join(holding, session);
@@ -99,10 +72,46 @@ export class EtcdHoldings {
   }
 
   forget(holding: Holding): void {
+    this.handOver(holding);
+    this.names.spoil(holding.name);
+  }
+
+  /** Its member is there still, and somebody else's concern from now on. */
+  handOver(holding: Holding): void {
     if (this.#holdings.get(holding.id) === holding) this.#holdings.delete(holding.id);
     holding.disarm();
     holding.session.leave(holding);
-    this.names.spoil(holding.name);
+  }
+
+  /** Never shorter. */
+  prolong(holding: Holding, ends: Deadline): void {
+    if (ends.remaining > holding.ends.remaining) holding.ends = ends;
+  }
+
+  /** It was taken from its holder. */
+  lose(id: string): void {
+    const holding = this.#holdings.get(id);
+    if (holding === undefined) return;
+    this.forget(holding);
+    if (!holding.released) this.lost(id);
+  }
+
+  /** Makes a reader of its holder. @param again as in {@link renew} */
+  async downgrade(id: string, again = true): Promise<boolean> {
+    const holding = this.#holdings.get(id);
+    if (holding === undefined || holding.released || holding.ends.passed) return false;
+    // From now on: what is asked of it beside this must not make a writer of it again.
+    holding.state = { ...holding.state, mode: 'shared' };
+    const { session } = holding;
+    try {
+      const reply = await this.#change(holding, session);
+      if (!reply.succeeded) return this.#differs(holding, kvsRead(reply)[0]?.[0]);
+      this.#moved(holding, session, reply.stamp.revision);
+      return this.#holdings.get(id) === holding;
+    } catch (error) {
+      if (!again || !(error instanceof ChangedMeanwhileError)) throw error;
+      return this.downgrade(id, false);
+    }
   }
 
   /** @param again whether to try once more what was found to be otherwise than it was left */
@@ -175,14 +184,14 @@ export class EtcdHoldings {
   /** To a session of the new ttl, which is longer than what its own can give. */
   async #move({ ttl }: LeaseRenewal, holding: Holding, called: Instant): Promise<boolean> {
     const session = await this.sessions.of(ttl);
-    const { modified, token } = holding;
-    const [alive, reply] = await Promise.all([
-      session.beat(),
-      this.calls.txn(moveTxn(holding, modified, session.id, token)),
-    ]);
+    const [alive, reply] = await Promise.all([session.beat(), this.#change(holding, session)]);
     if (!reply.succeeded) return this.#differs(holding, kvsRead(reply)[0]?.[0]);
     this.#moved(holding, session, reply.stamp.revision);
     return this.#renewed(holding, session, ttl, called, alive, reply.stamp);
+  }
+
+  #change({ name, modified, state }: Holding, session: EtcdSession): Promise<TxnReply> {
+    return this.calls.txn(changeTxn(name, modified, state, session.id));
   }
 
   #renewed(
@@ -197,7 +206,7 @@ export class EtcdHoldings {
     if (this.#holdings.get(holding.id) !== holding || holding.ends.passed) return false;
     if (session.hasEnded()) return false;
     session.startOf(ttl, alive, stamp);
-    prolong(holding, new Deadline(called, ttl));
+    this.prolong(holding, new Deadline(called, ttl));
     return true;
   }
 
@@ -239,9 +248,4 @@ export class EtcdHoldings {
       this.withdrawals.inBackground({ name, created, sessions: [session], unanswered });
     });
   }
-}
-
-/** Never shorter. */
-function prolong(holding: Holding, ends: Deadline): void {
-  if (ends.remaining > holding.ends.remaining) holding.ends = ends;
 }

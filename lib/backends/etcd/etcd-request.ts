@@ -9,7 +9,10 @@ export class EtcdRequest {
   readonly granted: Promise<Grant>;
   /** Resolves when it came to stand in the queue, although it did not want to. */
   readonly turnedAway: Promise<Busy>;
+  /** Resolves when there is nothing to ask for any more. */
+  readonly settled: Promise<void>;
   readonly #turnAway: (busy: Busy) => void;
+  readonly #settle: () => void;
   readonly #grant: (grant: Grant) => void;
   readonly #refuse: (error: unknown) => void;
   #settled = false;
@@ -42,7 +45,12 @@ export class EtcdRequest {
     this.turnedAway = new Promise((resolve) => {
       turnAway = resolve;
     });
+    let settle!: () => void;
+    this.settled = new Promise((resolve) => {
+      settle = resolve;
+    });
     this.#turnAway = turnAway;
+    this.#settle = settle;
     // Whoever waits for it hears of it; when nobody does, it is nobody's concern.
     this.granted.catch(() => undefined);
     this.#grant = grant;
@@ -91,6 +99,7 @@ export class EtcdRequest {
   }
 
   #leave(): void {
+    this.#settle();
     this.stopWaiting();
     this.#session?.leave(this);
     this.#session = undefined;

@@ -1,7 +1,8 @@
 import { alarm, Deadline, Instant, within } from '../../clock.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
-import type { EtcdWatch, Watch } from './etcd-watch.js';
+import type { IKeyValue } from 'etcd3';
+import type { Change, EtcdWatch, Watch } from './etcd-watch.js';
 import { hex, type Keyspace } from './keyspace.js';
 import type { Marker } from './transactions.js';
 
@@ -14,6 +15,15 @@ const LEAST_PATIENCE = 250;
 /** How long a new session waits for the watch of its marker at most, in milliseconds. */
 const WATCH_PATIENCE = 200;
 
+/** What all sessions of a connection work with. */
+export interface SessionContext {
+  readonly keyspace: Keyspace;
+  readonly calls: EtcdCalls;
+  readonly watch: EtcdWatch;
+  /** Told of each message to who holds the lease of a session. */
+  readonly hear: (message: IKeyValue) => void;
+}
+
 /** For one user of a session: called once, when the session ends before the user has left. */
 export type WhenEnded = () => void;
 
@@ -22,7 +32,8 @@ export type WhenEnded = () => void;
  *
  * It is believed in from before each keepalive was sent, by our own clock. Its end is noticed by the
  * first of: that deadline, an answer that there is no such lease, and the deletion of the marker, a
- * key that is attached to it, which the server tells at once.
+ * key that is attached to it, which the server tells at once. On the same watch come messages from
+ * operators: keys that begin with the name of the marker.
  */
 export class EtcdSession {
   /** Its id as it stands in names. */
@@ -39,6 +50,8 @@ export class EtcdSession {
   #next: Promise<Stamp> | undefined;
   #disarm: () => void = () => undefined;
   #watching: Watch;
+  /** The revision of the last message. */
+  #heard: string;
 
   private constructor(
     readonly id: string,
@@ -47,14 +60,14 @@ export class EtcdSession {
     private readonly interval: number,
     granted: Stamp,
     marker: Marker,
-    private readonly calls: EtcdCalls,
-    private readonly watch: EtcdWatch,
+    private readonly context: SessionContext,
   ) {
     this.hex = hex(id);
     this.#marker = marker;
     this.#alive = granted;
     this.#validity = new Deadline(granted.sent, ttl);
     this.#idle = Deadline.in(ttl);
+    this.#heard = marker.revision;
     this.#watching = this.#watchMarker(marker.revision);
     this.#plan(interval);
   }
@@ -62,16 +75,14 @@ export class EtcdSession {
   /** @param interval between two keepalives, in milliseconds; a third of the ttl if it is not given */
   static async open(
     seconds: number,
-    keyspace: Keyspace,
-    calls: EtcdCalls,
-    watch: EtcdWatch,
+    context: SessionContext,
     interval?: number,
   ): Promise<EtcdSession> {
-    const { stamp, id, ttl } = await calls.grantLease(seconds);
-    const name = keyspace.markerOf(id);
-    const { revision } = await calls.put(name, id);
+    const { stamp, id, ttl } = await context.calls.grantLease(seconds);
+    const name = context.keyspace.markerOf(id);
+    const { revision } = await context.calls.put(name, id);
     const marker = { name, revision };
-    const session = new EtcdSession(id, ttl, interval ?? ttl / 3, stamp, marker, calls, watch);
+    const session = new EtcdSession(id, ttl, interval ?? ttl / 3, stamp, marker, context);
     // A watch that begins beside a change of the store may tell up to 100 ms late.
     await within(WATCH_PATIENCE, session.#watching.begun);
     return session;
@@ -86,7 +97,7 @@ export class EtcdSession {
    * another host can be asked in time.
    */
   get patience(): number {
-    return Math.min(this.calls.patience, Math.max(this.interval / 2, LEAST_PATIENCE));
+    return Math.min(this.context.calls.patience, Math.max(this.interval / 2, LEAST_PATIENCE));
   }
 
   /** A method, as it changes while others are awaited, which the compiler does not see of a getter. */
@@ -167,14 +178,14 @@ export class EtcdSession {
     const users = [...this.#users.values()];
     this.#users.clear();
     for (const whenEnded of users) whenEnded();
-    this.calls.revoke(this.id).catch(() => undefined);
+    this.context.calls.revoke(this.id).catch(() => undefined);
   }
 
   /** The connection closes. Locks that somebody may still believe in are left to end by themselves. */
   async close(): Promise<void> {
     if (this.#ended) return;
     this.#stop();
-    if (!this.isUsed) await this.calls.revoke(this.id).catch(() => undefined);
+    if (!this.isUsed) await this.context.calls.revoke(this.id).catch(() => undefined);
   }
 
   #stop(): void {
@@ -198,7 +209,7 @@ export class EtcdSession {
     // In case that none of this settles.
     this.#plan(this.interval);
     try {
-      const alive = await this.calls.keepAlive(this.id, this.patience);
+      const alive = await this.context.calls.keepAlive(this.id, this.patience);
       if (alive === undefined) this.end();
       if (alive === undefined || this.#ended) {
         throw new ChangedMeanwhileError('the session has ended');
@@ -216,25 +227,50 @@ export class EtcdSession {
   }
 
   #watchMarker(seen: string): Watch {
-    return this.watch.watch(this.#marker.name, seen, (deleted) => {
-      if (deleted) this.end();
-      else void this.#lookAtMarker();
+    return this.context.watch.watch({ ...this.#markerAndMessages, puts: true }, seen, (change) => {
+      this.#see(change);
     });
   }
 
-  /** What happened to it between two watches cannot be told any more. */
-  async #lookAtMarker(): Promise<void> {
+  get #markerAndMessages() {
+    return { key: this.#marker.name, end: this.context.keyspace.afterMessagesOf(this.id) };
+  }
+
+  #see(change: Change): void {
+    if (change === 'missed' || change === 'over') {
+      void this.#look(change === 'over');
+    } else if (change.kv.key.equals(this.#marker.name)) {
+      if (change.type === 'Delete') this.end();
+    } else if (change.type === 'Put') {
+      this.#hear(change.kv);
+    }
+  }
+
+  /** What happened while there was no watch. */
+  async #look(watchAgain: boolean): Promise<void> {
+    const { key, end: range_end } = this.#markerAndMessages;
     try {
-      const { kvs, stamp } = await this.calls.range({ key: this.#marker.name });
-      this.markerSeen(kvs[0]?.mod_revision);
-      if (this.#ended) return;
+      const { kvs, stamp } = await this.context.calls.range({ ...mostRecentLast, key, range_end });
+      this.markerSeen(kvs.find((kv) => kv.key.equals(key))?.mod_revision);
+      for (const kv of kvs) if (!kv.key.equals(key)) this.#hear(kv);
+      if (this.#ended || !watchAgain) return;
       this.#watching.end();
       this.#watching = this.#watchMarker(stamp.revision);
     } catch {
       // Without a watch, a keepalive finds the end.
     }
   }
+
+  /** Each once: what was read may be told as well. */
+  #hear(message: IKeyValue): void {
+    const { mod_revision: revision } = message;
+    if (this.#ended || Number(revision) <= Number(this.#heard)) return;
+    this.#heard = revision;
+    this.context.hear(message);
+  }
 }
+
+const mostRecentLast = { sort_target: 'Mod', sort_order: 'Ascend' } as const;
 
 function retryDelay(interval: number): number {
   return Math.min(250, interval / 10) * (0.5 + Math.random());

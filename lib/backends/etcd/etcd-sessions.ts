@@ -1,8 +1,5 @@
 import { within } from '../../clock.js';
-import type { EtcdCalls } from './etcd-calls.js';
-import { EtcdSession } from './etcd-session.js';
-import type { EtcdWatch } from './etcd-watch.js';
-import type { Keyspace } from './keyspace.js';
+import { EtcdSession, type SessionContext } from './etcd-session.js';
 
 /** How long dead waiters hold up those behind them, however many they are: in seconds. */
 const WAITING_TTL = 4;
@@ -18,11 +15,7 @@ export class EtcdSessions {
   readonly #opening = new Map<number | typeof WAITING, Promise<EtcdSession>>();
   #closed = false;
 
-  constructor(
-    private readonly keyspace: Keyspace,
-    private readonly calls: EtcdCalls,
-    private readonly watch: EtcdWatch,
-  ) {}
+  constructor(private readonly context: SessionContext) {}
 
   /** The session for locks of so many milliseconds: opened when it is first needed. */
   of(ttl: number): Promise<EtcdSession> {
@@ -63,7 +56,7 @@ export class EtcdSessions {
       ),
     );
     await within(
-      this.calls.patience,
+      this.context.calls.patience,
       Promise.all([...sessions.map((session) => session.close()), ...opening]),
     );
   }
@@ -96,8 +89,7 @@ export class EtcdSessions {
     interval?: number,
   ): Promise<EtcdSession> {
     try {
-      const { keyspace, calls, watch } = this;
-      const session = await EtcdSession.open(seconds, keyspace, calls, watch, interval);
+      const session = await EtcdSession.open(seconds, this.context, interval);
       if (!this.#closed) this.#sessions.set(kind, session);
       return session;
     } finally {

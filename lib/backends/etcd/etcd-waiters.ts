@@ -1,19 +1,17 @@
-import { Alarm, Deadline } from '../../clock.js';
 import type { IKeyValue } from 'etcd3';
+import { Alarm, Deadline } from '../../clock.js';
+import { limitConflict } from '../limit-conflict.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import type { EtcdRequest } from './etcd-request.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
-import type { EtcdWatch } from './etcd-watch.js';
-import type { Ownership } from './etcd-holdings.js';
-import {
-  advanceTxn,
-  everyMember,
-  type Place,
-  readAdvance,
-  readWhoIsThere,
-  whoIsThereTxn,
-} from './transactions.js';
+import type { Change, EtcdWatch } from './etcd-watch.js';
+import type { Ownership } from './holding.js';
+import { limitOf } from './member.js';
+import { type Obstacle, obstacleOf } from './obstacle.js';
+import { everyMember, kvsRead, read } from './operations.js';
+import { allAgree, isEnough, type Sight, verdictOn } from './sight.js';
+import { advanceTxn, type AdvanceOutcome, type Place, readAdvance } from './transactions.js';
 
 /** Between the reviews of those who are told nothing, in milliseconds: an event may be lost. */
 const REVIEW_EVERY = 3_000;
@@ -36,12 +34,12 @@ export interface EtcdWaitersContext {
   readonly refuse: (request: EtcdRequest, error: unknown) => void;
 }
 
-/** How a request stands in the queue: it watches the one ahead of it, and nothing else. */
+/** How a request stands in the queue: it watches what keeps it out, and nothing else. */
 interface Standing {
   readonly joined: string;
-  /** The one ahead, as it was at `seen`. */
-  watched: Buffer | undefined;
-  seen: string;
+  /** It was seen that nothing keeps it out, which remains so. */
+  letIn: boolean;
+  obstacle: Obstacle | undefined;
   unwatch: () => void;
   looking: boolean;
   /** Something happened while it was looking. */
@@ -56,22 +54,22 @@ export class EtcdWaiters {
   constructor(private readonly context: EtcdWaitersContext) {}
 
   /**
-   * The request joined a queue at this revision, on the session of those who wait; `ahead` was seen
-   * directly before it at `seen`, or has to be looked for.
+   * The request joined a queue at this revision, on the session of those who wait. These were ahead
+   * when it was `seen`; without that, it has to be looked for.
    */
   stand(
     request: EtcdRequest,
     session: EtcdSession,
     joined: string,
-    ahead?: IKeyValue,
+    ahead?: Sight,
     seen?: Stamp,
   ): void {
     if (request.joined === joined) return;
     request.stopWaiting();
     const standing: Standing = {
       joined,
-      watched: undefined,
-      seen: joined,
+      letIn: false,
+      obstacle: undefined,
       unwatch: () => undefined,
       looking: false,
       again: false,
@@ -90,9 +88,14 @@ export class EtcdWaiters {
     session.join(user, () => {
       this.#again(request);
     });
-    if (ahead !== undefined && seen !== undefined && request.asked.queue)
-      this.#watch(request, standing, ahead, seen);
-    else this.look(request, standing, true);
+    const { asked, place } = request;
+    const known = ahead !== undefined && allAgree(ahead, asked) && isEnough(ahead, asked);
+    standing.letIn = known && verdictOn(ahead, asked) === 'in';
+    if (known && seen !== undefined && asked.queue && verdictOn(ahead, asked) === 'out') {
+      this.#watch(request, standing, obstacleOf(place as Place, joined, ahead), seen);
+    } else {
+      this.look(request, standing, true);
+    }
   }
 
   /** Sees whether it is its turn; once more, if it is looking already. Never rejects. */
@@ -123,58 +126,101 @@ export class EtcdWaiters {
    * again; the request may be settled already.
    */
   async #advance(request: EtcdRequest, standing: Standing, told: boolean): Promise<void> {
-    const { calls, sessions } = this.context;
+    const { sessions } = this.context;
     const place = request.place as Place;
     const { joined } = standing;
     const session = await sessions.of(request.asked.ttl);
     if (!stands(request, standing)) return;
     request.use(session);
     const signOfLife = session.fresh();
-    let outcome = readAdvance(await calls.txn(advanceTxn(place, joined, session.id, false)));
-    if (outcome.state === 'behind' && !isMember(place, outcome.ahead)) {
-      // It belongs to a longer key.
-      const { kvs, stamp } = await calls.range(everyMember(place.queue, joined));
-      const ahead = kvs.filter((kv) => isMember(place, kv)).at(-1);
-      if (ahead !== undefined) outcome = { state: 'behind', stamp, ahead };
-      else outcome = readAdvance(await calls.txn(advanceTxn(place, joined, session.id, true)));
-    }
+    const outcome = await this.#tryOn(session, request, standing);
     if (!stands(request, standing)) return;
 
     const { stamp } = outcome;
-    if (!told && !(outcome.state === 'behind' && same(outcome.ahead, standing.watched))) {
-      this.context.watch.distrust();
-    }
+    const obstacle =
+      outcome.state === 'behind' ? obstacleOf(place, joined, outcome.ahead) : undefined;
+    if (!told && !obstacle?.equals(standing.obstacle)) this.context.watch.distrust();
     if (outcome.state === 'granted') {
       const { revision } = stamp;
       const alive = await signOfLife;
       const member = { created: joined, modified: revision, token: Number(revision) };
       this.context.grant(request, { ...member, session, alive, shown: stamp });
-    } else if (outcome.state === 'behind' && !request.asked.queue) {
+    } else if (obstacle !== undefined && !request.asked.queue) {
       this.context.turnAway(request);
-    } else if (outcome.state === 'behind') {
-      this.#watch(request, standing, outcome.ahead as IKeyValue, stamp);
-    } else if (outcome.own === undefined) {
-      this.#again(request);
-    } else {
+    } else if (obstacle !== undefined) {
+      this.#watch(request, standing, obstacle, stamp);
+    } else if (outcome.state === 'changed' && outcome.own !== undefined) {
       await this.context.adopt(request, outcome.own, stamp);
+    } else {
+      this.#again(request);
     }
   }
 
-  /** Looks again when that one goes. */
-  #watch(request: EtcdRequest, standing: Standing, { key }: IKeyValue, seen: Stamp): void {
-    standing.seen = seen.revision;
+  /** Those that it is behind in the end do keep it out. */
+  async #tryOn(
+    session: EtcdSession,
+    { asked, place: where, queue }: EtcdRequest,
+    standing: Standing,
+  ): Promise<AdvanceOutcome> {
+    const { calls } = this.context;
+    const { joined } = standing;
+    const place = where as Place;
+    const advance = async () =>
+      readAdvance(place, await calls.txn(advanceTxn(place, joined, session.id, standing.letIn)));
+    let outcome = await advance();
+    if (outcome.state !== 'behind') return outcome;
+    if (!allAgree(outcome.ahead, asked)) {
+      // Those who disagree with all that came before them are about to leave.
+      const [oldest] = await calls.members(queue);
+      const used = oldest && limitOf(oldest);
+      if (used !== undefined && used !== asked.limit)
+        throw limitConflict(asked.key, asked.limit, used);
+    }
+    let verdict = verdictOn(outcome.ahead, asked);
+    if (verdict === undefined || !isEnough(outcome.ahead, asked)) {
+      // Some belong to longer keys, or there are many readers.
+      const { kvs, stamp } = await calls.range(everyMember(queue, joined));
+      const members = kvs.filter(({ key }) => queue.hasMember(key)).reverse();
+      outcome = { state: 'behind', stamp, ahead: { members, complete: true } };
+      verdict = verdictOn(outcome.ahead, asked);
+    }
+    standing.letIn = verdict === 'in';
+    return standing.letIn ? advance() : outcome;
+  }
+
+  /** Looks again when the obstacle is gone. */
+  #watch(request: EtcdRequest, standing: Standing, obstacle: Obstacle, seen: Stamp): void {
     this.#review ??= this.#planReview();
-    if (standing.watched?.equals(key)) return;
+    if (obstacle.equals(standing.obstacle)) return;
     standing.unwatch();
-    standing.watched = key;
-    const watch = this.context.watch.watch(key, seen.revision, (deleted) => {
-      // Without a watch there is nothing to compare the next look with.
-      if (!deleted) standing.watched = undefined;
-      this.look(request, standing, true);
+    standing.obstacle = obstacle;
+    const watch = this.context.watch.watch(obstacle.watched, seen.revision, (change) => {
+      void this.#see(request, standing, obstacle, change);
     });
     standing.unwatch = () => {
       watch.end();
     };
+  }
+
+  /** Never rejects. */
+  async #see(
+    request: EtcdRequest,
+    standing: Standing,
+    obstacle: Obstacle,
+    change: Change,
+  ): Promise<void> {
+    if (change === 'missed') {
+      const answer = await this.context.calls.range(obstacle.question).catch(() => undefined);
+      if (answer === undefined) change = 'over';
+      else if (!obstacle.isOver(answer.kvs)) return;
+    } else if (change !== 'over' && !obstacle.isEndedBy(change)) {
+      return;
+    }
+    if (standing.obstacle !== obstacle) return;
+    // Without a watch there is nothing to compare the next look with.
+    if (change === 'over') standing.obstacle = undefined;
+    else standing.letIn ||= obstacle.isLast;
+    this.look(request, standing, true);
   }
 
   #planReview(): Alarm {
@@ -188,23 +234,30 @@ export class EtcdWaiters {
     this.#review = undefined;
   }
 
-  /** Sees whether those who are watched are there still, many in one call. Never rejects. */
+  /** Sees whether those who are kept out are so still, many in one call. Never rejects. */
   async #reviewAll(): Promise<void> {
-    const watching = [...this.#standing].filter(([{ watched }]) => watched !== undefined);
-    for (let first = 0; first < watching.length; first += REVIEWED_AT_ONCE) {
-      const some = watching.slice(first, first + REVIEWED_AT_ONCE);
-      const reviewed = some.map(([{ watched, seen }]) => ({ key: watched as Buffer, seen }));
-      const { calls } = this.context;
-      const isThere = await calls
+    const { calls } = this.context;
+    const keptOut = [...this.#standing].flatMap(([standing, request]) => {
+      const { obstacle } = standing;
+      return obstacle === undefined ? [] : [{ standing, request, obstacle }];
+    });
+    for (let first = 0; first < keptOut.length; first += REVIEWED_AT_ONCE) {
+      const some = keptOut.slice(first, first + REVIEWED_AT_ONCE);
+      const success = some.map(({ obstacle }) => read(obstacle.question));
+      const areOver = await calls
         .insist(
-          async () => readWhoIsThere(await calls.txn(whoIsThereTxn(reviewed)), reviewed),
+          async () => {
+            const answers = kvsRead(await calls.txn({ compare: [], success, failure: [] }));
+            return some.map(({ obstacle }, index) => obstacle.isOver(answers[index] ?? []));
+          },
           () => this.#standing.size === 0,
         )
         // Whatever the trouble is: to ask for each tells it to who is concerned.
-        .catch(() => some.map(() => false));
-      some.forEach(([standing, request], index) => {
-        const same = standing.watched === reviewed[index]?.key;
-        if (same && !isThere[index]) this.look(request, standing, false);
+        .catch(() => undefined);
+      some.forEach(({ standing, request, obstacle }, index) => {
+        if (areOver?.[index] === false || standing.obstacle !== obstacle) return;
+        standing.letIn ||= areOver !== undefined && obstacle.isLast;
+        this.look(request, standing, false);
       });
     }
     this.#review = this.#standing.size === 0 ? undefined : this.#planReview();
@@ -219,12 +272,4 @@ export class EtcdWaiters {
 /** Whether it is still this stand of the request that somebody is concerned with. */
 function stands(request: EtcdRequest, standing: Standing): boolean {
   return !request.isSettled() && request.joined === standing.joined;
-}
-
-function isMember({ queue }: Place, kv: IKeyValue | undefined): boolean {
-  return kv !== undefined && queue.hasMember(kv.key);
-}
-
-function same(kv: IKeyValue | undefined, watched: Buffer | undefined): boolean {
-  return kv !== undefined && watched?.equals(kv.key) === true;
 }

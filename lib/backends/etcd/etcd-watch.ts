@@ -1,4 +1,4 @@
-import type { IWatchResponse } from 'etcd3';
+import type { IEvent, IWatchResponse } from 'etcd3';
 import { pause } from '../../clock.js';
 import type { EtcdCalls, WatchStream } from './etcd-calls.js';
 
@@ -8,11 +8,25 @@ const LONGEST_PAUSE = 1_000;
 /** A refusal counts as so many failures in a row, since a new stream is quickly refused again. */
 const REFUSED = 5;
 
-interface Watched {
+/** A key, or all from there to before the end. */
+export interface Watchable {
   readonly key: Buffer;
-  /** The key was there at this revision. */
+  readonly end: Buffer | undefined;
+  /** Whether other changes are told than deletions. */
+  readonly puts: boolean;
+}
+
+/**
+ * What is told to who watches: an event; `missed` when the watch has begun, and something may have
+ * happened before that; `over` when the watch is, and tells nothing any more.
+ */
+export type Change = IEvent | 'missed' | 'over';
+
+interface Watched {
+  readonly what: Watchable;
+  /** What happened up to this revision is known. */
   readonly seen: string;
-  readonly tell: (deleted: boolean) => void;
+  readonly tell: (change: Change) => void;
   readonly begin: () => void;
 }
 
@@ -23,7 +37,7 @@ export interface Watch {
   end(): void;
 }
 
-/** Tells of deletions, for all watched keys of a process on one stream, which is open while there are any. */
+/** Tells of changes, for all watched keys of a process on one stream, which is open while there are any. */
 export class EtcdWatch {
   readonly #watched = new Map<string, Watched>();
   #stream: WatchStream | undefined;
@@ -34,17 +48,14 @@ export class EtcdWatch {
 
   constructor(private readonly calls: EtcdCalls) {}
 
-  /**
-   * Calls `tell(true)` when a key that was there at this revision is deleted, and `tell(false)` when
-   * that cannot be known any more; perhaps more than once.
-   */
-  watch(key: Buffer, seen: string, tell: (deleted: boolean) => void): Watch {
+  /** Tells what happens after this revision. */
+  watch(what: Watchable, seen: string, tell: (change: Change) => void): Watch {
     const id = String(++this.#ids);
     let begin!: () => void;
     const begun = new Promise<void>((resolve) => {
       begin = resolve;
     });
-    const watched = { key, seen, tell, begin };
+    const watched = { what, seen, tell, begin };
     this.#watched.set(id, watched);
     if (this.#stream === undefined) void this.#open();
     else this.#create(id, watched);
@@ -121,8 +132,10 @@ export class EtcdWatch {
   }
 
   /** From now on: etcd serves a watch that begins in the past only ten times a second, until it has caught up. */
-  #create(id: string, { key }: Watched): void {
-    this.#stream?.write({ create_request: { watch_id: id, key, filters: ['Noput'] } });
+  #create(id: string, { what: { key, end, puts } }: Watched): void {
+    const range = end === undefined ? { key } : { key, range_end: end };
+    const filters = puts ? [] : (['Noput'] as const);
+    this.#stream?.write({ create_request: { watch_id: id, ...range, filters: [...filters] } });
   }
 
   #hear({ watch_id: id, header, created, canceled, ...rest }: IWatchResponse): void {
@@ -132,28 +145,16 @@ export class EtcdWatch {
     watched.begin();
     if (created && !canceled) {
       // It does not tell what happened in between.
-      if (Number(header.revision) > Number(watched.seen)) void this.#look(id, watched);
+      if (Number(header.revision) > Number(watched.seen)) watched.tell('missed');
     } else if (canceled && compacted !== '0') {
       this.#watched.delete(id);
-      watched.tell(false);
+      watched.tell('over');
     } else if (canceled) {
       // The login that the stream was opened with has ended.
       this.#failures = REFUSED;
       this.distrust();
-    } else if (events.length > 0) {
-      watched.tell(true);
-    }
-  }
-
-  /** Never rejects. */
-  async #look(id: string, { key, seen, tell }: Watched): Promise<void> {
-    try {
-      const { kvs } = await this.calls.range({ key });
-      // One that was created since then is another of the same name.
-      const isThere = kvs.some(({ create_revision: created }) => Number(created) <= Number(seen));
-      if (!isThere && this.#watched.has(id)) tell(true);
-    } catch {
-      if (this.#watched.has(id)) tell(false);
+    } else {
+      for (const event of events) watched.tell(event);
     }
   }
 }

@@ -3,7 +3,7 @@ import { isLeaseGone } from './etcd-errors.js';
 import type { EtcdCalls } from './etcd-calls.js';
 import type { EtcdNames } from './etcd-names.js';
 import type { EtcdSession } from './etcd-session.js';
-import { withdrawTxn } from './transactions.js';
+import { withdrawTxn } from './holder-transactions.js';
 
 /** A member that is to go. */
 export interface Withdrawal {
@@ -16,8 +16,8 @@ export interface Withdrawal {
 
 /** One that is tried until nothing can keep the member alive any more. */
 export interface LastingWithdrawal extends Withdrawal {
-  /** The sessions that it may be on. */
-  readonly sessions: readonly EtcdSession[];
+  /** The sessions that it may be on, or what else keeps it alive. */
+  readonly sessions: readonly Pick<EtcdSession, 'hasEnded'>[];
 }
 
 /** Deletes what is not wanted any more, so that nothing can bring it back. */
@@ -60,9 +60,10 @@ export class EtcdWithdrawals {
   }
 
   /** The same for what nobody waits for but {@link close}. */
-  inBackground(withdrawal: LastingWithdrawal): void {
+  inBackground(withdrawal: LastingWithdrawal, afterwards?: () => Promise<void>): void {
     if (this.#closed) return;
     const settled = this.insist(withdrawal)
+      .then(afterwards)
       .catch(() => undefined)
       .finally(() => this.#underWay.delete(settled));
     this.#underWay.add(settled);

@@ -65,6 +65,7 @@ export type EtcdBackendOptions = EtcdBackendSettings &
 export class EtcdBackend implements LockBackend {
   readonly name = 'etcd';
   readonly minTtl = 1_000;
+  readonly supports = { shared: true, limit: true };
   readonly #target: EtcdTarget;
   readonly #keyspace: Keyspace;
   readonly #patience: number;

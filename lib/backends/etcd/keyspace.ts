@@ -10,12 +10,37 @@ export class Keyspace {
     return new Queue(`${this.namespace}/${key}`);
   }
 
+  /** The key in whose queue something of this name stands; undefined if it is not a key's. */
+  keyOf(name: Buffer): string | undefined {
+    const text = name.toString();
+    return text.slice(this.namespace.length + 1, text.lastIndexOf('/')) || undefined;
+  }
+
+  /** From the first to before the end of all names of keys that begin so. */
+  spanOf(beginning: string): { readonly first: Buffer; readonly end: Buffer } {
+    const first = Buffer.from(`${this.namespace}/${beginning}`);
+    const end = Buffer.from(first);
+    // UTF-8 has no byte that could not be counted up.
+    end[end.length - 1] = (end.at(-1) as number) + 1;
+    return { first, end };
+  }
+
   /**
    * A key that lives as long as this lease. It stands in the queue of the empty key, which is no
    * lock's, and below the namespace, so that the rights of a user cover it.
    */
   markerOf(lease: string): Buffer {
     return Buffer.from(`${this.namespace}//${hex(lease)}`);
+  }
+
+  /** The first key after the marker of this lease and all messages to who holds it. */
+  afterMessagesOf(lease: string): Buffer {
+    return Buffer.from(`${this.namespace}//${hex(lease)}/`);
+  }
+
+  /** For who holds this lease: stands between its marker and that end. */
+  messageOf(lease: string, id: string): Buffer {
+    return Buffer.from(`${this.namespace}//${hex(lease)}.${id}`);
   }
 }
 
