@@ -111,9 +111,9 @@ const faults: [name: string, create: () => LockBackend, steps: number][] = [
 ];
 
 /** Memory needs no time for what it does at once. */
-const pace = { prompt: 30, haunted: 30, short: 20, late: 30 };
+const pace = { prompt: 30, haunted: 30, short: 20, late: 30, tells: true };
 
-const extent = { pace, slow: 3, steps: 10_000, lanes: 1, seed: 1, shrinking: 10_000 };
+const extent = { pace, slow: 30, steps: 10_000, lanes: 1, seed: 1, shrinking: 10_000 };
 
 describe('a backend that is wrong is found out by a program as short as can be', () => {
   it.each(faults)(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { AsyncCommand } from 'fast-check';
+import type { BackendSupport } from '../../../lib/backends/lock-backend.js';
 import { LONG } from '../../../lib/testing/patience.js';
 import type { Asked, ModelWorld, Terms } from './model-world.js';
 import type { Trial } from './trial.js';
@@ -42,7 +43,10 @@ export class Ask extends Step {
 
 /** Something that is done with one request, if there is one with which it can be done. */
 export interface Deed {
+  /** How often a step is this one. */
+  readonly percent: number;
   readonly words: string;
+  readonly needs?: keyof BackendSupport;
   readonly fits: (model: Readonly<ModelWorld>, asked: Asked) => boolean;
   readonly act: (model: ModelWorld, trial: Trial, asked: Asked) => Promise<void>;
 }
@@ -75,100 +79,86 @@ const holds: Deed['fits'] = (model, asked) => model.holds(asked);
 const waits: Deed['fits'] = (model, asked) => model.waits(asked);
 const ended: Deed['fits'] = (model, asked) => !holds(model, asked) && !waits(model, asked);
 
-export const deeds: readonly (readonly [weight: number, Deed])[] = [
-  [
-    12,
-    {
-      words: 'releases',
-      fits: holds,
-      act: async (model, trial, asked) => {
-        assert.ok(await trial.release(asked), 'it is not the owner');
-        model.leave(asked);
-      },
+export const deeds: readonly Deed[] = [
+  {
+    percent: 12,
+    words: 'releases',
+    fits: holds,
+    act: async (model, trial, asked) => {
+      assert.ok(await trial.release(asked), 'it is not the owner');
+      model.leave(asked);
     },
-  ],
-  [
-    2,
-    {
-      words: 'releases and keeps taken',
-      fits: holds,
-      act: async (model, trial, asked) => {
-        assert.ok(await trial.release(asked, LONG), 'it is not the owner');
-        model.alter(asked, { kept: true });
-      },
+  },
+  {
+    percent: 2,
+    words: 'releases and keeps taken',
+    fits: holds,
+    act: async (model, trial, asked) => {
+      assert.ok(await trial.release(asked, LONG), 'it is not the owner');
+      model.alter(asked, { kept: true });
     },
-  ],
-  [
-    3,
-    {
-      words: 'releases once more, and renews,',
-      fits: ended,
-      act: async (_, trial, asked) => {
-        assert.ok(!(await trial.release(asked)), 'it is the owner');
-        assert.deepEqual(await trial.renew([asked]), [false]);
-      },
+  },
+  {
+    percent: 3,
+    words: 'releases once more, and renews,',
+    fits: ended,
+    act: async (_, trial, asked) => {
+      assert.ok(!(await trial.release(asked)), 'it is the owner');
+      assert.deepEqual(await trial.renew([asked]), [false]);
     },
-  ],
-  [
-    4,
-    {
-      words: 'downgrades',
-      fits: (model, asked) => asked.limit === 1 && holds(model, asked),
-      act: async (model, trial, asked) => {
-        assert.ok(await trial.downgrade(asked), 'it is not the owner');
-        model.alter(asked, { mode: 'shared' });
-      },
+  },
+  {
+    percent: 4,
+    words: 'downgrades',
+    needs: 'shared',
+    fits: (model, asked) => asked.limit === 1 && holds(model, asked),
+    act: async (model, trial, asked) => {
+      assert.ok(await trial.downgrade(asked), 'it is not the owner');
+      model.alter(asked, { mode: 'shared' });
     },
-  ],
-  [
-    1,
-    {
-      words: 'would downgrade',
-      fits: (model, asked) => asked.limit === 1 && ended(model, asked),
-      act: async (_, trial, asked) => {
-        assert.ok(!(await trial.downgrade(asked)), 'it is the owner');
-      },
+  },
+  {
+    percent: 1,
+    words: 'would downgrade',
+    needs: 'shared',
+    fits: (model, asked) => asked.limit === 1 && ended(model, asked),
+    act: async (_, trial, asked) => {
+      assert.ok(!(await trial.downgrade(asked)), 'it is the owner');
     },
-  ],
-  [
-    4,
-    {
-      words: 'asks again for what it holds,',
-      // Who has downgraded it has its answer since long.
-      fits: (model, asked) => holds(model, asked) && model.termsOf(asked).mode === asked.mode,
-      act: async (_, trial, asked) => {
-        const answer = await trial.askAgain(asked);
-        assert.equal(answer, 'granted', `it is ${answer}`);
-      },
+  },
+  {
+    percent: 4,
+    words: 'asks again for what it holds,',
+    // Who has downgraded it has its answer since long.
+    fits: (model, asked) => holds(model, asked) && model.termsOf(asked).mode === asked.mode,
+    act: async (_, trial, asked) => {
+      const answer = await trial.askAgain(asked);
+      assert.equal(answer, 'granted', `it is ${answer}`);
     },
-  ],
-  [
-    4,
-    {
-      words: 'asks again for what it waits for,',
-      fits: waits,
-      act: async (_, trial, asked) => {
-        const answer = await trial.askAgain(asked);
-        assert.equal(answer, 'waiting', `it is ${answer}`);
-      },
+  },
+  {
+    percent: 4,
+    words: 'asks again for what it waits for,',
+    fits: waits,
+    act: async (_, trial, asked) => {
+      const answer = await trial.askAgain(asked);
+      assert.equal(answer, 'waiting', `it is ${answer}`);
     },
-  ],
-  [6, { words: 'gives up waiting,', fits: waits, act: cancel }],
-  [3, { words: 'withdraws', fits: (...given) => !waits(...given), act: cancel }],
-  [
-    4,
-    {
-      words: 'renews all that its process had, that of',
-      fits: (model, asked) => !waits(model, asked),
-      act: async (model, trial, { process }) => {
-        const had = model.living((asked) => asked.process === process && !waits(model, asked));
-        assert.deepEqual(
-          await trial.renew(had),
-          had.map((asked) => holds(model, asked)),
-        );
-      },
+  },
+  { percent: 6, words: 'gives up waiting,', fits: waits, act: cancel },
+  { percent: 3, words: 'withdraws', fits: (...given) => !waits(...given), act: cancel },
+  {
+    percent: 4,
+    words: 'renews all that its process had, that of',
+    fits: (model, asked) => !waits(model, asked),
+    act: async (model, trial, { process }) => {
+      const had = model.living((asked) => asked.process === process && !waits(model, asked));
+      assert.deepEqual(
+        await trial.renew(had),
+        had.map((asked) => holds(model, asked)),
+      );
     },
-  ],
+  },
 ];
 
 async function cancel(model: ModelWorld, trial: Trial, asked: Asked): Promise<void> {

@@ -11,6 +11,9 @@ export class Disagreement extends Error {
   ) {
     const program = trial.words.map((words, index) => `\n  ${index + 1}. ${words}`).join('');
     const from = seed === undefined ? '' : ` of MODEL_SEED=${seed}`;
-    super(`the program${from}${program}\n${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    super(
+      `the program${from}${program}\n${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }

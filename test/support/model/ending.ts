@@ -13,7 +13,9 @@ export class Crash extends Step {
   protected async act(model: ModelWorld, trial: Trial): Promise<void> {
     const process = model.processes[this.who]!;
     trial.says(`${process} crashes`);
+    const waited = model.living((asked) => asked.process === process && model.waits(asked));
     await trial.crash(process, model.crash(process));
+    for (const { key } of waited) trial.haunt(key);
   }
 }
 

@@ -19,7 +19,7 @@ const TERMS: readonly (Terms & { weight: number; needs?: keyof BackendSupport })
 /**
  * Random programs for a store that supports this.
  *
- * @param slow how often there are steps that take their time, among about a hundred
+ * @param slow how many of a thousand steps crash a process, and how many let a lease expire
  */
 export function programs(supports: BackendSupport, slow: number) {
   const process = fc.nat(2);
@@ -30,38 +30,31 @@ export function programs(supports: BackendSupport, slow: number) {
       ({ weight, mode, limit }) => ({ weight, arbitrary: fc.constant<Terms>({ mode, limit }) }),
     ),
   );
+  const queue = fc.constantFrom(true, true, true, false);
   const follower = fc.record({ by: process, mode: terms.map(({ mode }) => mode) });
-  const steps: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
-    {
-      weight: 40,
-      arbitrary: fc
-        .tuple(
-          process,
-          key,
-          terms,
-          fc.oneof({ weight: 3, arbitrary: fc.constant(true) }, fc.constant(false)),
-        )
-        .map((given) => new Ask(...given)),
-    },
+  const followers = fc.array(follower, { maxLength: 3 });
+  const keys = fc.uniqueArray(key, { minLength: 2 });
+
+  const quick: [percent: number, fc.Arbitrary<Step>][] = [
+    [40, fc.tuple(process, key, terms, queue).map((given) => new Ask(...given))],
     ...deeds
-      .filter(([, { words }]) => supports.shared || !words.includes('downgrade'))
-      .map(([weight, deed]) => ({ weight, arbitrary: pick.map((one) => new Do(deed, one)) })),
-    {
-      weight: 4,
-      arbitrary: fc
-        .uniqueArray(key, { minLength: 2 })
-        .chain((keys) => terms.map((one) => new AskTogether(keys, one))),
-    },
-    { weight: 3, arbitrary: pick.map((one) => new LetGo(one)) },
-    { weight: 3, arbitrary: key.map((one) => new ForceRelease(one)) },
-    { weight: 8, arbitrary: key.map((one) => new Look(one)) },
+      .filter(({ needs }) => needs === undefined || supports[needs])
+      .map((deed): [number, fc.Arbitrary<Step>] => [
+        deed.percent,
+        pick.map((one) => new Do(deed, one)),
+      ]),
+    [4, fc.tuple(keys, terms).map((given) => new AskTogether(...given))],
+    [3, pick.map((one) => new LetGo(one))],
+    [3, key.map((one) => new ForceRelease(one))],
+    [8, key.map((one) => new Look(one))],
+  ];
+  const step = fc.oneof(
+    ...quick.map(([percent, arbitrary]) => ({ weight: 10 * percent, arbitrary })),
     { weight: slow, arbitrary: process.map((one) => new Crash(one)) },
     {
       weight: slow,
-      arbitrary: fc
-        .tuple(process, key, terms, fc.array(follower, { maxLength: 3 }))
-        .map((given) => new Expire(...given)),
+      arbitrary: fc.tuple(process, key, terms, followers).map((given) => new Expire(...given)),
     },
-  ];
-  return fc.commands([fc.oneof(...steps)], { maxCommands: LONGEST, size: 'max' });
+  );
+  return fc.commands([step], { maxCommands: LONGEST, size: 'max' });
 }

@@ -132,6 +132,7 @@ export class Trial {
     // What is only kept taken may count or not.
     const fits = count >= held.length && count <= holders.length;
     assert.ok(fits, `${held.length} leases should have ended, not ${count}`);
+    if (!this.crew.pace.tells) return;
     for (const { n } of held) {
       const { peer, request } = this.#made.get(n)!;
       if (peer === undefined || !this.crew.peers.includes(peer)) continue;
@@ -141,12 +142,13 @@ export class Trial {
   }
 
   async crash(process: string, replacement: string): Promise<void> {
-    for (const [key, { queue }] of this.model.keys.entries()) {
-      if (queue.some(({ n }) => this.model.requests[n]!.process === process))
-        this.#haunted.add(key);
-    }
     this.#peers.set(replacement, await this.crew.replace(this.#peerOf(process)));
     this.#peers.delete(process);
+  }
+
+  /** Somebody dead stands in the queue of the key. */
+  haunt(key: number): void {
+    this.#haunted.add(key);
   }
 
   /** Waits until those who died in the queue of the key are gone: nobody can say when until then. */
