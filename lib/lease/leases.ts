@@ -173,6 +173,7 @@ export class Leases {
       lease.lose('shutdown');
       this.#releases.abandon(lease);
     }
+    this.#renewer.close();
     await this.#releases.close();
   }
 

@@ -24,6 +24,7 @@ import { losing } from './service/losing.js';
 import { naming } from './service/naming.js';
 import { severalKeys } from './service/several-keys.js';
 import { waiting } from './service/waiting.js';
+import { webLocks } from './service/web-locks.js';
 import { World } from './world.js';
 
 /** What is taken of a test runner. That of jest, vitest, mocha and node:test fits. */
@@ -72,6 +73,7 @@ const parts: Readonly<Record<string, readonly Chapter[]>> = {
     readers,
     semaphores,
     operating,
+    webLocks,
     holding,
     losing,
     entering,

@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Lock, LockService } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
@@ -68,6 +69,19 @@ async function costOf(work: () => Promise<unknown>): Promise<Record<string, numb
   );
 }
 
+/** Waits until all watches have begun, of which nothing else is seen. */
+async function quiet(): Promise<void> {
+  let before = '';
+  await eventually('nothing more to come', async () => {
+    await sleep(50);
+    const { Txn, Range, Watch } = await counts();
+    const now = [Txn, Range, Watch].join();
+    if (now === before) return true;
+    before = now;
+    return false;
+  });
+}
+
 it('an uncontended lock costs one transaction, and its release another', async () => {
   const service = await openQuiet();
   const locks: Lock[] = [];
@@ -124,6 +138,67 @@ it('who waits where another of its process stands joins the queue at once', asyn
   giveUp.abort(new Error('given up'));
   await expect(waiting).rejects.toThrow('given up');
   await lock.release();
+});
+
+it('a reader costs one transaction, whether the key is free or others read, and its release another', async () => {
+  const [service, other] = [await openQuiet(), await openQuiet()];
+  const locks: Lock[] = [];
+  const acquiring = await costOf(async () => {
+    for (let n = 0; n < 10; n++) {
+      for (const one of [service, other]) locks.push(await one.acquire('read', { mode: 'shared' }));
+    }
+  });
+  expect(acquiring).toEqual({ Txn: 20 });
+  const trying = await costOf(() => service.tryAcquire('read'));
+  const releasing = await costOf(() => Promise.all(locks.map((lock) => lock.release())));
+  expect([trying, releasing]).toEqual([{ Txn: 1 }, { Txn: 20 }]);
+});
+
+it('a permit costs one transaction, two where others hold some, and one in vain', async () => {
+  const [service, other] = [await openQuiet(), await openQuiet()];
+  const locks: Lock[] = [];
+  const first = await costOf(async () => locks.push(await service.acquire('few', { limit: 3 })));
+  const others = await costOf(async () => {
+    for (let n = 0; n < 2; n++) locks.push(await other.acquire('few', { limit: 3 }));
+  });
+  const inVain = await costOf(() => other.tryAcquire('few', { limit: 3 }));
+  expect([first, others, inVain]).toEqual([{ Txn: 1 }, { Txn: 4 }, { Txn: 1 }]);
+  const releasing = await costOf(() => Promise.all(locks.map((lock) => lock.release())));
+  expect(releasing).toEqual({ Txn: 3 });
+});
+
+it('a downgrade costs a transaction, and each reader whom it lets in another', async () => {
+  const [service, other] = [await openQuiet(), await openQuiet()];
+  const lock = await service.acquire('loosened');
+  const readers = [1, 2, 3].map(() => other.acquire('loosened', { mode: 'shared' }));
+  await view.queued('loosened', 3);
+  await quiet();
+  const loosening = await costOf(async () => {
+    await lock.downgrade();
+    await Promise.all(readers);
+  });
+  expect([loosening.Txn, loosening.Range]).toEqual([4, undefined]);
+  await Promise.all([lock, ...(await Promise.all(readers))].map((one) => one.release()));
+});
+
+it('who waits for a permit is granted it by one transaction, and costs those behind it one look each', async () => {
+  const [service, other] = [await openQuiet(), await openQuiet()];
+  const held = [
+    await service.acquire('scarce', { limit: 2 }),
+    await service.acquire('scarce', { limit: 2 }),
+  ];
+  const waiting = Array.from({ length: 6 }, () => other.acquire('scarce', { limit: 2 }));
+  await view.queued('scarce', 7);
+  await quiet();
+  const handing = await costOf(async () => {
+    await Promise.all(held.map((lock) => lock.release()));
+    await Promise.all(waiting.slice(0, 2));
+  });
+  // Two releases and two grants. Those for whom it is now the next ones to leave read whom they wait for.
+  expect(handing.Txn).toBeGreaterThanOrEqual(4);
+  expect(handing.Txn).toBeLessThanOrEqual(6);
+  expect(handing.Range).toBeUndefined();
+  for (const lock of waiting) await (await lock).release();
 });
 
 it('five hundred leases are renewed by eight transactions and one keepalive', async () => {

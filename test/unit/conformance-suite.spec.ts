@@ -175,7 +175,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   ],
   [
     'a lease begins, as the backend has it, when the grant is heard',
-    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(50) }))),
+    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(1_000) }))),
     'a lease does not begin after its grant was heard',
   ],
   [
@@ -244,8 +244,8 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   [
     'anybody releases any lease',
     withLast((right, last) => ({
-      release: ({ id, key }, keepFor) =>
-        right.release({ id: last.get(key)?.id ?? id, key }, keepFor),
+      release: (lease, keepFor) =>
+        right.release({ ...lease, id: last.get(lease.key)?.id ?? lease.id }, keepFor),
     })),
     'a release that comes too late leaves the lease of the successor alone',
   ],
@@ -454,7 +454,10 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   ],
   [
     'a downgrade gives the lock back',
-    () => faulty((right) => ({ downgrade: async (lease) => right.release(lease, 0) })),
+    () =>
+      faulty((right) => ({
+        downgrade: async (lease) => right.release({ ...lease, mode: 'exclusive', limit: 1 }, 0),
+      })),
     'a lock says in which mode it is held, and downgrades once',
   ],
   [

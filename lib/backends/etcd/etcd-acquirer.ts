@@ -1,5 +1,4 @@
 import type { IKeyValue } from 'etcd3';
-import { limitConflict } from '../limit-conflict.js';
 import type { Answer, Grant, LockRequest } from '../lock-backend.js';
 import { EtcdArrivals } from './etcd-arrivals.js';
 import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
@@ -14,8 +13,8 @@ import type { EtcdWatch } from './etcd-watch.js';
 import type { EtcdWithdrawals, LastingWithdrawal } from './etcd-withdrawals.js';
 import type { Ownership } from './holding.js';
 import type { Keyspace } from './keyspace.js';
-import { isGranted, limitOf, tokenOf } from './member.js';
-import { type Sight, verdictOn } from './sight.js';
+import { isGranted, tokenOf } from './member.js';
+import { checkLimit, type Sight, verdictOn } from './sight.js';
 import { acquireTxn, type Attempt, type Place, readAcquire } from './transactions.js';
 
 export interface EtcdAcquirerContext {
@@ -139,12 +138,8 @@ export class EtcdAcquirer {
       : answer;
   }
 
-  /** @throws LockConfigurationError when those who came first do not agree about the limit */
   #verdictOn({ asked }: EtcdRequest, { first }: Taken): 'in' | 'out' | undefined {
-    const [oldest] = first.members;
-    if (oldest !== undefined && limitOf(oldest) !== asked.limit) {
-      throw limitConflict(asked.key, asked.limit, limitOf(oldest));
-    }
+    checkLimit(asked, first.members);
     return verdictOn(first, asked);
   }
 

@@ -1,8 +1,8 @@
 import { alarm, Deadline, Instant, within } from '../../clock.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
-import type { IKeyValue } from 'etcd3';
-import type { Change, EtcdWatch, Watch } from './etcd-watch.js';
+import { EtcdMarkerWatch, type MarkerListener } from './etcd-marker.js';
+import type { EtcdWatch } from './etcd-watch.js';
 import { hex, type Keyspace } from './keyspace.js';
 import type { Marker } from './transactions.js';
 
@@ -21,7 +21,7 @@ export interface SessionContext {
   readonly calls: EtcdCalls;
   readonly watch: EtcdWatch;
   /** Told of each message to who holds the lease of a session. */
-  readonly hear: (message: IKeyValue) => void;
+  readonly hear: MarkerListener['hear'];
 }
 
 /** For one user of a session: called once, when the session ends before the user has left. */
@@ -32,8 +32,7 @@ export type WhenEnded = () => void;
  *
  * It is believed in from before each keepalive was sent, by our own clock. Its end is noticed by the
  * first of: that deadline, an answer that there is no such lease, and the deletion of the marker, a
- * key that is attached to it, which the server tells at once. On the same watch come messages from
- * operators: keys that begin with the name of the marker.
+ * key that is attached to it, which the server tells at once.
  */
 export class EtcdSession {
   /** Its id as it stands in names. */
@@ -49,9 +48,7 @@ export class EtcdSession {
   #sent: { readonly since: Instant; readonly answer: Promise<Stamp> } | undefined;
   #next: Promise<Stamp> | undefined;
   #disarm: () => void = () => undefined;
-  #watching: Watch;
-  /** The revision of the last message. */
-  #heard: string;
+  readonly #watching: EtcdMarkerWatch;
 
   private constructor(
     readonly id: string,
@@ -67,8 +64,13 @@ export class EtcdSession {
     this.#alive = granted;
     this.#validity = new Deadline(granted.sent, ttl);
     this.#idle = Deadline.in(ttl);
-    this.#heard = marker.revision;
-    this.#watching = this.#watchMarker(marker.revision);
+    const { keyspace, calls, watch, hear } = context;
+    this.#watching = new EtcdMarkerWatch(id, marker.revision, keyspace, calls, watch, {
+      seen: (revision) => {
+        this.markerSeen(revision);
+      },
+      hear,
+    });
     this.#plan(interval);
   }
 
@@ -225,52 +227,7 @@ export class EtcdSession {
       throw error;
     }
   }
-
-  #watchMarker(seen: string): Watch {
-    return this.context.watch.watch({ ...this.#markerAndMessages, puts: true }, seen, (change) => {
-      this.#see(change);
-    });
-  }
-
-  get #markerAndMessages() {
-    return { key: this.#marker.name, end: this.context.keyspace.afterMessagesOf(this.id) };
-  }
-
-  #see(change: Change): void {
-    if (change === 'missed' || change === 'over') {
-      void this.#look(change === 'over');
-    } else if (change.kv.key.equals(this.#marker.name)) {
-      if (change.type === 'Delete') this.end();
-    } else if (change.type === 'Put') {
-      this.#hear(change.kv);
-    }
-  }
-
-  /** What happened while there was no watch. */
-  async #look(watchAgain: boolean): Promise<void> {
-    const { key, end: range_end } = this.#markerAndMessages;
-    try {
-      const { kvs, stamp } = await this.context.calls.range({ ...mostRecentLast, key, range_end });
-      this.markerSeen(kvs.find((kv) => kv.key.equals(key))?.mod_revision);
-      for (const kv of kvs) if (!kv.key.equals(key)) this.#hear(kv);
-      if (this.#ended || !watchAgain) return;
-      this.#watching.end();
-      this.#watching = this.#watchMarker(stamp.revision);
-    } catch {
-      // Without a watch, a keepalive finds the end.
-    }
-  }
-
-  /** Each once: what was read may be told as well. */
-  #hear(message: IKeyValue): void {
-    const { mod_revision: revision } = message;
-    if (this.#ended || Number(revision) <= Number(this.#heard)) return;
-    this.#heard = revision;
-    this.context.hear(message);
-  }
 }
-
-const mostRecentLast = { sort_target: 'Mod', sort_order: 'Ascend' } as const;
 
 function retryDelay(interval: number): number {
   return Math.min(250, interval / 10) * (0.5 + Math.random());

@@ -1,23 +1,22 @@
 import type { IKeyValue } from 'etcd3';
-import { Alarm, Deadline } from '../../clock.js';
-import { limitConflict } from '../limit-conflict.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import type { EtcdRequest } from './etcd-request.js';
+import { EtcdReview } from './etcd-review.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import type { Change, EtcdWatch } from './etcd-watch.js';
 import type { Ownership } from './holding.js';
-import { limitOf } from './member.js';
 import { type Obstacle, obstacleOf } from './obstacle.js';
-import { everyMember, kvsRead, read } from './operations.js';
-import { allAgree, isEnough, type Sight, verdictOn } from './sight.js';
-import { advanceTxn, type AdvanceOutcome, type Place, readAdvance } from './transactions.js';
-
-/** Between the reviews of those who are told nothing, in milliseconds: an event may be lost. */
-const REVIEW_EVERY = 3_000;
-
-/** etcd takes 128 operations in a transaction, if it is not told otherwise. */
-const REVIEWED_AT_ONCE = 100;
+import { everyMember } from './operations.js';
+import { allAgree, checkLimit, isEnough, type Sight, verdictOn } from './sight.js';
+import {
+  advanceTxn,
+  type AdvanceOutcome,
+  lookTxn,
+  type Place,
+  readAdvance,
+  readLook,
+} from './transactions.js';
 
 export interface EtcdWaitersContext {
   readonly calls: EtcdCalls;
@@ -49,9 +48,16 @@ interface Standing {
 /** The requests of this process that stand in queues. */
 export class EtcdWaiters {
   readonly #standing = new Map<Standing, EtcdRequest>();
-  #review: Alarm | undefined;
+  readonly #review: EtcdReview<Standing>;
 
-  constructor(private readonly context: EtcdWaitersContext) {}
+  constructor(private readonly context: EtcdWaitersContext) {
+    this.#review = new EtcdReview(context.calls, this.#standing, (standing, certain) => {
+      const request = this.#standing.get(standing);
+      if (request === undefined) return;
+      standing.letIn ||= certain && standing.obstacle?.isLast === true;
+      this.look(request, standing, false);
+    });
+  }
 
   /**
    * The request joined a queue at this revision, on the session of those who wait. These were ahead
@@ -82,7 +88,7 @@ export class EtcdWaiters {
       standing.unwatch();
       session.leave(user);
       this.#standing.delete(standing);
-      if (this.#standing.size === 0) this.#callOffReview();
+      if (this.#standing.size === 0) this.#review.callOff();
     };
     this.#standing.set(standing, request);
     session.join(user, () => {
@@ -167,15 +173,16 @@ export class EtcdWaiters {
     const place = where as Place;
     const advance = async () =>
       readAdvance(place, await calls.txn(advanceTxn(place, joined, session.id, standing.letIn)));
-    let outcome = await advance();
+    const look = async () => {
+      const reply = await calls.txn(lookTxn(place, joined));
+      return readLook(place, reply.stamp, reply);
+    };
+    // Where several may hold the key, it is hardly ever the first: a look alone is cheap.
+    const mayBeNext = asked.limit === 1 || standing.letIn;
+    let outcome = await (mayBeNext ? advance() : look());
     if (outcome.state !== 'behind') return outcome;
-    if (!allAgree(outcome.ahead, asked)) {
-      // Those who disagree with all that came before them are about to leave.
-      const [oldest] = await calls.members(queue);
-      const used = oldest && limitOf(oldest);
-      if (used !== undefined && used !== asked.limit)
-        throw limitConflict(asked.key, asked.limit, used);
-    }
+    // Those who disagree with all that came before them are about to leave.
+    if (!allAgree(outcome.ahead, asked)) checkLimit(asked, await calls.members(queue));
     let verdict = verdictOn(outcome.ahead, asked);
     if (verdict === undefined || !isEnough(outcome.ahead, asked)) {
       // Some belong to longer keys, or there are many readers.
@@ -190,7 +197,7 @@ export class EtcdWaiters {
 
   /** Looks again when the obstacle is gone. */
   #watch(request: EtcdRequest, standing: Standing, obstacle: Obstacle, seen: Stamp): void {
-    this.#review ??= this.#planReview();
+    this.#review.plan();
     if (obstacle.equals(standing.obstacle)) return;
     standing.unwatch();
     standing.obstacle = obstacle;
@@ -221,46 +228,6 @@ export class EtcdWaiters {
     if (change === 'over') standing.obstacle = undefined;
     else standing.letIn ||= obstacle.isLast;
     this.look(request, standing, true);
-  }
-
-  #planReview(): Alarm {
-    return new Alarm(Deadline.in(REVIEW_EVERY * (0.9 + Math.random() / 5)), () => {
-      void this.#reviewAll();
-    });
-  }
-
-  #callOffReview(): void {
-    this.#review?.off();
-    this.#review = undefined;
-  }
-
-  /** Sees whether those who are kept out are so still, many in one call. Never rejects. */
-  async #reviewAll(): Promise<void> {
-    const { calls } = this.context;
-    const keptOut = [...this.#standing].flatMap(([standing, request]) => {
-      const { obstacle } = standing;
-      return obstacle === undefined ? [] : [{ standing, request, obstacle }];
-    });
-    for (let first = 0; first < keptOut.length; first += REVIEWED_AT_ONCE) {
-      const some = keptOut.slice(first, first + REVIEWED_AT_ONCE);
-      const success = some.map(({ obstacle }) => read(obstacle.question));
-      const areOver = await calls
-        .insist(
-          async () => {
-            const answers = kvsRead(await calls.txn({ compare: [], success, failure: [] }));
-            return some.map(({ obstacle }, index) => obstacle.isOver(answers[index] ?? []));
-          },
-          () => this.#standing.size === 0,
-        )
-        // Whatever the trouble is: to ask for each tells it to who is concerned.
-        .catch(() => undefined);
-      some.forEach(({ standing, request, obstacle }, index) => {
-        if (areOver?.[index] === false || standing.obstacle !== obstacle) return;
-        standing.letIn ||= areOver !== undefined && obstacle.isLast;
-        this.look(request, standing, false);
-      });
-    }
-    this.#review = this.#standing.size === 0 ? undefined : this.#planReview();
   }
 
   #again(request: EtcdRequest): void {

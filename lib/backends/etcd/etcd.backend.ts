@@ -58,7 +58,8 @@ export type EtcdBackendOptions = EtcdBackendSettings &
  *
  * etcd counts whole seconds: a ttl is rounded up at the server to the next second, and to the
  * server's own minimum, which is 2 s at its default election timeout. Holders still end theirs when
- * the ttl that was asked for is over; only a crash costs the longer one.
+ * the ttl that was asked for is over; only a crash costs the longer one. The same is true of a key
+ * that stays taken for a while after its release.
  *
  * @throws LockConfigurationError for bad options
  */

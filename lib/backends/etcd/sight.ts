@@ -1,4 +1,6 @@
 import type { IKeyValue } from 'etcd3';
+import { limitConflict } from '../limit-conflict.js';
+import type { LockRequest } from '../lock-backend.js';
 import type { Queue } from './keyspace.js';
 import { type Claim, isWaiting, limitOf, modeOf } from './member.js';
 
@@ -51,6 +53,15 @@ export function isEnough({ members, complete }: Sight, { limit }: Claim): boolea
 
 export function isWriter(member: IKeyValue): boolean {
   return modeOf(member) !== 'shared';
+}
+
+/** @throws LockConfigurationError when the first of these uses the key with another limit */
+export function checkLimit(
+  { key, limit }: Pick<LockRequest, 'key' | 'limit'>,
+  [oldest]: readonly IKeyValue[],
+): void {
+  const used = oldest === undefined ? limit : limitOf(oldest);
+  if (used !== limit) throw limitConflict(key, limit, used);
 }
 
 export function allAgree({ members }: Sight, { limit }: Claim): boolean {

@@ -13,6 +13,7 @@ import {
   put,
   rangeOf,
   read,
+  type Reply,
 } from './operations.js';
 import { reachOf, type Sight, sightOf } from './sight.js';
 
@@ -144,44 +145,48 @@ export type AdvanceOutcome =
   | { readonly state: 'changed'; readonly stamp: Stamp; readonly own: IKeyValue | undefined };
 
 /**
- * Makes a waiting member a holder if none is ahead of it: puts it down again on `lease`. Otherwise
- * reads who is ahead.
- *
+ * Reads who is ahead of a waiting member.
  * @param joined the revision at which it joined: its only change so far
+ */
+export function lookTxn({ queue, claim, name }: Place, joined: string): ITxnRequest {
+  const order = { sort_order: 'Descend', limit: reachOf(claim) } as const;
+  return {
+    compare: [compare(name, 'Mod', 'Equal', joined)],
+    success: [read(rangeOf(queue, { ...order, max_create_revision: justBefore(joined) }))],
+    failure: [read(rangeOf(name))],
+  };
+}
+
+export function readLook({ queue, claim }: Place, stamp: Stamp, reply: Reply): AdvanceOutcome {
+  const [kvs = []] = kvsRead(reply);
+  return reply.succeeded
+    ? { state: 'behind', stamp, ahead: sightOf(queue, kvs, reachOf(claim)) }
+    : { state: 'changed', stamp, own: kvs[0] };
+}
+
+/**
+ * Makes a waiting member a holder if none is ahead of it: puts it down again on `lease`. Otherwise
+ * looks.
+ *
  * @param letIn it was seen that those ahead let it in, which remains so
  */
 export function advanceTxn(
-  { queue, claim, name }: Place,
+  place: Place,
   joined: string,
   lease: string,
   letIn: boolean,
 ): ITxnRequest {
+  const { queue, claim, name } = place;
   const unchanged = compare(name, 'Mod', 'Equal', joined);
-  const before = justBefore(joined);
-  const ahead = {
-    max_create_revision: before,
-    sort_order: 'Descend',
-    limit: reachOf(claim),
-  } as const;
+  const isFirst = compareAll(queue, 'Greater', justBefore(joined));
   return {
-    compare: letIn ? [unchanged] : [unchanged, compareAll(queue, 'Greater', before)],
+    compare: letIn ? [unchanged] : [unchanged, isFirst],
     success: [put(name, grantedNow(claim), lease)],
-    failure: [
-      nested({
-        compare: [unchanged],
-        success: [read(rangeOf(queue, ahead))],
-        failure: [read(rangeOf(name))],
-      }),
-    ],
+    failure: [nested(lookTxn(place, joined))],
   };
 }
 
-export function readAdvance({ queue, claim }: Place, reply: TxnReply): AdvanceOutcome {
+export function readAdvance(place: Place, reply: TxnReply): AdvanceOutcome {
   const { stamp } = reply;
-  if (reply.succeeded) return { state: 'granted', stamp };
-  const inner = nestedReply(reply);
-  const [kvs = []] = kvsRead(inner);
-  return inner.succeeded
-    ? { state: 'behind', stamp, ahead: sightOf(queue, kvs, reachOf(claim)) }
-    : { state: 'changed', stamp, own: kvs[0] };
+  return reply.succeeded ? { state: 'granted', stamp } : readLook(place, stamp, nestedReply(reply));
 }
