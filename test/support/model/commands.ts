@@ -36,7 +36,7 @@ export class Ask extends Step {
     const [asked, verdict] = model.ask(process, this.key, this.terms, this.queue);
     const how = this.queue ? 'and queues if it must' : 'once';
     trial.says(`${process} asks for ${inWords(asked)} ${how}: ${verdict}`);
-    const answer = await trial.ask(asked, this.queue);
+    const answer = await trial.ask(asked, this.queue, verdict);
     assert.equal(answer, verdict, `it is ${answer}`);
   }
 }

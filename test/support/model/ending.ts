@@ -51,15 +51,15 @@ export class Expire extends Step {
     trial.says(`${dying.process} takes ${inWords(dying)} and lets its time run out`);
     const start = performance.now();
     const over = () => performance.now() - start >= short - CLOCKS;
-    const taken = await trial.ask(dying, false, short);
+    const taken = await trial.ask(dying, false, 'granted', short);
     assert.equal(taken, 'granted', `it is ${taken}`);
     trial.tokens.check();
     for (const { by, mode } of this.followers) {
       const { limit } = this.terms;
       const asked = this.#ask(model, by, limit > 1 ? this.terms : { mode, limit });
       trial.says(`${asked.process} queues for ${inWords(asked)} meanwhile`);
-      const answer = await trial.ask(asked, true);
       const expected = model.holds(asked) ? 'granted' : 'waiting';
+      const answer = await trial.ask(asked, true, expected);
       // On a busy machine its time is over already, now and then.
       if (answer !== expected) assert.ok(answer === 'granted' && over(), `it is ${answer}`);
     }

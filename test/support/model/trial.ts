@@ -55,15 +55,17 @@ export class Trial {
     this.words.push(words);
   }
 
-  async ask(asked: Asked, queue: boolean, ttl = LONG): Promise<Verdict> {
+  async ask(asked: Asked, queue: boolean, expected: Verdict, ttl = LONG): Promise<Verdict> {
     const { process, key, mode, limit } = asked;
     const peer = this.#peerOf(process);
-    const made: Made = {
-      peer,
-      request: peer.request(this.#nameOf(key), ttl, queue, { mode, limit }),
-    };
+    const request = peer.request(this.#nameOf(key), ttl, queue, { mode, limit });
+    const made: Made = { peer, request };
     this.#made.set(asked.n, made);
-    return this.#hear(asked, made);
+    const answer = await this.#hear(asked, made);
+    if (!queue || answer !== 'waiting') return answer;
+    // A store may see only when the request stands in the queue that it can be granted or must be refused.
+    if (expected === 'granted') return expected;
+    return expected === 'conflict' ? this.#refusal(asked, made) : answer;
   }
 
   askAgain(asked: Asked): Promise<Verdict> {
@@ -240,6 +242,13 @@ export class Trial {
       );
     }
     return answer.state;
+  }
+
+  async #refusal({ n, key }: Asked, made: Made): Promise<Verdict> {
+    await this.#soon(`#${n} is refused`, made.arrival);
+    if (!(made.arrived instanceof LockConfigurationError)) return 'waiting';
+    await this.comesToAgree(key, this.crew.pace.prompt);
+    return 'conflict';
   }
 
   #grant(asked: Asked, made: Made): void {
