@@ -5,6 +5,7 @@ export type {
   BackendConnection,
   BackendSupport,
   Busy,
+  BusyKey,
   Grant,
   HolderState,
   KeyState,

@@ -296,11 +296,21 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
 
   #takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const [only = ''] = keys;
-    return keys.length === 1
-      ? this.#take(only, settings)
-      : LockBundle.take(keys, settings, async (key, time) =>
-          this.#take(key, { ...settings, ...time }),
-        );
+    if (keys.length === 1) return this.#take(only, settings);
+    const one = async (key: string, time: Partial<Wish>) =>
+      this.#take(key, { ...settings, ...time });
+    return LockBundle.take(keys, settings, {
+      one,
+      all: (all, time) =>
+        this.#takeTogether(all, { ...settings, ...time }) ?? all.map((key) => one(key, time)),
+    });
+  }
+
+  /** In one step, if the backend has one, and the caller runs under none of the keys. */
+  #takeTogether(keys: readonly string[], wish: Wish): Promise<LockHandle>[] | undefined {
+    if (keys.some((key) => currentLock(this, key))) return undefined;
+    const { leases, handle } = this.#sessionFor(keys.join(', '));
+    return leases.acquireAll(keys, wish, handle);
   }
 
   #take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {

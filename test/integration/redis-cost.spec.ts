@@ -94,6 +94,18 @@ it.each([
   },
 );
 
+it('several keys as one lock cost one command, and their release another', async () => {
+  const [service] = await openQuiet(1);
+  const keys = ['account:1', 'account:2', 'account:3'];
+  await (await service!.acquire(keys)).release(); // the server learns the script
+  let lock: Lock | undefined;
+  const acquiring = await commandsOf(async () => {
+    lock = await service!.acquire(keys);
+  });
+  const releasing = await commandsOf(() => lock!.release());
+  expect([acquiring, releasing]).toEqual([{ evalsha: 1 }, { evalsha: 1 }]);
+});
+
 it('a hundred callers of one process cost a few commands, and hand it over in their order', async () => {
   const [service] = await openQuiet(1);
   const order: number[] = [];

@@ -105,7 +105,7 @@ describe('readers and writers', () => {
     await admin.rpush(view.keyspace.lockOf('list'), 'value');
     const calls = ['hash', 'list', 'fine'].flatMap((key) =>
       [READ, { limit: 3 }].map((sharing) =>
-        service.acquire(`${key}`, { ...sharing, wait: 2_000 }).then(
+        service.acquire(key, { ...sharing, wait: 2_000 }).then(
           (lock) => lock.mode,
           (error: unknown) => error,
         ),

@@ -485,6 +485,33 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
     'who disagrees about it is told both numbers, and gets nothing',
   ],
   [
+    'several keys are taken one after the other, and what was free stays taken',
+    () =>
+      faulty((right) => ({
+        acquireAll: async (requests) => {
+          const grants: Grant[] = [];
+          for (const request of requests) {
+            const answer = await right.acquire(request);
+            if (answer.state !== 'granted') return { state: 'busy', key: request.key };
+            grants.push(answer);
+          }
+          return grants;
+        },
+      })),
+    'one that is busy is named, and the others stay free',
+  ],
+  [
+    'several keys that are asked for again are other requests',
+    () => {
+      let again = 0;
+      return faulty((right) => ({
+        acquireAll: (requests) =>
+          right.acquireAll!(requests.map((one) => ({ ...one, id: `${one.id}${again++}` }))),
+      }));
+    },
+    'asked again they have the same grants',
+  ],
+  [
     'a release keeps nothing',
     () => faulty((right) => ({ release: (lease) => right.release(lease, 0) })),
     'minHold keeps the key taken, however early the lock is given back',
