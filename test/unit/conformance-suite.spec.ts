@@ -10,6 +10,7 @@ import {
   MemoryBackend,
 } from 'nestjs-lock';
 import { describeLockBackend } from 'nestjs-lock/testing';
+import { type Fault, faulty } from '../support/faulty-backend.js';
 
 /** The tests of the suite for a backend, by their sentences, as a runner is given them. */
 function testsFor(create: () => LockBackend): Map<string, () => Promise<void>> {
@@ -25,23 +26,6 @@ function testsFor(create: () => LockBackend): Map<string, () => Promise<void>> {
     { name: 'faulty', create: () => ({ backend: create(), close: () => undefined }) },
   );
   return tests;
-}
-
-/** What a backend does wrong: some methods in the place of those that are right. */
-type Fault = (right: BackendConnection, process: LockProcess) => Partial<BackendConnection>;
-
-/** A memory backend with a fault. Each has its own memory of what it did wrong. */
-function faulty(fault: Fault): LockBackend {
-  const backend = new MemoryBackend();
-  return {
-    name: backend.name,
-    minTtl: backend.minTtl,
-    supports: backend.supports,
-    connect(process) {
-      const right = backend.connect(process);
-      return { ...right, ...fault(right, process) };
-    },
-  };
 }
 
 /** Changes every grant, at once or by hand-off. */

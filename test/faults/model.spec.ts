@@ -1,0 +1,87 @@
+// Random programs, and a model that says what must come of each step; see test/support/model.
+//
+// A failure shows the shortest program that was found and the seed it came from. To run the programs
+// of one seed again, and nothing else:
+//
+//   MODEL_SEED=123 npm test -- --selectProjects faults --testPathPatterns faults/model -t Redis
+import { randomInt } from 'node:crypto';
+import { type LockBackend, MemoryBackend } from 'nestjs-lock';
+import { EtcdBackend } from 'nestjs-lock/etcd';
+import { RedisBackend } from 'nestjs-lock/redis';
+import { EtcdServer } from '../support/etcd-server.js';
+import { compare } from '../support/model/comparison.js';
+import type { Pace } from '../support/model/crew.js';
+import { RedisCluster } from '../support/redis-cluster.js';
+import { Scene } from '../support/scene.js';
+
+/** So many steps each backend has to do without a difference. */
+const STEPS = 10_000;
+
+interface Kind {
+  readonly name: string;
+  readonly pace: Pace;
+  /** So many programs run at once: most of the time they wait. */
+  readonly lanes: number;
+  /** See there. */
+  readonly slow: number;
+  readonly start: (scene: Scene) => Promise<LockBackend> | LockBackend;
+}
+
+/** A dead waiter lives for 3.5 s, and may be let in for 2 s more. */
+const redisPace: Pace = { prompt: 5_000, haunted: 8_000, short: 200, late: 2_000, tells: true };
+
+const kinds: readonly Kind[] = [
+  {
+    name: 'memory',
+    pace: { prompt: 2_000, haunted: 2_000, short: 50, late: 2_000, tells: true },
+    lanes: 16,
+    slow: 10,
+    start: () => new MemoryBackend(),
+  },
+  {
+    name: 'Redis',
+    pace: redisPace,
+    lanes: 12,
+    slow: 5,
+    start: async (scene) => new RedisBackend({ url: (await scene.redis()).url }),
+  },
+  {
+    name: 'Redis Cluster',
+    // It listens at each part of the Cluster from the first use of that part on, a little later.
+    pace: { ...redisPace, tells: false },
+    lanes: 12,
+    slow: 5,
+    start: async (scene) => {
+      const cluster = await RedisCluster.start();
+      scene.also(() => cluster.stop());
+      return new RedisBackend({ cluster: cluster.urls });
+    },
+  },
+  {
+    name: 'etcd',
+    // It counts whole seconds, and looks twice a second for leases that ended.
+    pace: { prompt: 8_000, haunted: 10_000, short: 1_000, late: 5_000, tells: true },
+    lanes: 16,
+    slow: 3,
+    start: async (scene) => {
+      const server = await EtcdServer.start();
+      scene.also(() => server.stop());
+      return new EtcdBackend({ hosts: server.url });
+    },
+  },
+];
+
+describe.each(kinds)('random programs on $name', ({ pace, lanes, slow, start }) => {
+  const scene = new Scene();
+  const given = process.env.MODEL_SEED;
+
+  afterAll(() => scene.end(), 60_000);
+
+  it(`agree with the model in ${STEPS} steps`, async () => {
+    const backend = await start(scene);
+    const all = { steps: STEPS, lanes, seed: randomInt(2 ** 31) };
+    const extent = given === undefined ? all : { steps: 1, lanes: 1, seed: Number(given) };
+    const done = await compare(backend, { pace, slow, shrinking: 60_000, ...extent });
+    expect(done).toBeGreaterThanOrEqual(extent.steps);
+  }, 300_000);
+});

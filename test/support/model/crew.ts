@@ -1,0 +1,39 @@
+import type { LockService } from 'nestjs-lock';
+import { LONG } from '../../../lib/testing/patience.js';
+import type { Peer, World } from '../../../lib/testing/world.js';
+
+/** How fast a store is, in milliseconds, and how well it tells. */
+export interface Pace {
+  /** Within this it does what it must do at once, also on a busy machine. */
+  readonly prompt: number;
+  /** Within this it finds that a waiter is dead. */
+  readonly haunted: number;
+  /** A ttl that is waited for. */
+  readonly short: number;
+  /** A lease may be taken from a dead holder so much later than its ttl. */
+  readonly late: number;
+  /** Whether a holder hears of the end of its lease already when it has only just connected. */
+  readonly tells: boolean;
+}
+
+/** The processes on which programs run, one program after the other. */
+export class Crew {
+  readonly peers: Peer[];
+  readonly service: LockService;
+
+  constructor(
+    readonly world: World,
+    readonly pace: Pace,
+  ) {
+    this.peers = Array.from({ length: 3 }, () => world.process());
+    this.service = world.service({ ttl: LONG });
+  }
+
+  /** Lets a process end without a word, and starts another one in its place. */
+  async replace(peer: Peer): Promise<Peer> {
+    const other = this.world.process();
+    this.peers[this.peers.indexOf(peer)] = other;
+    await peer.close();
+    return other;
+  }
+}
