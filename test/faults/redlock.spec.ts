@@ -55,6 +55,11 @@ class Node {
     return this.admin.zrange(keyspace.of(key)[1], 0, '-1');
   }
 
+  /** Who waits, each followed by its ticket. */
+  places(key: string): Promise<string[]> {
+    return this.admin.zrange(keyspace.of(key)[1], 0, '-1', 'WITHSCORES');
+  }
+
   /** Milliseconds for which it has no vote; undefined while nobody has entered it. */
   async quarantine(): Promise<number | undefined> {
     const guard = await this.admin.get(keyspace.guard);
@@ -300,6 +305,35 @@ describe('a quorum of Redis nodes', () => {
       expect(lock).toMatchObject({ held: true, signal: { aborted: false } });
       expect(await other.tryAcquire('k')).toBeNull();
       expect(await lock.release()).toBe('released');
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped: those who wait keep their places',
+    async () => {
+      const { nodes, service } = await quorum();
+      const [one, wiped, other] = nodes as [Node, Node, Node];
+      const { lock } = await entered(service().acquire('k'));
+      const waiting = [];
+      for (const count of [1, 2]) {
+        waiting.push(entered(service().acquire('k')));
+        await eventually('it waits', async () => {
+          const queues = await Promise.all(nodes.map((node) => node.waiters('k')));
+          return queues.every((queue) => queue.length === count);
+        });
+      }
+      const places = await one.places('k');
+      await wiped.wipe();
+      await eventually('they wait', async () => (await wiped.waiters('k')).length === 2);
+      for (const node of [one, wiped, other]) expect(await node.places('k')).toEqual(places);
+      await lock.release();
+      const [first, second] = waiting.map(async (granted) => {
+        const { lock, token } = await granted;
+        await lock.release();
+        return token;
+      });
+      expect(await first).toBeLessThan(await second!);
     },
     20_000,
   );
