@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { LockBackendError, type LockModuleOptions, type LockService } from 'nestjs-lock';
 import { RedlockBackend, type RedlockBackendOptions } from 'nestjs-lock/redis';
 import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { redlockScripts } from '../../lib/backends/redlock/redlock-scripts.js';
 import { eventually } from '../support/eventually.js';
 import { entered, lost, machineTime, violations, visit, type Visit } from '../support/history.js';
 import type { RedisServer } from '../support/redis-server.js';
@@ -334,6 +335,29 @@ describe('a quorum of Redis nodes', () => {
         return token;
       });
       expect(await first).toBeLessThan(await second!);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one does not know a script: a vote that comes after the release is taken back',
+    async () => {
+      const { nodes, service, untouched } = await quorum(3, { commandTimeout: '6s' });
+      const [, , odd] = nodes as [Node, Node, Node];
+      const locks = service({ ttl: 60_000 });
+      await locks.withLock('warm up', () => undefined);
+      await odd.admin.script('FLUSH');
+      await odd.admin.script('LOAD', redlockScripts.leave.source);
+      await odd.admin.config('RESETSTAT');
+      odd.network.hold('replies');
+      const lock = await locks.acquire('k');
+      await lock.release();
+      odd.network.restore();
+      await eventually('it has the script', async () => {
+        return /^cmdstat_eval:/m.test(await odd.admin.info('commandstats'));
+      });
+      await untouched('k');
+      expect(await locks.inspect('k')).toMatchObject({ holders: [], waiters: 0 });
     },
     20_000,
   );

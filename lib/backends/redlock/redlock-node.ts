@@ -161,13 +161,13 @@ export class RedlockNode {
     this.#longest = Math.max(this.#longest, ttl);
     const voidAfter = this.#clock.timeIn(patience) ?? 0;
     const before = Instant.now();
-    const reply = await this.#withdrawals.observe(id, patience, async () => {
-      const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
-      return (await this.#runner.run('vote', keys, [
+    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
+    const reply = (await this.#withdrawals.observe(id, patience, () =>
+      this.#runner.run('vote', keys, [
         ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
         ...[keyspace.channel, LIVENESS, this.#run ?? ''],
-      ])) as VoteReply;
-    });
+      ]),
+    )) as VoteReply;
     this.#clock.learn(before, reply[1]);
     switch (reply[0]) {
       case 'granted':
