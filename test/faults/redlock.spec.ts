@@ -19,6 +19,9 @@ const [HEARTBEAT, LIVENESS] = [1_000, 3_500];
 /** What `wait: 0` may take at nodes that do not answer or do not agree, in milliseconds. */
 const ATTEMPT = 2_000;
 
+/** Between two tries of a request that failed, in milliseconds. */
+const LONGEST_PAUSE = 250;
+
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 500;
 
@@ -335,6 +338,30 @@ describe('a quorum of Redis nodes', () => {
         return token;
       });
       expect(await first).toBeLessThan(await second!);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped, and takes long to be entered: the others do not wait for it',
+    async () => {
+      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
+      const [, wiped, away] = nodes as [Node, Node, Node];
+      const locks = service({ ttl: 1_000 });
+      await locks.withLock('warm up', () => undefined);
+      await away.network.refuse();
+      await wiped.wipe();
+      const granted = entered(locks.acquire('k'));
+      await eventually('connected again', async () => {
+        return /^.* sub=1 /m.test(String(await wiped.admin.client('LIST')));
+      });
+      // By now it is asked.
+      await sleep(2 * LONGEST_PAUSE);
+      await away.network.admit();
+      const back = machineTime();
+      const { at, lock } = await granted;
+      expect(at - back).toBeLessThan(HEARTBEAT + SLACK);
+      await lock.release();
     },
     20_000,
   );
