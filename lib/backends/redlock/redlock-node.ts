@@ -119,7 +119,7 @@ export class RedlockNode {
       client,
       runner: this.#runner,
       entered: async () => {
-        await this.#entered();
+        await this.#entered('soon');
         return this.#run ?? '';
       },
       trouble: () => this.trouble,
