@@ -7,7 +7,7 @@
 import { randomInt } from 'node:crypto';
 import { type LockBackend, MemoryBackend } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
-import { RedisBackend } from 'nestjs-lock/redis';
+import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
 import { EtcdServer } from '../support/etcd-server.js';
 import { compare } from '../support/model/comparison.js';
 import type { Pace } from '../support/model/crew.js';
@@ -55,6 +55,17 @@ const kinds: readonly Kind[] = [
       const cluster = await RedisCluster.start();
       scene.also(() => cluster.stop());
       return new RedisBackend({ cluster: cluster.urls });
+    },
+  },
+  {
+    name: 'Redlock',
+    // Its waiters look again by themselves, and a process is told of what the next look shows.
+    pace: { ...redisPace, haunted: 10_000, tells: false },
+    lanes: 12,
+    slow: 5,
+    start: async (scene) => {
+      const nodes = await Promise.all([scene.redis(), scene.redis(), scene.redis()]);
+      return new RedlockBackend({ nodes: nodes.map(({ url }) => url) });
     },
   },
   {

@@ -1,4 +1,4 @@
-import type { Lock } from 'nestjs-lock';
+import type { Lock, LockMode } from 'nestjs-lock';
 
 /** A stay of one holder at the resource. */
 export interface Visit {
@@ -10,6 +10,11 @@ export interface Visit {
   readonly leave: number;
   /** Whether the lock was its own until it left. One that was not is left to the resource to refuse. */
   readonly valid: boolean;
+  /** When it began to ask, where somebody is interested in that. */
+  readonly asked?: number;
+  /** How it held the key: alone when nothing is said. */
+  readonly mode?: LockMode;
+  readonly limit?: number;
 }
 
 /** Milliseconds on a clock that all processes of the machine share. */
@@ -48,25 +53,54 @@ export function visit(
   return { key, token, enter: at, leave, valid };
 }
 
-/** What must not be in a history, in words: two valid holders at once, or a token that does not rise. */
+/**
+ * What must not be in a history, in words: more valid holders at once than may be, or a token that
+ * does not rise. Those who may hold together learn of their grants in any order, so that of their
+ * tokens nothing is known but that they differ.
+ */
 export function violations(history: readonly Visit[]): string[] {
   const found: string[] = [];
   for (const visits of byKey(history)) {
-    let previous: Visit | undefined;
-    let inside: Visit | undefined;
+    const tokens = new Map<number, Visit>();
+    /** Those with the greatest token of all, and of all who are not readers. */
+    let greatest: Visit | undefined;
+    let greatestWriter: Visit | undefined;
+    let inside: Visit[] = [];
     for (const visit of visits) {
-      if (previous !== undefined && visit.token <= previous.token) {
-        found.push(`${shown(visit)} entered with no greater token than ${shown(previous)}`);
+      const { mode = 'exclusive', limit = 1, token } = visit;
+      const shared = mode === 'shared';
+      const before = limit > 1 ? tokens.get(token) : shared ? greatestWriter : greatest;
+      const twin = tokens.get(token) ?? before;
+      if (twin !== undefined && token <= twin.token) {
+        found.push(`${shown(visit)} entered with no greater token than ${shown(twin)}`);
       }
-      previous = visit;
+      tokens.set(token, visit);
+      if (token >= (greatest?.token ?? 0)) greatest = visit;
+      if (!shared && token >= (greatestWriter?.token ?? 0)) greatestWriter = visit;
+
       if (!visit.valid) continue;
-      if (inside !== undefined && visit.enter < inside.leave) {
-        found.push(`${shown(visit)} entered while ${shown(inside)} was inside`);
+      inside = inside.filter(({ leave }) => leave > visit.enter);
+      const others = shared ? inside.filter((other) => other.mode !== 'shared') : inside;
+      if (others.length >= limit) {
+        found.push(`${shown(visit)} entered while ${others.map(shown).join(', ')} was inside`);
       }
-      if (inside === undefined || visit.leave > inside.leave) inside = visit;
+      inside.push(visit);
     }
   }
   return found;
+}
+
+/** How many valid holders were inside at once, at most. */
+export function crowd(history: readonly Visit[]): number {
+  let most = 0;
+  for (const visits of byKey(history.filter(({ valid }) => valid))) {
+    let inside: Visit[] = [];
+    for (const visit of visits) {
+      inside = [...inside.filter(({ leave }) => leave > visit.enter), visit];
+      most = Math.max(most, inside.length);
+    }
+  }
+  return most;
 }
 
 /** How often a valid holder entered while another was inside. */

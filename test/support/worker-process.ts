@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import type { Visit } from './history.js';
 import type { Call, Failure, Look, Methods, Report, WorkerSettings } from './worker.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,6 +37,8 @@ interface Turn {
 export class WorkerProcess {
   /** How it ended; an unhandled rejection is code 1. */
   readonly ended: Promise<Ending>;
+  /** What it told of its visits, by token, as they went on. */
+  readonly #visits = new Map<number, Visit>();
   readonly #turns = new Map<number, Turn>();
   readonly #events = new EventEmitter();
   #calls = 0;
@@ -88,6 +91,11 @@ export class WorkerProcess {
     return look;
   }
 
+  /** The visits that it told of; those that go on end at Infinity. */
+  get visits(): Visit[] {
+    return [...this.#visits.values()];
+  }
+
   /** SIGSTOP. */
   freeze(): void {
     this.child.kill('SIGSTOP');
@@ -133,6 +141,8 @@ export class WorkerProcess {
   #hear(report: Report): void {
     if ('event' in report) {
       this.#events.emit(`${report.event} ${report.lock}`, report.look);
+    } else if ('visit' in report) {
+      this.#visits.set(report.visit.token, report.visit);
     } else if ('call' in report) {
       const turn = this.#turns.get(report.call);
       this.#turns.delete(report.call);

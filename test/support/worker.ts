@@ -62,7 +62,8 @@ export type Report =
   | { readonly ready: true }
   | { readonly call: number; readonly value: unknown }
   | { readonly call: number; readonly failure: Failure }
-  | { readonly event: 'lost' | 'paused'; readonly lock: string; readonly look: Look };
+  | { readonly event: 'lost' | 'paused'; readonly lock: string; readonly look: Look }
+  | { readonly visit: Visit };
 
 const settings = JSON.parse(process.env.WORKER_SETTINGS ?? '') as WorkerSettings;
 const options = {
@@ -165,23 +166,32 @@ const methods = {
   /**
    * So many callers take the lock over and over until {@link goHome}, stay for `stay` milliseconds,
    * and bear with all that may happen to it. A visit ends at the last look at which the lock was held.
+   * Each is told when it begins and when it ends, for the case that this process is killed.
    */
   async visit(key: string, callers: number, stay: number, options: LockOptions): Promise<Visit[]> {
     const visits: Visit[] = [];
-    const body = async (lock: Lock) => {
+    const { mode, limit } = options;
+    const body = async (lock: Lock, asked: number) => {
       const enter = now();
+      const visit = { key, token: lock.fencingToken, enter, valid: true, asked, mode, limit };
+      report({ visit: { ...visit, leave: Infinity } });
       let leave = enter;
       while (now() < enter + stay && lock.held) {
         leave = now();
         await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      visits.push({ key, token: lock.fencingToken, enter, leave, valid: true });
+      // Before the release: who has not told is inside.
+      report({ visit: { ...visit, leave } });
+      visits.push({ ...visit, leave });
     };
     const caller = async () => {
       while (!leaving) {
-        await service.withLock(key, options, body).catch((error: unknown) => {
-          if (!(error instanceof LockError)) throw error;
-        });
+        const asked = now();
+        await service
+          .withLock(key, options, (lock) => body(lock, asked))
+          .catch((error: unknown) => {
+            if (!(error instanceof LockError)) throw error;
+          });
       }
     };
     await Promise.all(Array.from({ length: callers }, caller));

@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
+import { crowd, machineTime, violations, type Visit } from '../support/history.js';
+import { Scene } from '../support/scene.js';
+import { backendOf, storeKinds } from '../support/stores.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import type { Locks } from '../support/worker.js';
+
+const [PROCESSES, CALLERS, LIMIT, KILLS] = [4, 8, 5, 6];
+
+/** In milliseconds. */
+const [TTL, STAY] = [1_000, 20];
+
+/** What a busy machine may add, in milliseconds. */
+const SLACK = 500;
+
+const KEY = 'five at once';
+
+const options = { limit: LIMIT, ttl: TTL, wait: 30_000 };
+
+// A majority of Redlock's nodes cannot keep a count.
+const kinds = storeKinds.filter(({ name }) => name !== 'Redlock');
+
+describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
+  const scene = new Scene();
+  let locks: Locks;
+  let resource: string;
+  let workers: WorkerProcess[];
+
+  beforeAll(async () => {
+    locks = await start(scene);
+    resource = (await scene.redis()).url;
+    workers = await Promise.all(Array.from({ length: PROCESSES }, worker));
+  }, 60_000);
+
+  afterAll(() => scene.end(), 30_000);
+
+  /** Until then all that the dead held, or waited for, is free again. */
+  const back = Math.max(TTL + late, killedWaiter);
+
+  const worker = () => scene.worker(resource, { locks });
+
+  const visiting = new Map<WorkerProcess, Promise<unknown>>();
+
+  /** Its callers come again and again until it is killed, or told to go home. */
+  const begin = (one: WorkerProcess) => {
+    visiting.set(
+      one,
+      one.call('visit', KEY, CALLERS, STAY, options).catch(() => undefined),
+    );
+  };
+
+  /** Kills it while it is inside. */
+  async function kill(one: WorkerProcess): Promise<Visit[]> {
+    await eventually('a visit', () => one.visits.some(isInside));
+    const killed = machineTime();
+    await one.kill();
+    return one.visits.map((visit) => (isInside(visit) ? { ...visit, leave: killed } : visit));
+  }
+
+  it('are never too many, and all come back within a ttl, however many processes are killed', async () => {
+    const history: Visit[] = [];
+    workers.forEach(begin);
+    for (let n = 0; n < KILLS; n++) {
+      await sleep(500 + 1_000 * Math.random());
+      const index = Math.floor(Math.random() * PROCESSES);
+      history.push(...(await kill(workers[index]!)));
+      workers[index] = await worker();
+      begin(workers[index]);
+      // Whatever the dead hold, the others go on.
+      const before = countOf(workers);
+      await eventually('a visit', () => countOf(workers) > before, back + 5_000);
+    }
+    const [last, ...others] = workers as [WorkerProcess, ...WorkerProcess[]];
+    await Promise.all(others.map((other) => other.call('goHome')));
+    await Promise.all(others.map((other) => visiting.get(other)!));
+    await eventually(
+      'all permits in one hand',
+      () => last.visits.filter(isInside).length === LIMIT,
+    );
+    history.push(...(await kill(last)), ...others.flatMap(({ visits }) => visits));
+    const killed = machineTime();
+    const service = scene.service(backendOf(locks));
+    const permits = await Promise.all(
+      Array.from({ length: LIMIT }, () => service.acquire(KEY, options)),
+    );
+    expect(machineTime() - killed).toBeLessThan(back + SLACK);
+    expect(await service.tryAcquire(KEY, options)).toBeNull();
+    await Promise.all(permits.map((permit) => permit.release()));
+
+    expect(violations(history)).toEqual([]);
+    expect(crowd(history)).toBe(LIMIT);
+  }, 90_000);
+});
+
+function isInside({ leave }: Visit): boolean {
+  return leave === Infinity;
+}
+
+function countOf(workers: readonly WorkerProcess[]): number {
+  return workers.flatMap(({ visits }) => visits).length;
+}

@@ -1,0 +1,59 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { crowd, violations, type Visit } from '../support/history.js';
+import { Scene } from '../support/scene.js';
+import { storeKinds } from '../support/stores.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import type { Locks } from '../support/worker.js';
+
+const PROCESSES = 4;
+
+/** In each process. */
+const [READERS, WRITERS] = [3, 1];
+
+/** How long each stays inside, and for how long they come again, in milliseconds. */
+const [STAY, SPAN] = [5, 10_000];
+
+/** What a hand-off may take on a busy machine, in milliseconds. */
+const HAND_OFF = 300;
+
+/** Nobody is passed by those who come later: so it waits for a stay and a hand-off of each other one. */
+const LONGEST_WAIT = (PROCESSES * (READERS + WRITERS) - 1) * (STAY + HAND_OFF);
+
+const KEY = 'read and written';
+
+describe.each(storeKinds)('readers and writers who share $name', ({ start }) => {
+  const scene = new Scene();
+  let locks: Locks;
+  let workers: WorkerProcess[];
+
+  beforeAll(async () => {
+    locks = await start(scene);
+    const resource = await scene.redis();
+    workers = await Promise.all(
+      Array.from({ length: PROCESSES }, () => scene.worker(resource.url, { locks })),
+    );
+  }, 60_000);
+
+  afterAll(() => scene.end(), 30_000);
+
+  it('exclude each other, read together, and are all served in their turn', async () => {
+    const options = { ttl: 10_000, wait: 30_000 };
+    const reading = workers.map((worker) =>
+      worker.call('visit', KEY, READERS, STAY, { ...options, mode: 'shared' }),
+    );
+    const writing = workers.map((worker) => worker.call('visit', KEY, WRITERS, STAY, options));
+    await sleep(SPAN);
+    await Promise.all(workers.map((worker) => worker.call('goHome')));
+    const [reads, writes] = [await Promise.all(reading), await Promise.all(writing)];
+
+    const history = [...reads, ...writes].flat();
+    expect(violations(history)).toEqual([]);
+    // More readers than a process has: they come from several.
+    expect(crowd(reads.flat())).toBeGreaterThan(READERS);
+    const waited = ({ asked, enter }: Visit) => enter - asked!;
+    expect(Math.max(...history.map(waited))).toBeLessThan(LONGEST_WAIT);
+    for (const visits of [...reads, ...writes]) {
+      expect(visits.length).toBeGreaterThan(SPAN / LONGEST_WAIT);
+    }
+  }, 60_000);
+});
