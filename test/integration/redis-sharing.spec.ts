@@ -69,7 +69,7 @@ describe('readers and writers', () => {
       lost: () => undefined,
       revoked: () => undefined,
     });
-    const ask = (number: number, mode: LockMode) =>
+    const ask = async (number: number, mode: LockMode) =>
       connection.acquire({
         ...{ id: `one:${number}`, key: 'k', ttl: 30_000, queue: true, reserve: 0 },
         ...{ mode, limit: 1 },
