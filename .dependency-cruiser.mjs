@@ -7,6 +7,7 @@ const layers = [
   { name: 'decorators', path: '^lib/decorators/' },
   { name: 'interceptor', path: '^lib/lock\\.interceptor\\.ts$' },
   { name: 'service', path: '^lib/lock\\.service\\.ts$' },
+  { name: 'web-locks', path: '^lib/web-locks/' },
   { name: 'leadership', path: '^lib/leadership/' },
   { name: 'lease', path: '^lib/lease/' },
   { name: 'backends', path: '^lib/backends/' },

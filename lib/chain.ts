@@ -5,8 +5,8 @@ export interface Link<T> {
   before: Link<T> | undefined;
   /** @internal */
   behind: Link<T> | undefined;
-  /** @internal */
-  linked: boolean;
+  /** @internal The chain that it is in. */
+  chain: Chain<T> | undefined;
 }
 
 /**
@@ -30,24 +30,39 @@ export class Chain<T> implements Iterable<T> {
   }
 
   add(value: T): Link<T> {
-    const link: Link<T> = { value, before: this.#last, behind: undefined, linked: true };
-    if (this.#last === undefined) this.#first = link;
-    else this.#last.behind = link;
-    this.#last = link;
-    this.#length++;
+    const link: Link<T> = { value, before: undefined, behind: undefined, chain: undefined };
+    this.#append(link);
     return link;
+  }
+
+  /** Adds all that another one has, which is empty then; their links stay theirs. */
+  takeOver(other: Chain<T>): void {
+    for (let link = other.#first; link !== undefined; link = other.#first) {
+      other.remove(link);
+      this.#append(link);
+    }
   }
 
   /** May be called again. */
   remove(link: Link<T>): void {
-    if (!link.linked) return;
+    if (link.chain !== this) return;
     const { before, behind } = link;
-    link.linked = false;
+    link.chain = undefined;
     if (before === undefined) this.#first = behind;
     else before.behind = behind;
     if (behind === undefined) this.#last = before;
     else behind.before = before;
     this.#length--;
+  }
+
+  #append(link: Link<T>): void {
+    link.chain = this;
+    link.before = this.#last;
+    link.behind = undefined;
+    if (this.#last === undefined) this.#first = link;
+    else this.#last.behind = link;
+    this.#last = link;
+    this.#length++;
   }
 
   /** Those that are in it now, whoever leaves meanwhile. */
@@ -56,4 +71,9 @@ export class Chain<T> implements Iterable<T> {
     for (let link = this.#first; link !== undefined; link = link.behind) values.push(link.value);
     return values.values();
   }
+}
+
+/** For who does not know in which chain it is. */
+export function leave<T>(link: Link<T>): void {
+  link.chain?.remove(link);
 }

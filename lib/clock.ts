@@ -33,13 +33,10 @@ export class Instant {
 
 /** A moment that has not come yet. Everything in this package that ends by time asks one of these. */
 export class Deadline {
-  readonly #monotonic: number;
-  readonly #wall: number;
-
-  constructor(from: Instant, after: number) {
-    this.#monotonic = from.monotonic + after;
-    this.#wall = from.wall + after;
-  }
+  constructor(
+    private readonly from: Instant,
+    private readonly after: number,
+  ) {}
 
   static in(ms: number): Deadline {
     return new Deadline(Instant.now(), ms);
@@ -47,8 +44,7 @@ export class Deadline {
 
   /** Milliseconds left, 0 when it has passed. */
   get remaining(): number {
-    // By the clock on which more time passed; see Instant.
-    const left = Math.min(this.#monotonic - performance.now(), this.#wall - Date.now());
+    const left = this.after - this.from.elapsed;
     return left > 0 ? left : 0;
   }
 
@@ -58,7 +54,9 @@ export class Deadline {
 
   /** The one that comes first. */
   earliest(other: Deadline | undefined): Deadline {
-    return other === undefined || this.#monotonic <= other.#monotonic ? this : other;
+    if (other === undefined) return this;
+    const sooner = this.from.monotonic + this.after <= other.from.monotonic + other.after;
+    return sooner ? this : other;
   }
 }
 

@@ -3,18 +3,26 @@ import 'reflect-metadata';
 export type {
   Answer,
   BackendConnection,
+  BackendSupport,
   Busy,
+  BusyKey,
   Grant,
   HolderState,
   KeyState,
   LeaseIdentity,
+  LeaseMode,
   LeaseRenewal,
   LockBackend,
   LockGuard,
   LockProcess,
   LockRequest,
+  Revocation,
+  WaiterState,
   Waiting,
 } from './backends/lock-backend.js';
+export { isAlone, MOST_SHOWN } from './backends/lock-backend.js';
+export { keyPattern } from './backends/key-pattern.js';
+export { limitConflict } from './backends/limit-conflict.js';
 export { MemoryBackend } from './backends/memory/memory.backend.js';
 export * from './decorators/index.js';
 export * from './errors/index.js';

@@ -15,8 +15,12 @@ import type { LockHandle } from './lock-handle.js';
  */
 const GIVE_BACK_PATIENCE = 100;
 
-/** Takes one of the keys, in no more than the given time. */
-export type Take = (key: string, time: Pick<Wish, 'wait' | 'attempt'>) => Promise<LockHandle>;
+/** How several keys are taken, in no more than the given time. */
+export interface Taker {
+  one(key: string, time: Pick<Wish, 'wait'>): Promise<LockHandle>;
+  /** One attempt at each of them, in one step where the backend has one. */
+  all(keys: readonly string[], time: Pick<Wish, 'wait' | 'attempt'>): Promise<LockHandle>[];
+}
 
 /** What became of taking several: without a failure all of them are taken. */
 interface Taking {
@@ -41,7 +45,7 @@ export class LockBundle implements Lock {
   static async take(
     keys: readonly string[],
     { wait, signal }: Pick<Wish, 'wait' | 'signal'>,
-    take: Take,
+    take: Taker,
   ): Promise<LockBundle> {
     const whole = wait || ATTEMPT_PATIENCE;
     const end = Deadline.in(whole);
@@ -154,8 +158,8 @@ export class LockBundle implements Lock {
   }
 }
 
-async function takeAtOnce(keys: readonly string[], attempt: number, take: Take): Promise<Taking> {
-  const answers = await Promise.allSettled(keys.map((key) => take(key, { wait: 0, attempt })));
+async function takeAtOnce(keys: readonly string[], attempt: number, take: Taker): Promise<Taking> {
+  const answers = await Promise.allSettled(take.all(keys, { wait: 0, attempt }));
   const parts = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   const failures = answers.flatMap((answer) =>
     answer.status === 'rejected' ? [answer.reason as unknown] : [],
@@ -172,14 +176,14 @@ async function takeInTurn(
   keys: readonly string[],
   left: () => number,
   before: unknown,
-  take: Take,
+  take: Taker,
 ): Promise<Taking> {
   const parts: LockHandle[] = [];
   for (const key of keys) {
     const wait = left();
     if (wait <= 0) return { parts, failure: before };
     try {
-      parts.push(await take(key, { wait }));
+      parts.push(await take.one(key, { wait }));
     } catch (failure) {
       // With little time left, silence says nothing of the backend.
       const silent = failure instanceof LockBackendError && failure.cause === undefined;

@@ -21,19 +21,29 @@ export class LockView {
 
   /** The keys that match and are held, read page by page. */
   async *list(pattern: string): AsyncGenerator<LockState, void, undefined> {
+    for await (const [key, state] of this.held(pattern)) yield this.#stateOf(key, state);
+  }
+
+  /** The same, as the store has them. */
+  async *held(pattern: string): AsyncGenerator<[key: string, state: KeyState], void, undefined> {
     let page: string[] = [];
     for await (const key of this.connection.list(pattern)) {
       if (page.push(key) < PAGE) continue;
-      yield* await this.#held(page);
+      yield* await this.#look(page);
       page = [];
     }
-    yield* await this.#held(page);
+    yield* await this.#look(page);
   }
 
   /** Those of these keys that are held still. */
-  async #held(keys: readonly string[]): Promise<LockState[]> {
-    const states = await Promise.all(keys.map((key) => this.of(key)));
-    return states.filter(({ holders }) => holders.length > 0);
+  async #look(keys: readonly string[]): Promise<[key: string, state: KeyState][]> {
+    const states = await Promise.all(
+      keys.map(async (key): Promise<[string, KeyState]> => [
+        key,
+        await this.connection.inspect(key),
+      ]),
+    );
+    return states.filter(([, { holders }]) => holders.length > 0);
   }
 
   #stateOf(key: string, { holders, waiters, queue }: KeyState): LockState {

@@ -23,6 +23,7 @@ import type {
   LockOptions,
   LockState,
   RevokeOptions,
+  WebLockManager,
 } from './interfaces/index.js';
 import { Leaderships } from './leadership/leaderships.js';
 import type { Holding } from './lease/holding.js';
@@ -48,6 +49,7 @@ import {
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
 import { makeProcessId } from './owner.js';
+import { WebLocks } from './web-locks/web-locks.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
@@ -59,7 +61,7 @@ interface Session {
   readonly handle: (holding: Holding) => LockHandle;
 }
 
-/** How a leader's lock is sought, whatever the module's defaults for locks are. */
+/** How a leader's lock and a web lock are sought, whatever the module's defaults for locks are. */
 const STANDING = {
   wait: Infinity,
   renew: true,
@@ -90,6 +92,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       this.#logger.warn(message);
     },
   });
+  #webLocks: WebLocks | undefined;
   #session: Session | undefined;
   #shutdown: Promise<void> | undefined;
   #end: Promise<void> | undefined;
@@ -224,6 +227,27 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   /**
+   * The same locks in the shape of `navigator.locks`, as the W3C's Web Locks API has it: for code that
+   * is written for that, and for those who know it. Always the same one.
+   *
+   * @example
+   * const text = await locks.manager().request('report', { mode: 'shared' }, () => read());
+   */
+  manager(): WebLockManager {
+    return (this.#webLocks ??= new WebLocks({
+      take: async (key, options) => {
+        const settings = { ...this.#defaults, ...STANDING, ...options };
+        checkFits(settings, this.#backend);
+        return this.#take(key, settings);
+      },
+      current: (key) => currentLock(this, key),
+      runUnder: (lock, body) => runUnder(this, lock, body),
+      forceRelease: (key) => this.forceRelease(key),
+      held: () => this.#sessionFor('*').view.held('*'),
+    }));
+  }
+
+  /**
    * Lets the decorated methods of an object that Nest did not make lock with this service: in unit
    * tests, scripts, and request-scoped factories. Returns the object.
    */
@@ -272,11 +296,21 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
 
   #takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const [only = ''] = keys;
-    return keys.length === 1
-      ? this.#take(only, settings)
-      : LockBundle.take(keys, settings, async (key, time) =>
-          this.#take(key, { ...settings, ...time }),
-        );
+    if (keys.length === 1) return this.#take(only, settings);
+    const one = async (key: string, time: Partial<Wish>) =>
+      this.#take(key, { ...settings, ...time });
+    return LockBundle.take(keys, settings, {
+      one,
+      all: (all, time) =>
+        this.#takeTogether(all, { ...settings, ...time }) ?? all.map((key) => one(key, time)),
+    });
+  }
+
+  /** In one step, if the backend has one, and the caller runs under none of the keys. */
+  #takeTogether(keys: readonly string[], wish: Wish): Promise<LockHandle>[] | undefined {
+    if (keys.some((key) => currentLock(this, key))) return undefined;
+    const { leases, handle } = this.#sessionFor(keys.join(', '));
+    return leases.acquireAll(keys, wish, handle);
   }
 
   #take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {

@@ -15,12 +15,18 @@ export function makeProcessId(label: string): string {
   return [host, String(process.pid), label, random].map(encodeURIComponent).join('#');
 }
 
+/** The process of a request, by its id. What others put there may have no colon. */
+export function processIdOf(requestId: string): string {
+  const [processId = ''] = requestId.split(':', 1);
+  return processId;
+}
+
 /**
  * Whose request it is, by its id.
  * @param self the id of this process
  */
 export function ownerOf(requestId: string, self: string): LockOwner {
-  const processId = requestId.slice(0, requestId.indexOf(':'));
+  const processId = processIdOf(requestId);
   const [host, pid, label] = processId.split('#');
   return {
     host: pid === undefined ? undefined : decode(host),

@@ -76,6 +76,13 @@ export interface BackendConnection {
   acquire(request: LockRequest): Answer | Promise<Answer>;
 
   /**
+   * One attempt at several keys in one step: the grants of all, in their order, or nothing is done and
+   * one of the busy keys is named. None of them queues. Idempotent, and withdrawn one by one, as those
+   * of {@link acquire}. A store whose keys are not all in one place leaves it out.
+   */
+  acquireAll?(requests: readonly LockRequest[]): Promise<readonly Grant[] | BusyKey>;
+
+  /**
    * Withdraws a request, whatever has become of it, in one atomic step at the store: if it owns
    * the lock, releases it and hands over; else leaves the queue. Also ends an `acquire` under
    * way, which then settles as it likes; a grant that comes late is given back, never leaked.
@@ -198,6 +205,11 @@ export type LockGuard = readonly [
 /** Held by another, and the request did not want to queue. */
 export interface Busy {
   readonly state: 'busy';
+}
+
+/** One of several keys that is held by another. */
+export interface BusyKey extends Busy {
+  readonly key: string;
 }
 
 export interface Waiting {

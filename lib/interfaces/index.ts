@@ -25,3 +25,11 @@ export type {
   ReleaseOutcome,
   RevokeOptions,
 } from './lock.interface.js';
+export type {
+  WebLock,
+  WebLockGrantedCallback,
+  WebLockInfo,
+  WebLockManager,
+  WebLockManagerSnapshot,
+  WebLockOptions,
+} from './web-locks.interface.js';

@@ -7,9 +7,11 @@ import {
   type LockRequest,
 } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
+import { leave } from '../chain.js';
 import { Alarm, Deadline } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
-import { renewalDelay, type Renewable, type Renewal, type Renewer, type Round } from './renewer.js';
+import type { Renewable, Renewal, Renewer } from './renewer.js';
+import type { Place } from './rounds.js';
 import { validUntil } from './validity.js';
 
 /**
@@ -33,10 +35,10 @@ export class Lease implements LeaseIdentity, Renewable {
   #mode: LeaseMode;
   /** Until when the key stays taken, also when it is given back before. */
   readonly #kept: Deadline | undefined;
-  /** The greatest token that it may give. */
-  readonly token: number;
   readonly #firstToken: number;
-  #nextToken: number;
+  /** How many tokens after the first are its own as well, and how many of these it gave. */
+  readonly #reserve: number;
+  #handedOver = 0;
   #holding: Holding;
   /** Until when it may be handed over within this process. */
   readonly #handOvers: Deadline | undefined;
@@ -53,11 +55,10 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Until when an unanswered renewal is waited for before the next one is sent. */
   #unanswered: Deadline | undefined;
   #trouble: unknown;
-  /** Most locks are short: only who lives to its first renewal travels with others. */
-  #renewedOnce = false;
-  /** One of these tells it when something is due. */
+  /** Where it is renewed with others, while all is well. */
+  #place: Place | undefined;
+  /** For what it must see to itself. */
   #alarm: Alarm | undefined;
-  #round: Round | undefined;
 
   constructor(
     request: LockRequest,
@@ -72,9 +73,8 @@ export class Lease implements LeaseIdentity, Renewable {
     this.limit = terms.limit;
     this.#mode = terms.mode;
     this.#kept = terms.minHold === 0 ? undefined : Deadline.in(terms.minHold);
-    this.token = token + reserve;
     this.#firstToken = token;
-    this.#nextToken = token + 1;
+    this.#reserve = reserve;
     this.#holding = new Holding(this, token, terms.maxHold);
     const passable = reserve > 0 && isPassable(terms);
     this.#handOvers = passable ? new Deadline(since, LOCAL_SPAN) : undefined;
@@ -94,6 +94,11 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Milliseconds for which the key is to stay taken when it is given back now. */
   get keptFor(): number {
     return Math.ceil(this.#kept?.remaining ?? 0);
+  }
+
+  /** The greatest token that it may give. */
+  get token(): number {
+    return this.#firstToken + this.#reserve;
   }
 
   get holding(): Holding {
@@ -130,7 +135,7 @@ export class Lease implements LeaseIdentity, Renewable {
   mayPassTo(terms: HoldingTerms): boolean {
     const { ttl, renew } = terms;
     return (
-      this.#nextToken <= this.token &&
+      this.#handedOver < this.#reserve &&
       isAlone(this) &&
       isPassable(terms) &&
       renew &&
@@ -144,7 +149,7 @@ export class Lease implements LeaseIdentity, Renewable {
 
   /** Whether this token is one of those that it gave to its holders. */
   gave(token: number): boolean {
-    return token >= this.#firstToken && token < this.#nextToken;
+    return token >= this.#firstToken && token <= this.#firstToken + this.#handedOver;
   }
 
   /** Milliseconds for which it may still be handed over. */
@@ -155,7 +160,7 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Hands it over to the next holder, whose token is greater; the last one has left. */
   passTo({ maxHold }: HoldingTerms): Holding {
     const before = this.#holding.maxHold;
-    this.#holding = new Holding(this, this.#nextToken++, maxHold);
+    this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, maxHold);
     if (this.#holding.maxHold !== before) this.#rearm();
     return this.#holding;
   }
@@ -189,13 +194,11 @@ export class Lease implements LeaseIdentity, Renewable {
   }
 
   due(patience: Deadline): void {
-    this.#round = undefined;
-    if (this.lost !== undefined) return;
+    if (this.#ended || this.lost !== undefined) return;
     const late = this.#unanswered !== undefined;
     this.#sendRenewal(patience);
-    // Until the next round it has its answer, or else looks after itself from then on.
-    if (late) this.#arm();
-    else this.#round = this.renewer.join(this);
+    // It has its answer before its next round, or else looks after itself from then on.
+    if (late) this.#rearm();
   }
 
   renewed(validity: Deadline): void {
@@ -206,12 +209,10 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#trouble = undefined;
     if (this.#lost !== undefined) return;
     this.#claim = undefined;
-    this.#renewedOnce = true;
+    this.#nextRenewal = undefined;
     // Renewals never shorten a lease, so that of two answers the longer holds.
     if (this.#validity.earliest(validity) === this.#validity) this.#validity = validity;
-    if (this.#round !== undefined) return;
-    this.#nextRenewal = undefined;
-    this.#rearm();
+    if (this.#place === undefined) this.#rearm();
   }
 
   notOwned(): void {
@@ -243,14 +244,17 @@ export class Lease implements LeaseIdentity, Renewable {
     }
   }
 
-  /** Whether it needs nothing but to be renewed with the others. */
+  /**
+   * Whether it is renewed with the others. For that it must be valid until the round after the next
+   * one, where it would look after itself if the next renewal were not answered.
+   */
   get #travels(): boolean {
     return (
-      this.#renewedOnce &&
       this.#keepRenewing &&
-      this.#holding.maxHold === undefined &&
+      this.#claim === undefined &&
       this.#unanswered === undefined &&
-      this.#trouble === undefined
+      this.#trouble === undefined &&
+      this.#validity.remaining > (2 / 3) * this.#ttl
     );
   }
 
@@ -269,24 +273,27 @@ export class Lease implements LeaseIdentity, Renewable {
 
   #disarm(): void {
     this.#alarm?.off();
-    this.#round?.leave(this);
-    this.#alarm = this.#round = undefined;
+    if (this.#place !== undefined) leave(this.#place);
+    this.#alarm = this.#place = undefined;
   }
 
   #arm(): void {
+    let next = this.#holding.maxHold;
     if (this.#travels) {
       this.#nextRenewal = undefined;
-      this.#round = this.renewer.join(this);
-      return;
+      this.#place = this.renewer.join(this);
+    } else {
+      if (this.#keepRenewing) this.#nextRenewal ??= Deadline.in(this.#ttl / 3);
+      next = this.#validity.earliest(this.#nextRenewal).earliest(next);
     }
-    if (this.#keepRenewing) this.#nextRenewal ??= Deadline.in(renewalDelay(this.#ttl));
-    const next = this.#validity.earliest(this.#nextRenewal).earliest(this.#holding.maxHold);
-    this.#alarm = new Alarm(next, () => {
-      if (this.lost === undefined && this.#nextRenewal?.passed) {
-        this.#sendRenewal(Deadline.in((this.#claim ?? this.#ttl) / 3));
-      }
-      this.#rearm();
-    });
+    if (next !== undefined) this.#alarm = new Alarm(next, () => this.#ring());
+  }
+
+  #ring(): void {
+    if (this.lost === undefined && this.#nextRenewal?.passed) {
+      this.#sendRenewal(Deadline.in((this.#claim ?? this.#ttl) / 3));
+    }
+    this.#rearm();
   }
 }
 

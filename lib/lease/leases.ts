@@ -1,6 +1,7 @@
 import {
   type Answer,
   type BackendConnection,
+  type BusyKey,
   type Grant,
   isAlone,
   type LockRequest,
@@ -83,6 +84,35 @@ export class Leases {
       waiter.presence = this.#waiting.add(waiter);
       waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
     });
+  }
+
+  /**
+   * One attempt at several keys, in one step of the backend's: all of them settle alike. Undefined
+   * when it has no such step.
+   */
+  acquireAll<T>(
+    keys: readonly string[],
+    wish: Wish,
+    handle: (holding: Holding) => T,
+  ): Promise<T>[] | undefined {
+    const acquireAll = this.#connection.acquireAll?.bind(this.#connection);
+    if (acquireAll === undefined || this.#closing || wish.signal?.aborted) return undefined;
+    const waiters: Waiter[] = [];
+    const granted = keys.map(
+      (key) =>
+        new Promise<T>((resolve, reject) => {
+          const settle = (holding: Holding) => {
+            resolve(handle(holding));
+          };
+          const waiter = new Waiter(key, wish, new Line(), settle, reject);
+          waiters.push(waiter);
+          waiter.line.join(waiter);
+          waiter.presence = this.#waiting.add(waiter);
+          waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
+        }),
+    );
+    this.#askAll(waiters, acquireAll);
+    return granted;
   }
 
   /** Gives a lease back once its last holder does, or hands it over to the next caller. Never rejects. */
@@ -173,6 +203,7 @@ export class Leases {
       lease.lose('shutdown');
       this.#releases.abandon(lease);
     }
+    this.#renewer.close();
     await this.#releases.close();
   }
 
@@ -212,12 +243,7 @@ export class Leases {
   }
 
   #ask(waiter: Waiter): void {
-    const { key, line } = waiter;
-    const { ttl, wait, mode, limit } = waiter.wish;
-    const id = `${this.context.processId}:${++this.#counter}`;
-    const reserve = isAlone(waiter.wish) ? Math.min(line.length - 1, MOST_RESERVED) : 0;
-    const request = { id, key, ttl, queue: wait > 0, reserve, mode, limit };
-    waiter.request = request;
+    const request = this.#requestOf(waiter);
     whenAnswered(
       () => this.#connection.acquire(request),
       (answer) => {
@@ -229,13 +255,43 @@ export class Leases {
     );
   }
 
-  #hear(waiter: Waiter, request: LockRequest, answer: Answer): void {
+  #askAll(
+    waiters: readonly Waiter[],
+    acquireAll: NonNullable<BackendConnection['acquireAll']>,
+  ): void {
+    const requests = waiters.map((waiter) => this.#requestOf(waiter));
+    whenAnswered(
+      () => acquireAll(requests),
+      (answer) => {
+        waiters.forEach((waiter, index) => {
+          const [request, own] = [requests[index], 'key' in answer ? answer : answer[index]];
+          if (request === undefined || own === undefined) return;
+          this.#hear(waiter, request, own);
+        });
+      },
+      (error) => {
+        for (const waiter of waiters) this.#refused(waiter, error);
+      },
+    );
+  }
+
+  #requestOf(waiter: Waiter): LockRequest {
+    const { key, line } = waiter;
+    const { ttl, wait, mode, limit } = waiter.wish;
+    const id = `${this.context.processId}:${++this.#counter}`;
+    const reserve = isAlone(waiter.wish) ? Math.min(line.length - 1, MOST_RESERVED) : 0;
+    waiter.request = { id, key, ttl, queue: wait > 0, reserve, mode, limit };
+    return waiter.request;
+  }
+
+  #hear(waiter: Waiter, request: LockRequest, answer: Answer | BusyKey): void {
     waiter.line.answers++;
     if (answer.state === 'granted') {
       this.#grant(waiter, request, answer);
     } else if (answer.state === 'busy') {
       waiter.request = undefined;
-      this.#giveUp(waiter, new LockTimeoutError(request.key, waiter.wish.wait));
+      const busy = 'key' in answer ? answer.key : request.key;
+      this.#giveUp(waiter, new LockTimeoutError(busy, waiter.wish.wait));
     } else {
       if (!waiter.settled) waiter.line.queued = true;
       answer.granted.then(

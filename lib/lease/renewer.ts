@@ -1,15 +1,11 @@
 import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
-import { Alarm, Deadline, Instant } from '../clock.js';
+import { Deadline, Instant } from '../clock.js';
+import { Rounds, ROUND, type Place, type Traveller } from './rounds.js';
 import { validUntil } from './validity.js';
 
-/** Few enough that one call does not hold up the others at the backend. */
-const BATCH = 500;
-
 /** What is renewed, and told of it. */
-export interface Renewable {
+export interface Renewable extends Traveller {
   readonly ttl: number;
-  /** Its round has come. Until `patience` is over the renewal is waited for before the next one. */
-  due(patience: Deadline): void;
   /** @param validity until when it may be believed in, by this renewal */
   renewed(validity: Deadline): void;
   /** The backend says that it is not ours any more. */
@@ -26,31 +22,24 @@ export interface Renewal {
   readonly settled: ((failure?: unknown) => void) | undefined;
 }
 
-/** Leases of one ttl whose next renewals travel together: one timer for all of them. */
-export interface Round {
-  readonly leases: Set<Renewable>;
-  readonly alarm: Alarm;
-  /** Calls the timer off when the last one leaves. */
-  leave(lease: Renewable): void;
-}
-
 /** Sends the renewals of all leases of a process that fall due together as one request. */
 export class Renewer {
-  /** By ttl and, on its grid, the time at which they are due. */
-  readonly #rounds = new Map<string, Round>();
+  /** By ttl. */
+  readonly #rounds = new Map<number, Rounds>();
   #batch: Renewal[] = [];
   #planned: NodeJS.Immediate | undefined;
 
   constructor(private readonly connection: BackendConnection) {}
 
-  /** Has it renewed together with others of its ttl, after about a third of that. */
-  join(lease: Renewable): Round {
+  /** Has it renewed together with others of its ttl, again and again until it leaves. */
+  join(lease: Renewable): Place {
     const { ttl } = lease;
-    const delay = renewalDelay(ttl);
-    const name = `${ttl} ${Math.round(performance.now() + delay)}`;
-    const round = this.#rounds.get(name) ?? this.#begin(name, ttl, delay);
-    round.leases.add(lease);
-    return round;
+    let rounds = this.#rounds.get(ttl);
+    if (rounds === undefined) {
+      rounds = new Rounds(ttl, () => this.#rounds.delete(ttl));
+      this.#rounds.set(ttl, rounds);
+    }
+    return rounds.join(lease);
   }
 
   renew(renewal: Renewal, urgent: boolean): void {
@@ -62,21 +51,9 @@ export class Renewer {
       });
   }
 
-  #begin(name: string, ttl: number, delay: number): Round {
-    const leases = new Set<Renewable>();
-    const alarm = new Alarm(Deadline.in(delay), () => {
-      this.#rounds.delete(name);
-      const patience = Deadline.in(ttl / 3);
-      for (const lease of leases) lease.due(patience);
-    });
-    const leave = (lease: Renewable) => {
-      if (!leases.delete(lease) || leases.size > 0) return;
-      alarm.off();
-      if (this.#rounds.get(name) === round) this.#rounds.delete(name);
-    };
-    const round = { leases, alarm, leave };
-    this.#rounds.set(name, round);
-    return round;
+  /** No lease is held any more. */
+  close(): void {
+    for (const rounds of this.#rounds.values()) rounds.close();
   }
 
   #send(): void {
@@ -84,8 +61,8 @@ export class Renewer {
     this.#planned = undefined;
     const renewals = this.#batch;
     this.#batch = [];
-    for (let first = 0; first < renewals.length; first += BATCH) {
-      void this.#sendBatch(renewals.slice(first, first + BATCH));
+    for (let first = 0; first < renewals.length; first += ROUND) {
+      void this.#sendBatch(renewals.slice(first, first + ROUND));
     }
   }
 
@@ -98,12 +75,6 @@ export class Renewer {
       tellAll(renewals, new Array<Error>(renewals.length).fill(error as Error), since);
     }
   }
-}
-
-/** A third of the ttl, drawn to a common grid so that the renewals of one process travel together. */
-export function renewalDelay(ttl: number): number {
-  const grid = ttl / 30;
-  return ttl / 3 - ((performance.now() + ttl / 3) % grid);
 }
 
 function tellAll(

@@ -4,7 +4,10 @@ import type { World } from './world.js';
 /** Tests of one subject: sentences that must be true, and how each is found out. */
 export interface Chapter {
   readonly title: string;
-  /** Where a backend does not support it, its refusal is tested instead. */
-  readonly needs?: keyof BackendSupport;
+  /**
+   * Where a backend does not support it, its refusal is tested instead; without an optional method of
+   * the contract nothing is.
+   */
+  readonly needs?: keyof BackendSupport | 'acquireAll';
   readonly tests: Readonly<Record<string, (world: World) => Promise<void>>>;
 }

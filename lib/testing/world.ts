@@ -197,12 +197,19 @@ function listening(
   connection: BackendConnection,
   hear: (request: LockRequest) => void,
 ): BackendConnection {
+  const acquireAll = connection.acquireAll?.bind(connection);
   return {
     troubleWith: (key) => connection.troubleWith(key),
     acquire(request) {
       hear(request);
       return connection.acquire(request);
     },
+    acquireAll:
+      acquireAll &&
+      ((requests) => {
+        for (const request of requests) hear(request);
+        return acquireAll(requests);
+      }),
     cancel: (request) => connection.cancel(request),
     renew: (leases) => connection.renew(leases),
     release: (lease, keepFor) => connection.release(lease, keepFor),

@@ -1,4 +1,4 @@
-import { type LockService, LockTimeoutError } from 'nestjs-lock';
+import { type LockOptions, type LockService, LockTimeoutError } from 'nestjs-lock';
 import { acquires, EtcdCourier, withdraws } from '../support/etcd-courier.js';
 import { EtcdScene } from '../support/etcd-scene.js';
 import type { EtcdServer } from '../support/etcd-server.js';
@@ -183,6 +183,88 @@ describe('late requests', () => {
     )();
     await next.renew();
     expect(next.held).toBe(true);
+    expect(await next.release()).toBe('released');
+  });
+
+  it.each<[string, LockOptions]>([
+    ['a reader', { mode: 'shared' }],
+    ['a permit', { limit: 3 }],
+  ])(
+    '%s beside others is granted once, and does not come back after its release',
+    async (_, how) => {
+      const { courier, service } = await remote();
+      const beside = await other.acquire('k', how);
+      const stray = courier.stray(acquires);
+      const lock = await service.acquire('k', how);
+      const send = await stray;
+      await send();
+      const { holders } = await service.inspect('k');
+      expect(holders.map(({ fencingToken }) => fencingToken)).toEqual(
+        [beside, lock].map(({ fencingToken }) => fencingToken),
+      );
+      expect(await lock.release()).toBe('released');
+      await send();
+      expect(await view.members('k')).toHaveLength(1);
+      expect(await beside.release()).toBe('released');
+    },
+  );
+
+  it('a downgrade whose reply is lost is not undone, and done again it is one', async () => {
+    const { courier, service } = await remote();
+    const lock = await service.acquire('k', { ttl: '2s', renew: false });
+    const reading = other.acquire('k', { mode: 'shared' });
+    await view.queued('k', 1);
+    courier.carry = async (carried) => {
+      courier.carry = ({ send }) => send();
+      await carried.send();
+      throw new Error('etcdserver: leader changed');
+    };
+    await expect(lock.downgrade()).rejects.toThrow('could not be downgraded');
+    const reader = await reading;
+    // Moved to another lease, it is a reader still.
+    await lock.renew('10s');
+    await lock.downgrade();
+    expect((await other.inspect('k')).holders).toMatchObject([
+      { mode: 'shared', fencingToken: lock.fencingToken },
+      { mode: 'shared', fencingToken: reader.fencingToken },
+    ]);
+    for (const one of [lock, reader]) expect(await one.release()).toBe('released');
+  });
+
+  it('a downgrade that is carried out late harms nothing', async () => {
+    const { courier, service } = await remote();
+    const lock = await service.acquire('k', { ttl: '2s', renew: false });
+    const stray = courier.stray(acquires);
+    await expect(lock.downgrade()).rejects.toThrow('could not be downgraded');
+    const send = await stray;
+    await lock.renew('20s');
+    const [before] = await view.members('k');
+    await send();
+    expect(await view.members('k')).toEqual([before]);
+    expect(await lock.release()).toBe('released');
+    await send();
+    expect(await view.members('k')).toEqual([]);
+  });
+
+  it('a key is kept as long as it should be, also when the reply is lost, and no longer when it comes late', async () => {
+    const { courier, service } = await remote();
+    const begun = performance.now();
+    const lock = await service.acquire('k', { minHold: 1_500 });
+    let again!: () => Promise<unknown>;
+    courier.carry = async ({ send }) => {
+      courier.carry = (carried) => carried.send();
+      again = send;
+      await send();
+      throw new Error('etcdserver: leader changed');
+    };
+    expect(await lock.release()).toBe('released');
+    expect(await other.tryAcquire('k')).toBeNull();
+    const next = await other.acquire('k');
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(1_495);
+    expect(performance.now() - begun).toBeLessThan(2_500);
+    // Its lease has ended as well.
+    await expect(again()).resolves.toMatchObject({ succeeded: false });
+    expect(await view.members('k')).toHaveLength(1);
     expect(await next.release()).toBe('released');
   });
 });

@@ -1,5 +1,6 @@
 import { LockBackendError, LockTimeoutError } from 'nestjs-lock';
 import { RedisBackend, type RedisBackendOptions } from 'nestjs-lock/redis';
+import { scripts } from '../../lib/backends/redis/scripts.js';
 import { eventually } from '../support/eventually.js';
 import { entered, lost, machineTime, violations, visit } from '../support/history.js';
 import { RedisView } from '../support/redis-view.js';
@@ -162,6 +163,88 @@ describe('a Redis that forgot what it granted', () => {
   );
 
   it.concurrent(
+    'of readers and permits: they hold on beside each other, and nobody else is let in',
+    async () => {
+      const { client, restart, service, view } = await server();
+      const [one, other, third] = [service(), service(), service()];
+      const held = [
+        await one.acquire('k', { mode: 'shared' }),
+        await other.acquire('k', { mode: 'shared' }),
+        await one.acquire('p', { limit: 2 }),
+        await other.acquire('p', { limit: 2 }),
+      ];
+      const downgraded = await one.acquire('d');
+      await downgraded.downgrade();
+      await third.withLock('warm up', () => undefined);
+      const back = await restart();
+      await eventually('asserted anew', async () => {
+        const states = await Promise.all(['k', 'p', 'd'].map((key) => third.inspect(key)));
+        return states.map(({ holders }) => holders.length).join() === '2,2,1';
+      });
+      expect(machineTime() - back).toBeLessThan(TTL);
+      const { holders } = await third.inspect('k');
+      expect(holders.map(({ fencingToken, mode }) => [fencingToken, mode])).toEqual(
+        held.slice(0, 2).map(({ fencingToken }) => [fencingToken, 'shared']),
+      );
+      await expect(third.tryAcquire('k', { mode: 'shared' })).rejects.toThrow(LockBackendError);
+      expect(await third.tryAcquire('k')).toBeNull();
+      expect(await third.tryAcquire('p', { limit: 2 })).toBeNull();
+      const reader = await third.acquire('k', { mode: 'shared' });
+      expect(machineTime() - back).toBeGreaterThan(TTL - 50);
+      for (const lock of held) expect(lock.held).toBe(true);
+      for (const lock of [...held, downgraded, reader]) {
+        expect(await lock.release()).toBe('released');
+      }
+      const names = [view.keyspace.guard, view.keyspace.sequence];
+      await eventually('nothing left', async () => {
+        return (await client.keys('*')).sort().join() === names.sort().join();
+      });
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of leases that cannot stand beside each other: the younger ones hold the lock',
+    async () => {
+      const { client, redis, service, view } = await server();
+      const holder = service();
+      const writer = await holder.acquire('w');
+      const reader = await holder.acquire('r', { mode: 'shared' });
+      const permit = await holder.acquire('p', { limit: 2 });
+      await redis.kill();
+      await redis.launch();
+      // What a lagging replica would still have.
+      const till = Date.now() + 60_000;
+      const token = permit.fencingToken;
+      const put = async (key: string, limit: number, ...tokens: number[]) => {
+        const name = view.keyspace.lockOf(key);
+        const fields = tokens.flatMap((token, n) => [`before:${n}`, `${token} ${till}`]);
+        await client.hset(name, '#', `${limit} ${till}`, ...fields);
+        await client.pexpire(name, 60_000);
+      };
+      await put('w', 1, writer.fencingToken - 2, writer.fencingToken - 1);
+      await client.set(view.keyspace.lockOf('r'), `before:1 ${reader.fencingToken - 1}`);
+      await put('p', 2, token - 1, token + 1);
+      const holders = async (key: string) =>
+        (await holder.inspect(key)).holders.map(({ fencingToken }) => fencingToken);
+      await eventually('asserted anew', async () => (await holders('p')).includes(token));
+      expect(await holders('p')).toEqual([token, token + 1]);
+      await eventually('asserted anew', async () => {
+        return [...(await holders('w')), ...(await holders('r'))].length === 2;
+      });
+      expect(await holders('w')).toEqual([writer.fencingToken]);
+      expect(await holders('r')).toEqual([reader.fencingToken]);
+
+      const loss = lost(permit);
+      await client.del(view.keyspace.lockOf('p'));
+      await put('p', 2, token + 1, token + 2);
+      expect((await loss).reason).toMatchObject({ reason: 'stolen' });
+      for (const lock of [writer, reader, permit]) await lock.release();
+    },
+    20_000,
+  );
+
+  it.concurrent(
     'and one who knows nothing of that comes first: the first who knows begins the grace',
     async () => {
       const { memory, redis, restart, service } = await server();
@@ -178,7 +261,6 @@ describe('a Redis that forgot what it granted', () => {
       expect(machineTime() - start).toBeLessThan(TTL - 50);
       expect(await memory()).toMatchObject({ previous: '-', grace: 0 });
       // A process that was away comes back: as enter.lua sees it.
-      const { scripts } = await import('../../lib/backends/redis/scripts.js');
       const { keyspace } = new RedisView(proxyless);
       const { run } = await memory();
       const names = [keyspace.guard, keyspace.sequence];

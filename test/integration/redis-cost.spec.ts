@@ -76,6 +76,36 @@ it('32 locks that are asked for in one turn cost one command, and their releases
   expect(new Set(locks.map(({ fencingToken }) => fencingToken)).size).toBe(32);
 });
 
+it.each([
+  ['a reader', { mode: 'shared' }],
+  ['a permit', { limit: 100 }],
+] as const)(
+  '%s costs one command, and its release another, also beside others',
+  async (_, sharing) => {
+    const [service] = await openQuiet(1);
+    const locks: Lock[] = [];
+    const acquiring = await commandsOf(async () => {
+      for (let n = 0; n < 50; n++) locks.push(await service!.acquire('k', sharing));
+    });
+    const releasing = await commandsOf(async () => {
+      for (const lock of locks) await lock.release();
+    });
+    expect([acquiring, releasing]).toEqual([{ evalsha: 50 }, { evalsha: 50 }]);
+  },
+);
+
+it('several keys as one lock cost one command, and their release another', async () => {
+  const [service] = await openQuiet(1);
+  const keys = ['account:1', 'account:2', 'account:3'];
+  await (await service!.acquire(keys)).release(); // the server learns the script
+  let lock: Lock | undefined;
+  const acquiring = await commandsOf(async () => {
+    lock = await service!.acquire(keys);
+  });
+  const releasing = await commandsOf(() => lock!.release());
+  expect([acquiring, releasing]).toEqual([{ evalsha: 1 }, { evalsha: 1 }]);
+});
+
 it('a hundred callers of one process cost a few commands, and hand it over in their order', async () => {
   const [service] = await openQuiet(1);
   const order: number[] = [];
@@ -143,4 +173,30 @@ it('a hundred thousand keys leave nothing behind', async () => {
   expect(commands.evalsha).toBeLessThan(COUNT / 10);
   expect(most).toBeGreaterThan(1);
   expect(await admin.keys('*')).toEqual(idle);
+}, 60_000);
+
+it('readers, permits and what is kept leave nothing behind, and no errors in the statistics', async () => {
+  const services = await openQuiet(3);
+  const idle = ['{nestjs-lock:0}:sequence'];
+  const kinds = [{ mode: 'shared' }, {}, { limit: 3 }, { mode: 'shared', minHold: 20 }] as const;
+  const caller = async (service: LockService, kind: number) => {
+    for (let n = 0; n < 100; n++) {
+      const key = kind === 2 ? `permits:${n % 10}` : `read:${n % 10}`;
+      const lock = await service.acquire(key, {
+        ttl: 500,
+        renew: false,
+        wait: 20_000,
+        ...kinds[kind]!,
+      });
+      // Some are forgotten, and end by themselves.
+      if (n % 20 > 0 || kind === 1) await lock.release();
+    }
+  };
+  await admin.config('RESETSTAT');
+  await Promise.all(services.flatMap((service) => kinds.map((_, kind) => caller(service, kind))));
+  for (const service of services) await service.close();
+  await eventually('nothing left', async () => {
+    return (await admin.keys('*')).join() === idle.join();
+  });
+  expect(await admin.info('errorstats')).not.toContain('WRONGTYPE');
 }, 60_000);

@@ -158,7 +158,7 @@ describe('a user who lacks', () => {
     expect(await admin.exists('{nestjs-lock:0}:lock:failing')).toBe(0);
   });
 
-  it.each([...SENT.slice(2), 'time', 'exists', 'set'])(
+  it.each([...SENT.slice(3), 'time', 'exists', 'set'])(
     '%s gets an error that says so',
     async (command) => {
       await allow(...MINIMUM.filter((right) => right !== `+${command}`));

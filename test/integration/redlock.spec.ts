@@ -9,10 +9,11 @@ import { openService, useEverything, warnings } from '../support/two-processes.j
 const KEYS = '~{nestjs-lock:0}:*';
 const CHANNELS = '&{nestjs-lock:0}:process:*';
 /** What clients send themselves. */
-const SENT = ['info', 'subscribe', 'eval', 'evalsha'];
+const SENT = ['info', 'subscribe', 'scan', 'eval', 'evalsha'];
 /** What the scripts call. */
 const CALLED = [
-  ...['time', 'publish', 'get', 'set', 'del', 'exists', 'pexpire', 'pttl'],
+  ...['time', 'publish', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
+  ...['hget', 'hset', 'hdel', 'hlen', 'hgetall'],
   ...['zadd', 'zrem', 'zscore', 'zrank', 'zcount', 'zrange', 'zrangebyscore'],
 ];
 /** What clients send, of all that INFO counts: it counts what scripts call as well. */

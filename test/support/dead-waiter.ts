@@ -6,9 +6,15 @@ const LIVENESS = 3_500;
 /**
  * What to EVAL, after the script, so that a waiter of a process that died stands in the queue:
  * nobody listens for it, nobody refreshes it.
+ * @param terms as acquire.lua takes them
  */
-export function deadWaiter(keyspace: Keyspace, key: string, id: string): [number, ...string[]] {
+export function deadWaiter(
+  keyspace: Keyspace,
+  key: string,
+  id: string,
+  terms = '30000',
+): [number, ...string[]] {
   const keys = [keyspace.sequence, keyspace.guard, ...keyspace.of(key)];
-  const args = [0, `ordinary ${keyspace.channel}`, LIVENESS, '', id, 30_000, 1, 0];
+  const args = [0, `ordinary ${keyspace.channel}`, LIVENESS, '', id, terms, 1, 0];
   return [keys.length, ...keys, ...args.map(String)];
 }

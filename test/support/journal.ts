@@ -57,6 +57,7 @@ export class Journal implements LockBackend {
     const memory = this.#memory.connect(process);
     return {
       ...memory,
+      acquireAll: undefined,
       acquire: async (request) => this.#hear(request, await memory.acquire(request)),
       release: (lease, keepFor) => {
         this.#releasing(lease, 'stray release');

@@ -36,6 +36,7 @@ export class WatchedBackend implements LockBackend {
     const connection = this.#backend.connect(process);
     return {
       ...connection,
+      acquireAll: undefined,
       acquire: (request) => {
         this.asked.push(request);
         this.#losses.set(request.key, () => {

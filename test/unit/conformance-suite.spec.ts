@@ -191,7 +191,7 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   ],
   [
     'a lease begins, as the backend has it, when the grant is heard',
-    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(50) }))),
+    () => faulty(withGrants((grant) => ({ ...grant, since: Instant.now().plus(1_000) }))),
     'a lease does not begin after its grant was heard',
   ],
   [
@@ -260,8 +260,8 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   [
     'anybody releases any lease',
     withLast((right, last) => ({
-      release: ({ id, key }, keepFor) =>
-        right.release({ id: last.get(key)?.id ?? id, key }, keepFor),
+      release: (lease, keepFor) =>
+        right.release({ ...lease, id: last.get(lease.key)?.id ?? lease.id }, keepFor),
     })),
     'a release that comes too late leaves the lease of the successor alone',
   ],
@@ -470,7 +470,10 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
   ],
   [
     'a downgrade gives the lock back',
-    () => faulty((right) => ({ downgrade: async (lease) => right.release(lease, 0) })),
+    () =>
+      faulty((right) => ({
+        downgrade: async (lease) => right.release({ ...lease, mode: 'exclusive', limit: 1 }, 0),
+      })),
     'a lock says in which mode it is held, and downgrades once',
   ],
   [
@@ -496,6 +499,33 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
         withRequests((request) => ({ ...request, limit: request.limit > 1 ? 2 : request.limit })),
       ),
     'who disagrees about it is told both numbers, and gets nothing',
+  ],
+  [
+    'several keys are taken one after the other, and what was free stays taken',
+    () =>
+      faulty((right) => ({
+        acquireAll: async (requests) => {
+          const grants: Grant[] = [];
+          for (const request of requests) {
+            const answer = await right.acquire(request);
+            if (answer.state !== 'granted') return { state: 'busy', key: request.key };
+            grants.push(answer);
+          }
+          return grants;
+        },
+      })),
+    'one that is busy is named, and the others stay free',
+  ],
+  [
+    'several keys that are asked for again are other requests',
+    () => {
+      let again = 0;
+      return faulty((right) => ({
+        acquireAll: (requests) =>
+          right.acquireAll!(requests.map((one) => ({ ...one, id: `${one.id}${again++}` }))),
+      }));
+    },
+    'asked again they have the same grants',
   ],
   [
     'a release keeps nothing',

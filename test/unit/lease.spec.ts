@@ -198,23 +198,46 @@ describe('renewal', () => {
     expect(lock.remaining).toBe(VALID - 700);
   });
 
-  it('of many leases is one call', async () => {
-    for (let n = 0; n < 100; n++) {
-      await locks.acquire(`k${n}`);
-      await passTogether(1);
-    }
-    await passTogether(10 * TTL);
-    // Each lease about thirty times; together in at most two groups, as their start straddles a beat.
-    expect(backend.asked.renew.length).toBeLessThanOrEqual(2 * 34);
-    const leases = backend.asked.renew.flat();
-    expect(leases.length).toBeGreaterThanOrEqual(100 * 28);
-    expect(new Set(leases.map(({ key }) => key)).size).toBe(100);
-  });
+  it.each([undefined, 20 * TTL])(
+    'of many leases of a maxHold of %s is one call',
+    async (maxHold) => {
+      for (let n = 0; n < 100; n++) {
+        await locks.acquire(`k${n}`, { maxHold });
+        await passTogether(1);
+      }
+      await passTogether(10 * TTL);
+      // Each lease about thirty times; together in at most two groups, as their start straddles a beat.
+      expect(backend.asked.renew.length).toBeLessThanOrEqual(2 * 34);
+      const leases = backend.asked.renew.flat();
+      expect(leases.length).toBeGreaterThanOrEqual(100 * 28);
+      expect(new Set(leases.map(({ key }) => key)).size).toBe(100);
+    },
+  );
 
   it('of very many leases is some calls of bounded size', async () => {
     await Promise.all(Array.from({ length: 1_200 }, (_, n) => locks.acquire(`k${n}`)));
     await passTogether(TTL / 3 + 1);
     expect(backend.asked.renew.map(({ length }) => length)).toEqual([500, 500, 200]);
+  });
+
+  it('of the few that are left of very many is one call again', async () => {
+    const all = await Promise.all(Array.from({ length: 1_200 }, (_, n) => locks.acquire(`k${n}`)));
+    await Promise.all(all.filter((_, n) => n % 100 !== 0).map((lock) => lock.release()));
+    await passTogether(2 * (TTL / 3 + 1));
+    expect(backend.asked.renew.map(({ length }) => length)).toEqual([12, 12]);
+  });
+
+  it('that is not answered loses a lock on time whose last renewal was answered late', async () => {
+    const late = pending<boolean[]>();
+    const lock = await locks.acquire('k');
+    const abort = abortOf(lock);
+    backend.renew = () => late.promise;
+    await passTogether(TTL / 3 + 1);
+    backend.renew = () => never;
+    await passTogether(TTL / 2);
+    late.resolve([true]);
+    await passTogether(TTL);
+    expect(abort.after).toBe(TTL / 3 + VALID);
   });
 
   it('answers each lease by its place', async () => {

@@ -3,6 +3,7 @@ import { keyPattern } from '../key-pattern.js';
 import { limitConflict } from '../limit-conflict.js';
 import {
   type Answer,
+  type BusyKey,
   type Grant,
   type KeyState,
   type LeaseIdentity,
@@ -58,20 +59,21 @@ export class MemoryStore {
 
   /** @throws LockConfigurationError when the key is in use with another limit */
   acquire(request: LockRequest): Answer {
-    const known = this.#entries.get(request.key);
-    if (known !== undefined) this.#advance(known);
-    const entry = this.#entryOf(request.key);
-    if (entry.holders.get(request.id)?.kept === false) return this.#grant(entry, request);
+    const entry = this.#entryFor(request);
     const queued = entry.queue.get(request.id);
     if (queued !== undefined) return queued.answer;
-
-    if (!isUsed(entry)) entry.limit = request.limit;
-    if (entry.limit !== request.limit) {
-      throw limitConflict(request.key, request.limit, entry.limit);
-    }
-    // Nobody passes who waits already.
-    if (entry.queue.size === 0 && hasRoomFor(entry, request)) return this.#grant(entry, request);
+    if (mayHold(entry, request)) return this.#grant(entry, request);
     return request.queue ? this.#enqueue(entry, request) : { state: 'busy' };
+  }
+
+  /** @throws LockConfigurationError when one of the keys is in use with another limit */
+  acquireAll(requests: readonly LockRequest[]): Grant[] | BusyKey {
+    const asked = requests.map((request) => ({ request, entry: this.#entryFor(request) }));
+    const busy = asked.find(({ request, entry }) => !mayHold(entry, request));
+    const grants =
+      busy === undefined ? asked.map(({ request, entry }) => this.#grant(entry, request)) : [];
+    for (const { entry } of asked) this.#advance(entry);
+    return busy === undefined ? grants : { state: 'busy', key: busy.request.key };
   }
 
   cancel(request: LeaseIdentity): void {
@@ -164,6 +166,17 @@ export class MemoryStore {
     return holders;
   }
 
+  /** The key as it is now, for one who asks for it. */
+  #entryFor({ id, key, limit }: LockRequest): Entry {
+    const known = this.#entries.get(key);
+    if (known !== undefined) this.#advance(known);
+    const entry = this.#entryOf(key);
+    if (!isUsed(entry)) entry.limit = limit;
+    if (entry.limit !== limit && !entry.holders.has(id))
+      throw limitConflict(key, limit, entry.limit);
+    return entry;
+  }
+
   #entryOf(key: string): Entry {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
@@ -245,6 +258,12 @@ export class MemoryStore {
 
 function isUsed({ holders, queue }: Entry): boolean {
   return holders.size > 0 || queue.size > 0;
+}
+
+/** Whether it may hold the key at once, or does already. Nobody passes who waits. */
+function mayHold(entry: Entry, request: LockRequest): boolean {
+  const own = entry.holders.get(request.id);
+  return own === undefined ? entry.queue.size === 0 && hasRoomFor(entry, request) : !own.kept;
 }
 
 /** Whether those who hold it leave room for one more. */

@@ -19,6 +19,8 @@ export class MemoryBackend implements LockBackend {
     return {
       troubleWith: () => undefined,
       acquire: (request) => store.acquire(request),
+      // eslint-disable-next-line @typescript-eslint/require-await -- what the store throws is to reject
+      acquireAll: async (requests) => store.acquireAll(requests),
       cancel: (request) => {
         store.cancel(request);
         return Promise.resolve();

@@ -31,7 +31,7 @@ export type AcquireAnswers = readonly [
 
 export const STRANGER = 'Redis has lost its memory, or another node took over';
 
-const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STRANGER };
+export const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STRANGER };
 
 /**
  * What the script answered to the request of this index.

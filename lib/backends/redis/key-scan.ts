@@ -4,7 +4,6 @@ import type { LockNames } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
 import { toBackendError } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
-import type { ScriptName } from './scripts.js';
 
 /** So many names a server looks at for one page: it does nothing else meanwhile, for less than a millisecond. */
 const PAGE = 1_000;
@@ -12,12 +11,15 @@ const PAGE = 1_000;
 /** One that can be asked for the names it has. */
 export type Scanned = Pick<RedisClient, 'scan'>;
 
+/** What is needed of what sends requests. */
+type Waiting = Pick<ScriptRunner<never>, 'answered' | 'connected' | 'insist' | 'patience'>;
+
 /** Reads which locks there are, page by page. What else is at the server is passed over there. */
 export class KeyScan {
   #connections = 0;
 
   constructor(
-    private readonly runner: ScriptRunner<ScriptName>,
+    private readonly runner: Waiting,
     client: RedisClient,
     /** All servers that have locks; fails while not all of them are known. */
     private readonly servers: () => readonly Scanned[],

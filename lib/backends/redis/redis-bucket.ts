@@ -1,6 +1,8 @@
 import { Deadline, pause, within } from '../../clock.js';
+import { LockConfigurationError } from '../../errors/index.js';
 import type {
   Answer,
+  BusyKey,
   Grant,
   HeldLease,
   KeyState,
@@ -10,6 +12,7 @@ import type {
   LockRequest,
   Revocation,
 } from '../lock-backend.js';
+import type { AcquireAllReply } from './acquire-all.js';
 import type { AcquireReply } from './acquire-reply.js';
 import type { Mailbox } from './mailbox.js';
 import type { RedisOperators } from './redis-operators.js';
@@ -71,6 +74,28 @@ export class RedisBucket {
     const request = this.#waiters.add(asked);
     this.#ask(request);
     return request.answer;
+  }
+
+  /** One attempt at all of them, in one step. */
+  async acquireAll(asked: readonly LockRequest[]): Promise<readonly Grant[] | BusyKey> {
+    const { runner } = this.context;
+    const requests = asked.map((one) => this.#waiters.add(one));
+    const pointless = () => this.#closed || requests.some((request) => request.isSettled());
+    try {
+      const reply = await runner.insist(() => this.#attemptAll(requests), pointless);
+      if (reply instanceof LockConfigurationError) throw reply;
+      if ('key' in reply) return reply;
+      requests.forEach((request, index) => {
+        this.#waiters.settle(request, reply[index] as Grant);
+      });
+      return reply;
+    } finally {
+      for (const request of requests) {
+        if (request.isSettled()) continue;
+        this.#waiters.forget(request);
+        this.#withdrawStray(request);
+      }
+    }
   }
 
   async cancel(asked: LockRequest): Promise<void> {
@@ -182,6 +207,17 @@ export class RedisBucket {
     });
     const seen = reply.state !== 'granted' || (await witness?.sees(connection)) !== false;
     await this.#hear(request, reply, seen);
+  }
+
+  async #attemptAll(requests: readonly RedisRequest[]): Promise<AcquireAllReply> {
+    const { store } = this.context;
+    const reply = await store.acquireAll(requests);
+    if (requests.some(({ over }) => over) && Array.isArray(reply)) {
+      // The withdrawal may have run first, and found nothing.
+      await Promise.all(requests.map(({ asked }) => this.#withdraw(asked)));
+      throw new Error('withdrawn meanwhile');
+    }
+    return reply;
   }
 
   async #hear(request: RedisRequest, reply: AcquireReply, seen = true): Promise<void> {

@@ -44,6 +44,7 @@ export class RedisConnection implements BackendConnection {
   readonly #witness: ReplicaWitness | undefined;
   readonly #scan: KeyScan;
   readonly #buckets = new Map<number, { store: RedisStore; bucket: RedisBucket }>();
+  readonly acquireAll: BackendConnection['acquireAll'];
   #closed = false;
 
   constructor(
@@ -75,6 +76,10 @@ export class RedisConnection implements BackendConnection {
     if (replicas > 0) this.#witness = new ReplicaWitness(commands, runner, replicas);
     // Early, so that the first waiter is heard of at once.
     if (!spread) this.#bucketOf('');
+    // Of several hash tags there is no one step, nor is one of what a replica must have seen.
+    if (!spread && replicas === 0) {
+      this.acquireAll = (requests) => this.#bucketOf('').acquireAll(requests);
+    }
     commands.on('ready', () => {
       for (const { store } of this.#buckets.values()) {
         store.forget();

@@ -6,6 +6,7 @@ import {
   type LeaseRenewal,
   type LockRequest,
 } from '../lock-backend.js';
+import { acquireAll, type AcquireAllReply } from './acquire-all.js';
 import { readAcquire, STRANGER, type AcquireAnswers, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
 import type { FailoverGuard } from './failover-guard.js';
@@ -59,7 +60,8 @@ export interface RedisStoreContext {
  * reject when there is no answer, and then may have run all the same.
  */
 export class RedisStore {
-  readonly #clock = new ServerClock();
+  /** What is known of this hash tag's server's clock. */
+  readonly clock = new ServerClock();
   #entering: Promise<void> | undefined;
   #trouble: Error | undefined;
 
@@ -74,7 +76,7 @@ export class RedisStore {
 
   /** The next connection may be one to another server, with another clock and another memory. */
   forget(): void {
-    this.#clock.forget();
+    this.clock.forget();
     this.context.guard?.forget();
   }
 
@@ -86,7 +88,7 @@ export class RedisStore {
   /** Whether what must be known of the server of the connection is known. */
   isEntered(): boolean {
     const { guard, runner } = this.context;
-    return runner.ready && this.#clock.known && (guard === undefined || guard.run !== undefined);
+    return runner.ready && this.clock.known && (guard === undefined || guard.run !== undefined);
   }
 
   /** Waits for the connection, and until what must be known of its server is known. */
@@ -103,12 +105,17 @@ export class RedisStore {
 
   /** A local moment that is surely not after this time of the server's; see {@link ServerClock}. */
   momentOf(server: number): Instant | undefined {
-    return this.#clock.momentOf(server);
+    return this.clock.momentOf(server);
   }
 
   /** To be called when it {@link isEntered}. */
   acquire(request: RedisRequest, tell: Tell): void {
     this.#acquires.add({ request, tell });
+  }
+
+  /** All of them or none, in one step. */
+  acquireAll(requests: readonly RedisRequest[]): Promise<AcquireAllReply> {
+    return acquireAll(this, this.context, requests);
   }
 
   /** Gives a sign of life for each request, and looks how they stand. */
@@ -123,7 +130,7 @@ export class RedisStore {
       [keyspace.sequence, keyspace.guard, ...keys],
       [this.address, LIVENESS, this.run, ...waiters],
     )) as [number, ...(Seen | 'stranger')[]];
-    this.#clock.learn(before, now);
+    this.clock.learn(before, now);
     if (seen[0] === 'stranger') this.#isStranger();
     for (const one of seen as Seen[]) if (one[0] === 'granted') guard?.learn(0, one[1]);
     return [before, seen as Seen[]];
@@ -181,7 +188,7 @@ export class RedisStore {
     };
     if (asked.length === 0) return;
     const { guard, keyspace, runner } = this.context;
-    const voidAfter = this.#clock.timeIn(runner.patience);
+    const voidAfter = this.clock.timeIn(runner.patience);
     // What was known when it was asked may not be known any more.
     if (voidAfter === undefined || !this.isEntered()) {
       fail(new Error('the connection was lost'));
@@ -214,7 +221,7 @@ export class RedisStore {
   #hearAcquires(asked: readonly AskedAcquire[], answers: AcquireAnswers, since: Instant): void {
     const { guard } = this.context;
     const [now, longest] = answers;
-    this.#clock.learn(since, now);
+    this.clock.learn(since, now);
     if (longest === 'stranger') this.forget();
     asked.forEach(({ request, tell }, index) => {
       const reply = readAcquire(answers, index, request.asked, since);
@@ -283,10 +290,10 @@ export class RedisStore {
   async #enter(): Promise<void> {
     const { guard, keyspace } = this.context;
     if (guard !== undefined) {
-      this.#clock.learn(...(await guard.enter()));
+      this.clock.learn(...(await guard.enter()));
     } else {
       const before = Instant.now();
-      this.#clock.learn(before, (await this.send('clock', [keyspace.sequence], [])) as number);
+      this.clock.learn(before, (await this.send('clock', [keyspace.sequence], [])) as number);
     }
   }
 

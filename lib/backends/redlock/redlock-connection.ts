@@ -3,17 +3,21 @@ import { insist } from '../redis/insist.js';
 import type {
   Answer,
   BackendConnection,
+  HeldLease,
   KeyState,
-  LeaseIdentity,
   LeaseRenewal,
+  LockProcess,
   LockRequest,
+  Revocation,
 } from '../lock-backend.js';
 import { memoryOfOthers } from './memory-of-others.js';
 import { count, failureOf, majority, poll, type Reply } from './poll.js';
+import { RedlockLeases } from './redlock-leases.js';
 import type { Memory, RedlockNode, Vote } from './redlock-node.js';
+import { RedlockOperators } from './redlock-operators.js';
 import { RedlockRequest } from './redlock-request.js';
 import { RedlockWaiters } from './redlock-waiters.js';
-import { holderOf, outcomeOf, renewalOf, stateOf } from './verdicts.js';
+import { holderOf, outcomeOf, renewalOf } from './verdicts.js';
 
 /**
  * One process's locks on a quorum of Redis nodes that know nothing of each other.
@@ -27,9 +31,9 @@ export class RedlockConnection implements BackendConnection {
   readonly #nodes: readonly RedlockNode[];
   readonly #quorum: number;
   readonly #waiters: RedlockWaiters;
+  readonly #operators: RedlockOperators;
   readonly #requests = new Map<string, RedlockRequest>();
-  /** The ttl of each lease that is held, by request id. */
-  readonly #held = new Map<string, number>();
+  readonly #held: RedlockLeases;
   /**
    * All nodes that can be reached were entered. Before that nothing is asked of any: another process
    * would take those that were not for nodes that forgot.
@@ -39,19 +43,33 @@ export class RedlockConnection implements BackendConnection {
   #closed = false;
 
   constructor(
+    process: LockProcess,
     nodes: (hooks: ConnectionHooks) => readonly RedlockNode[],
-    private readonly patience: number,
+    patience: number,
   ) {
     const made: RedlockNode[] = [];
     let waiters: RedlockWaiters | undefined;
     this.#nodes = nodes({
       memoryOfOthers: (node) => memoryOfOthers(made, node),
-      hear: (message, node) => waiters?.hear(message, node),
+      hear: (message, node) => {
+        waiters?.hear(message, node);
+        this.#held.hear(message, node);
+      },
       listening: () => waiters?.listening(),
     });
     made.push(...this.#nodes);
     this.#opened = Promise.all(this.#nodes.map((node) => node.opened()));
     this.#quorum = Math.floor(this.#nodes.length / 2) + 1;
+    this.#held = new RedlockLeases(process, this.#quorum);
+    this.#operators = new RedlockOperators({
+      processId: process.id,
+      nodes: this.#nodes,
+      quorum: this.#quorum,
+      patience,
+      opened: this.#opened,
+      trouble: () => this.troubleWith(),
+      isClosed: () => this.#closed,
+    });
     this.#waiters = waiters = new RedlockWaiters({
       nodes: this.#nodes,
       quorum: this.#quorum,
@@ -83,7 +101,7 @@ export class RedlockConnection implements BackendConnection {
       request.over = true;
       this.#forget(request);
     }
-    this.#held.delete(asked.id);
+    this.#held.take(asked.id);
     await this.#opened;
     await this.#withdraw(asked);
   }
@@ -103,25 +121,36 @@ export class RedlockConnection implements BackendConnection {
     return decisions;
   }
 
-  async release(lease: LeaseIdentity): Promise<boolean> {
-    const ttl = this.#held.get(lease.id);
-    this.#held.delete(lease.id);
+  async release({ id, key }: HeldLease, keepFor: number): Promise<boolean> {
+    const { ttl = 0, token = 0 } = this.#held.take(id) ?? {};
+    const kept = keepFor > 0 ? { until: Deadline.in(keepFor), token } : undefined;
     await this.#opened;
     const released = await poll(
-      this.#nodes.map((node) => node.withdraw(lease, ttl ?? 0)),
+      this.#nodes.map((node) => node.withdraw({ id, key, kept }, ttl)),
       majority<boolean>(this.#quorum, (left) => left),
     );
     if (released instanceof Error) throw released;
     return released;
   }
 
-  async inspect(key: string): Promise<KeyState> {
-    const patience = Deadline.in(4 * this.patience);
-    return insist(
-      () => this.#look(key),
-      () => patience.passed || this.#closed,
-      () => this.troubleWith(),
-    );
+  downgrade(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  inspect(key: string): Promise<KeyState> {
+    return this.#operators.inspect(key);
+  }
+
+  list(pattern: string): AsyncIterable<string> {
+    return this.#operators.list(pattern);
+  }
+
+  revoke(key: string, revocation: Revocation): Promise<number> {
+    return this.#operators.revoke(key, revocation);
+  }
+
+  forceRelease(key: string): Promise<number> {
+    return this.#operators.forceRelease(key);
   }
 
   async close(): Promise<void> {
@@ -230,7 +259,7 @@ export class RedlockConnection implements BackendConnection {
   #win(request: RedlockRequest, token: number, votes: readonly Promise<Vote>[]): void {
     const { asked } = request;
     this.#forget(request);
-    this.#held.set(asked.id, asked.ttl);
+    this.#held.add(asked.id, { ttl: asked.ttl, token });
     votes.forEach((vote, index) => {
       vote.then(
         (late) => {
@@ -291,20 +320,6 @@ export class RedlockConnection implements BackendConnection {
       },
       () => undefined,
     );
-  }
-
-  async #look(key: string): Promise<KeyState> {
-    const views = await poll(
-      this.#nodes.map((node) => node.inspect(key)),
-      (replies, pending) => {
-        const seen = replies.flatMap((reply) => reply?.value ?? []);
-        // All of them if possible: a node may be behind.
-        if (pending > 0) return undefined;
-        return seen.length >= this.#quorum ? seen : failureOf(replies);
-      },
-    );
-    if (views instanceof Error) throw views;
-    return stateOf(views, this.#quorum);
   }
 
   /** Never rejects; resolves when every node that can be reached has nothing of it any more. */

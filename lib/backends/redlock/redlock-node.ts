@@ -1,14 +1,15 @@
 import { Deadline, Instant, pause, within } from '../../clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
-import type { Keyspace } from '../redis/keyspace.js';
+import type { Keyspace, LockNames } from '../redis/keyspace.js';
 import { SubscriberMailbox } from '../redis/mailbox.js';
 import type { RedisClient } from '../redis/redis-client.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { scripts } from '../redis/scripts.js';
 import { checkServer } from '../redis/server-check.js';
 import { ServerClock } from '../redis/server-clock.js';
+import { endedBy, NodeOperators } from './node-operators.js';
 import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
-import { RedlockWithdrawals } from './redlock-withdrawals.js';
+import { RedlockWithdrawals, type Departure } from './redlock-withdrawals.js';
 
 /** How long a waiter lives at a node without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
@@ -47,17 +48,12 @@ export type Standing =
 /** What a node has of a lease that is renewed. */
 export type Renewed = 'renewed' | 'taken' | 'missing' | Error;
 
-export interface NodeState {
-  readonly waiters: number;
-  readonly id: string | undefined;
-  readonly token: number;
-  readonly remaining: number;
-}
-
 /** What all nodes share. */
 export interface NodeContext {
   readonly processId: string;
   readonly keyspace: Keyspace;
+  /** How its locks are found among all that the node has. */
+  readonly names: LockNames;
   /** How long a node may take for an answer, in milliseconds. */
   readonly patience: number;
   /** What the other nodes remember of this namespace. */
@@ -85,6 +81,8 @@ export class RedlockNode {
   readonly #mailbox: SubscriberMailbox;
   readonly #clock = new ServerClock();
   readonly #withdrawals = new RedlockWithdrawals((lease) => this.leave(lease));
+  /** What operators see and do here. */
+  readonly operators: NodeOperators;
   /** The run id of the server that was entered on this connection. */
   #run: string | undefined;
   #known = '';
@@ -106,6 +104,17 @@ export class RedlockNode {
     this.#runner = new ScriptRunner(client, redlockScripts, patience);
     this.#mailbox = new SubscriberMailbox(subscriber, patience, (message) => {
       this.#warn(message);
+    });
+    this.operators = new NodeOperators({
+      ...context,
+      client,
+      runner: this.#runner,
+      entered: async () => {
+        await this.#entered();
+        return this.#run ?? '';
+      },
+      trouble: () => this.trouble,
+      isStranger: () => this.#isStranger(),
     });
     const checking = new ScriptRunner(client, scripts, patience);
     client.once('ready', () => {
@@ -195,7 +204,7 @@ export class RedlockNode {
   }
 
   /** Takes back the vote or the lease, and the place in the queue. */
-  leave(lease: LeaseIdentity): Promise<boolean> {
+  leave(lease: Departure): Promise<boolean> {
     return this.#leave(lease, 0, 0);
   }
 
@@ -205,7 +214,7 @@ export class RedlockNode {
   }
 
   /** Takes back all there is of a request or a lease; what cannot be done now is done when the node is back. */
-  withdraw(lease: LeaseIdentity, ttl: number): Promise<boolean> {
+  withdraw(lease: Departure, ttl: number): Promise<boolean> {
     return this.#withdrawals.withdraw(lease, ttl + LIVENESS);
   }
 
@@ -220,7 +229,7 @@ export class RedlockNode {
       'renew',
       [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
       [
-        ...[this.#run ?? '', repair ? 1 : 0],
+        ...[this.#run ?? '', repair ? 1 : 0, endedBy(keyspace)],
         ...leases.flatMap(({ id, token, ttl }) => [id, token, ttl]),
       ],
     )) as (number | string)[] | 'stranger';
@@ -241,17 +250,6 @@ export class RedlockNode {
     )) as Standing[] | [['stranger']] | ['stranger'];
     if (seen[0] === 'stranger') return this.#isStranger();
     return seen as Standing[];
-  }
-
-  async inspect(key: string): Promise<NodeState> {
-    await this.#entered();
-    const [lock, , deadlines] = this.context.keyspace.of(key);
-    const [waiters, id, token = 0, remaining = 0] = (await this.#runner.run(
-      'inspect',
-      [lock, deadlines],
-      [],
-    )) as [number, string?, number?, number?];
-    return { waiters, id, token, remaining };
   }
 
   async memory(): Promise<Memory & { readonly run: string }> {
@@ -284,11 +282,20 @@ export class RedlockNode {
     return this.client.status === 'ready' ? trouble : (trouble ?? new Error('not connected'));
   }
 
-  async #leave({ id, key }: LeaseIdentity, vote: number, ticket: number): Promise<boolean> {
+  async #leave({ id, key, kept }: Departure, vote: number, ticket: number): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entered();
-    const args = [id, vote, ticket, keyspace.channel, LIVENESS, this.#run ?? ''];
-    return (await this.#runner.run('leave', [...keyspace.of(key), keyspace.guard], args)) === 1;
+    const keepFor = Math.ceil(kept?.until.remaining ?? 0);
+    return (
+      (await this.#runner.run(
+        'leave',
+        [...keyspace.of(key), keyspace.guard],
+        [
+          ...[id, vote, ticket, keepFor, kept?.token ?? 0],
+          ...[keyspace.channel, LIVENESS, this.#run ?? ''],
+        ],
+      )) === 1
+    );
   }
 
   /** Rejects at once while there is no connection: the other nodes are not to wait for this one. */

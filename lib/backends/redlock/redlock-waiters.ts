@@ -61,11 +61,16 @@ export class RedlockWaiters {
     this.#requests.delete(request.id);
   }
 
-  /** `free <id>` */
+  /** `free <id>`, or `kept <id>` when it may be free earlier than was said. */
   hear(message: string, node: RedlockNode): void {
     const [word, id = ''] = message.split(' ');
     const request = this.#requests.get(id);
-    if (word !== 'free' || request === undefined) return;
+    if (request === undefined) return;
+    if (word === 'kept') {
+      this.#nextBeat = this.#nextBeat.earliest(Deadline.in(GATHERING));
+      this.#plan();
+    }
+    if (word !== 'free') return;
     if (request.asking !== undefined) {
       request.again = true;
       return;

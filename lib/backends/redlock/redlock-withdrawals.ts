@@ -5,8 +5,14 @@ import { isReply } from '../redis/redis-errors.js';
 /** What is still to be taken back when a node comes back. More of it is left to end by its ttl. */
 const MOST = 1_000;
 
+/** A lease or a request that is over. */
+export interface Departure extends LeaseIdentity {
+  /** Until when its key is to be kept taken, if at all, and under which token. */
+  readonly kept?: { readonly until: Deadline; readonly token: number } | undefined;
+}
+
 interface Debt {
-  readonly lease: LeaseIdentity;
+  readonly lease: Departure;
   /** By then nothing of it can be left. */
   readonly over: Deadline;
 }
@@ -22,7 +28,7 @@ export class RedlockWithdrawals {
   readonly #payments = new Set<Promise<void>>();
   #closed = false;
 
-  constructor(private readonly leave: (lease: LeaseIdentity) => Promise<boolean>) {}
+  constructor(private readonly leave: (lease: Departure) => Promise<boolean>) {}
 
   /** Keeps account of whether a try that is void after so many milliseconds may still run. */
   async observe<T>(id: string, life: number, attempt: () => Promise<T>): Promise<T> {
@@ -38,7 +44,7 @@ export class RedlockWithdrawals {
   }
 
   /** Takes back what there is: now, again when a stray try is void, and later when it cannot be done now. */
-  async withdraw(lease: LeaseIdentity, life: number): Promise<boolean> {
+  async withdraw(lease: Departure, life: number): Promise<boolean> {
     const debt = { lease, over: Deadline.in(life) };
     const stray = this.#strays.get(lease.id);
     this.#strays.delete(lease.id);

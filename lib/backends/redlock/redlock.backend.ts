@@ -3,7 +3,7 @@ import { LockConfigurationError } from '../../errors/index.js';
 import { shown } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
-import { Keyspace } from '../redis/keyspace.js';
+import { Keyspace, LockNames } from '../redis/keyspace.js';
 import { checkClient, checkNamespace, checkUrl } from '../redis/redis-options.js';
 import {
   keyPrefixOf,
@@ -45,6 +45,7 @@ export interface RedlockBackendOptions {
 export class RedlockBackend implements LockBackend {
   readonly name = 'redlock';
   readonly minTtl = 10;
+  readonly supports = { shared: false, limit: false };
   readonly #nodes: readonly SingleTarget[];
   readonly #namespace: string;
   readonly #patience: number;
@@ -66,16 +67,26 @@ export class RedlockBackend implements LockBackend {
 
   connect(process: LockProcess): BackendConnection {
     const patience = this.#patience;
-    return new RedlockConnection((hooks) => {
-      return this.#nodes.map((target, index) => {
-        const warn = (message: string) => {
-          process.warn(`Redlock node ${index + 1} of ${this.#nodes.length}: ${message}`);
-        };
-        const keyspace = new Keyspace(keyPrefixOf(target), this.#namespace);
-        const context = { ...hooks, processId: process.id, keyspace, patience, warn };
-        return new RedlockNode(openClient(target, patience), openClient(target, patience), context);
-      });
-    }, patience);
+    return new RedlockConnection(
+      process,
+      (hooks) => {
+        return this.#nodes.map((target, index) => {
+          const warn = (message: string) => {
+            process.warn(`Redlock node ${index + 1} of ${this.#nodes.length}: ${message}`);
+          };
+          const prefix = keyPrefixOf(target);
+          const keyspace = new Keyspace(prefix, this.#namespace);
+          const names = new LockNames(prefix, this.#namespace, false);
+          const context = { ...hooks, processId: process.id, keyspace, names, patience, warn };
+          return new RedlockNode(
+            openClient(target, patience),
+            openClient(target, patience),
+            context,
+          );
+        });
+      },
+      patience,
+    );
   }
 }
 

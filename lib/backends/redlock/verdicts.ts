@@ -1,6 +1,7 @@
-import type { KeyState } from '../lock-backend.js';
+import { MOST_SHOWN, type HolderState, type KeyState, type WaiterState } from '../lock-backend.js';
+import type { NodeState } from './node-operators.js';
 import { count, failureOf, type Reply } from './poll.js';
-import type { NodeState, Vote } from './redlock-node.js';
+import type { Vote } from './redlock-node.js';
 
 /** What a round of votes came to. */
 export type Outcome = 'won' | 'lost';
@@ -46,19 +47,64 @@ export function renewalOf(
 
 /** What the views of a majority, or more, come to. */
 export function stateOf(views: readonly NodeState[], quorum: number): KeyState {
-  const waiters = reachedBy(
+  const holders = agreed(
+    views.map((view) => view.holders),
     quorum,
-    views.map((view) => view.waiters),
   );
-  const leases = views.filter(({ id }) => {
-    return id !== undefined && views.filter((other) => other.id === id).length >= quorum;
-  });
-  if (leases.length === 0) return { holders: [], waiters };
-  const remaining = reachedBy(
+  const queue = agreed(
+    views.map((view) => view.queue),
     quorum,
-    leases.map((lease) => lease.remaining),
   );
-  return { holders: [{ token: commonToken(leases), remaining }], waiters };
+  const reached = (numbers: readonly number[]) => reachedBy(quorum, numbers);
+  return {
+    holders: holders
+      .map((leases): HolderState => {
+        const [{ id }] = leases;
+        return {
+          id,
+          token: commonToken(leases),
+          // Where it was made a shared one it stays one, and the others follow.
+          mode: leases.some(({ mode }) => mode === 'shared') ? 'shared' : 'exclusive',
+          age: reached(leases.map(({ age }) => age)),
+          remaining: reached(leases.map(({ remaining }) => remaining)),
+        };
+      })
+      .sort((one, other) => one.token - other.token),
+    waiters: reached(views.map(({ waiters }) => waiters)),
+    queue: queue
+      .map((places) => [reached(places.map(({ ticket }) => ticket)), places] as const)
+      .sort(([one], [other]) => one - other)
+      .slice(0, MOST_SHOWN)
+      .map(([, places]): WaiterState => {
+        const [{ id, mode }] = places;
+        return { id, mode, age: reached(places.map(({ age }) => age)) };
+      }),
+  };
+}
+
+/** How many requests of those that the answers name a majority may have, with these nodes unheard. */
+export function countOf(
+  answers: readonly (readonly string[])[],
+  unheard: number,
+  quorum: number,
+): number {
+  const times = new Map<string, number>();
+  for (const id of answers.flat()) times.set(id, (times.get(id) ?? 0) + 1);
+  return [...times.values()].filter((count) => count + unheard >= quorum).length;
+}
+
+/** What a majority says of each of those of which one does. */
+function agreed<T extends { readonly id: string }>(
+  views: readonly (readonly T[])[],
+  quorum: number,
+): [T, ...T[]][] {
+  const said = new Map<string, [T, ...T[]]>();
+  for (const one of views.flat()) {
+    const others = said.get(one.id);
+    if (others === undefined) said.set(one.id, [one]);
+    else others.push(one);
+  }
+  return [...said.values()].filter(({ length }) => length >= quorum);
 }
 
 /** The greatest number that so many have reached. */
@@ -67,7 +113,7 @@ function reachedBy(quorum: number, numbers: readonly number[]): number {
 }
 
 /** The token that most nodes have for a lease. */
-function commonToken(leases: readonly NodeState[]): number {
+function commonToken(leases: readonly HolderState[]): number {
   const times = (token: number) => leases.filter((lease) => lease.token === token).length;
   return leases
     .map(({ token }) => token)

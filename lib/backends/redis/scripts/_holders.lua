@@ -111,19 +111,32 @@ local function prolong(held, id, token, left, ttl)
   if held.alone or redis.call('PTTL', held.lock) < ttl then redis.call('PEXPIRE', held.lock, ttl) end
 end
 
-local function end_lease(held, id)
-  if held.limit then
+-- One who had so many milliseconds left is gone, or has less: if it was the last to end, the key is to
+-- expire sooner. The two clocks differ by a rounding.
+local function settle(held, left)
+  if redis.call('HLEN', held.lock) <= 1 then free(held)
+  elseif left + 2 >= redis.call('PTTL', held.lock) then drop_expired(held) end
+end
+
+local function end_lease(held, id, left)
+  if held.alone then
+    free(held)
+  else
     redis.call('HDEL', held.lock, id)
-    if redis.call('HLEN', held.lock) > 1 then return end
+    settle(held, left)
   end
-  free(held)
 end
 
 -- Ends a lease, but keeps its place taken for so long.
-local function keep(held, id, token, ms)
-  local kind = held.alone and '' or held.limit == 1 and 's' or string.format('%d', held.limit)
-  if held.limit then redis.call('HDEL', held.lock, id) end
-  let_in(held, '- ' .. id, kind, token, ms)
+local function keep(held, id, token, left, ms)
+  local kept = '- ' .. id
+  if held.alone then
+    let_in(held, kept, '', token, ms)
+  else
+    redis.call('HDEL', held.lock, id)
+    let_in(held, kept, held.limit == 1 and 's' or string.format('%d', held.limit), token, ms)
+    settle(held, left)
+  end
 end
 
 -- All who hold it, in no order, also those for whom it is only kept: id, token, milliseconds left, and

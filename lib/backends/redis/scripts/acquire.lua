@@ -74,21 +74,7 @@ if not contended then return answers end
 --- @include "holders"
 --- @include "hand-off"
 --- @include "each"
-local function limit_of_first(queue)
-  local first = redis.call('ZRANGE', queue, 0, 0)[1]
-  if not first then return nil end
-  local _, kind = read_terms(string.match(first, ' (.*)'))
-  return limit_of(kind)
-end
-
--- The limit of those who wait. Who is dead stands in nobody's way.
-local function limit_of_waiters(queue, deadlines, asked)
-  local limit = limit_of_first(queue)
-  if limit == asked then return limit end
-  drop_dead(queue, deadlines)
-  return limit_of_first(queue)
-end
-
+--- @include "limit"
 local function acquire(index)
   local lock, queue, deadlines = KEYS[3 * index], KEYS[3 * index + 1], KEYS[3 * index + 2]
   local id, terms, queues, reserve = unpack(ARGV, 4 * index + 1, 4 * index + 4)
@@ -101,11 +87,9 @@ local function acquire(index)
     return { 'granted', token }
   end
 
-  local limit = limit_of(kind)
   local waited_for = not held.alone and redis.call('EXISTS', queue) == 1
-  local used = held.alone and 1 or held.limit
-    or waited_for and limit_of_waiters(queue, deadlines, limit) or limit
-  if used ~= limit then return { 'limit', used } end
+  local used = limit_in_use(held, waited_for, queue, deadlines, kind)
+  if used ~= limit_of(kind) then return { 'limit', used } end
 
   local waiter = id .. ' ' .. terms
   local room = fits(held, kind)

@@ -17,8 +17,8 @@ local waiter = id .. ' ' .. terms
 local waited = redis.call('ZREM', queue, waiter) == 1
 redis.call('ZREM', deadlines, waiter)
 local held = holders_of(lock)
-local owned = lease_of(held, id)
-if owned then end_lease(held, id) end
+local owned, left = lease_of(held, id)
+if owned then end_lease(held, id, left) end
 if (owned or waited) and not held.alone and guarded(guard, run) == 'open' then
   hand_off(held, queue, deadlines, sequence, address, nil)
 end

@@ -6,7 +6,8 @@
 -- Reply for each 1 released, 0 it was not the owner's (any more): nothing was done, 2 nor is it known
 --       to be anybody's, as the server forgot what it had granted, and granted nothing since,
 --       {'failed', error}
--- Cost  GET, DEL, EXISTS each when nobody waits; of one beside others TYPE, 2 HGET, HDEL, HLEN, EXISTS
+-- Cost  GET, DEL, EXISTS each when nobody waits; of one beside others TYPE, 2 HGET,
+--       HDEL, HLEN, PTTL, EXISTS
 local sequence, guard, address, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
 --- @include "owner"
@@ -53,14 +54,14 @@ local function release(index)
   local id, ms = string.match(ARGV[index + 2], '^(%S+) ?(%d*)$')
   local keep_for = tonumber(ms) or 0
   local held = holders_of(lock)
-  local token = lease_of(held, id)
+  local token, left = lease_of(held, id)
   if not token then return open and 0 or 2 end
   if keep_for > 0 then
-    keep(held, id, token, keep_for)
+    keep(held, id, token, left, keep_for)
     tell_first(held, queue)
     return 1
   end
-  end_lease(held, id)
+  end_lease(held, id, left)
   if open and redis.call('EXISTS', queue) == 1 then
     hand_off(held, queue, deadlines, sequence, address, nil)
   end

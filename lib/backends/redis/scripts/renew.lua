@@ -33,7 +33,7 @@ local function make_room(held, kind, token)
   end
   if kind ~= '' and held.limit == limit_of(kind) then
     if oldest[2] >= token then return false end
-    end_lease(held, oldest[4])
+    end_lease(held, oldest[4], oldest[3])
     return true
   end
   if not greatest or greatest[2] >= token then return false end

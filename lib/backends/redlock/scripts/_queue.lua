@@ -17,10 +17,10 @@ local function drop_dead(queue, deadlines)
   end
 end
 
--- Tells the first waiter that a lock is free here: it will ask all nodes. Passes over those whose
--- process nobody hears for. Returns who was told; `present`, on whose behalf this script runs, is
--- told by the reply. Nil when there is nobody.
-local function tell_first(queue, deadlines, channel, present)
+-- Tells the first waiter that a lock is free here, so that it will ask all nodes; or `word`. Passes
+-- over those whose process nobody hears for. Returns who was told; `present`, on whose behalf this
+-- script runs, is told by the reply. Nil when there is nobody.
+local function tell_first(queue, deadlines, channel, present, word)
   if redis.call('EXISTS', queue) == 0 then return nil end
   drop_dead(queue, deadlines)
   local deaf = {}
@@ -33,7 +33,7 @@ local function tell_first(queue, deadlines, channel, present)
       local process = string.match(id, '^[^:]*')
       if not deaf[process] then
         -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
-        local heard = redis.pcall('PUBLISH', channel .. process, 'free ' .. id)
+        local heard = redis.pcall('PUBLISH', channel .. process, (word or 'free') .. ' ' .. id)
         if type(heard) == 'number' and heard > 0 then return id end
         deaf[process] = true
         unheard = unheard + 1

@@ -35,7 +35,7 @@ end
 
 local who = '-'
 if held then
-  who = string.match(held, '^%S+')
+  who = string.match(held, '(%S+) %d+$')
 elseif state == 'open' then
   local first = tell_first(queue, deadlines, channel, id)
   if not first or first == id then

@@ -1,0 +1,93 @@
+import { Chain, type Link } from '../chain.js';
+import { Alarm, Deadline } from '../clock.js';
+
+/** Leases in one round: few enough that the call that renews them does not hold up others at the backend. */
+export const ROUND = 500;
+
+/** Who is renewed with others. */
+export interface Traveller {
+  /** Its round has come. Until `patience` is over the renewal is waited for before the next one. */
+  due(patience: Deadline): void;
+}
+
+/** A lease's place in a round, which it may leave at any time. */
+export type Place = Link<Traveller>;
+
+interface Round {
+  readonly due: Deadline;
+  readonly travellers: Chain<Traveller>;
+}
+
+/**
+ * When the leases of one ttl are renewed: each a third of it after it came, or up to a thirtieth
+ * earlier, to travel with those before it. They fall due in the order in which they came, so that
+ * there is one queue, and one timer for all of them: to join and to leave costs next to nothing, as
+ * most locks are given back long before their round.
+ */
+export class Rounds {
+  /** In the order in which they fall due. */
+  readonly #rounds: Round[] = [];
+  /** That of the first round. It does not keep the process from exiting, and may outlast who travels. */
+  #alarm: Alarm | undefined;
+  readonly #period: number;
+
+  /** @param whenEmpty called when nobody travels any more: then it is over */
+  constructor(
+    ttl: number,
+    private readonly whenEmpty: () => void,
+  ) {
+    this.#period = ttl / 3;
+  }
+
+  join(traveller: Traveller): Place {
+    const round = this.#roundFor(1) ?? this.#begin(Deadline.in(this.#period), new Chain());
+    return round.travellers.add(traveller);
+  }
+
+  close(): void {
+    this.#alarm?.off();
+  }
+
+  /** The last round, if so many can still travel with it. */
+  #roundFor(more: number): Round | undefined {
+    const last = this.#rounds.at(-1);
+    if (last === undefined || last.travellers.length + more > ROUND) return undefined;
+    return last.due.remaining < 0.9 * this.#period ? undefined : last;
+  }
+
+  #begin(due: Deadline, travellers: Chain<Traveller>): Round {
+    const round = { due, travellers };
+    this.#rounds.push(round);
+    if (this.#alarm === undefined) this.#arm(due);
+    return round;
+  }
+
+  #arm(due: Deadline): void {
+    this.#alarm = new Alarm(due, () => {
+      this.#ring();
+    });
+  }
+
+  #ring(): void {
+    for (;;) {
+      const [first] = this.#rounds;
+      if (first === undefined) break;
+      if (!first.due.passed) {
+        this.#arm(first.due);
+        return;
+      }
+      this.#rounds.shift();
+      this.#travel(first.travellers);
+    }
+    this.whenEmpty();
+  }
+
+  /** They travel now, and then again, with those who have just done so if they are few. */
+  #travel(travellers: Chain<Traveller>): void {
+    const again = Deadline.in(this.#period);
+    for (const traveller of travellers) traveller.due(again);
+    const company = this.#roundFor(travellers.length);
+    if (company !== undefined) company.travellers.takeOver(travellers);
+    else if (travellers.length > 0) this.#begin(again, travellers);
+  }
+}
