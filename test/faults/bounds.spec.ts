@@ -102,7 +102,7 @@ describe('bounds', () => {
 
     /** Commands that clients sent so far; what scripts call by themselves is not counted. */
     async function sent(redis: Redis): Promise<number> {
-      const inner = /^(time|get|set|exists|del|pexpire|pttl|publish|z[a-z]+|info)$/;
+      const inner = /^(time|get|set|exists|type|del|pexpire|pttl|publish|z[a-z]+|info)$/;
       const stats = await redis.info('commandstats');
       let calls = 0;
       for (const [, command, count] of stats.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)) {
