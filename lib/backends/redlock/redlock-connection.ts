@@ -5,11 +5,13 @@ import type {
   BackendConnection,
   HeldLease,
   KeyState,
+  LeaseIdentity,
   LeaseRenewal,
   LockProcess,
   LockRequest,
   Revocation,
 } from '../lock-backend.js';
+import { agreedToken } from './agreed-token.js';
 import { memoryOfOthers } from './memory-of-others.js';
 import { count, failureOf, majority, poll, type Reply } from './poll.js';
 import { RedlockLeases } from './redlock-leases.js';
@@ -45,7 +47,7 @@ export class RedlockConnection implements BackendConnection {
   constructor(
     process: LockProcess,
     nodes: (hooks: ConnectionHooks) => readonly RedlockNode[],
-    patience: number,
+    private readonly patience: number,
   ) {
     const made: RedlockNode[] = [];
     let waiters: RedlockWaiters | undefined;
@@ -121,20 +123,33 @@ export class RedlockConnection implements BackendConnection {
     return decisions;
   }
 
-  async release({ id, key }: HeldLease, keepFor: number): Promise<boolean> {
+  async release({ id, key, mode }: HeldLease, keepFor: number): Promise<boolean> {
     const { ttl = 0, token = 0 } = this.#held.take(id) ?? {};
     const kept = keepFor > 0 ? { until: Deadline.in(keepFor), token } : undefined;
     await this.#opened;
     const released = await poll(
-      this.#nodes.map((node) => node.withdraw({ id, key, kept }, ttl)),
+      this.#nodes.map((node) => node.withdraw({ id, key, mode, kept }, ttl)),
       majority<boolean>(this.#quorum, (left) => left),
     );
     if (released instanceof Error) throw released;
     return released;
   }
 
-  downgrade(): Promise<boolean> {
-    return Promise.resolve(false);
+  async downgrade(lease: LeaseIdentity): Promise<boolean> {
+    await this.#opened;
+    const patience = Deadline.in(this.patience);
+    return insist(
+      async () => {
+        const downgraded = await poll(
+          this.#nodes.map((node) => node.downgrade(lease)),
+          majority<boolean>(this.#quorum, (reads) => reads),
+        );
+        if (downgraded instanceof Error) throw downgraded;
+        return downgraded;
+      },
+      () => patience.passed || this.#closed,
+      () => this.troubleWith(),
+    );
   }
 
   inspect(key: string): Promise<KeyState> {
@@ -211,7 +226,8 @@ export class RedlockConnection implements BackendConnection {
       return decided && { outcome: decided, replies: [...heard] };
     });
     if (outcome === 'won') {
-      const token = await this.#agree(asked, replies);
+      const token = await agreedToken(this.#nodes, this.#quorum, asked, replies);
+      if (token !== undefined) this.#seen = Math.max(this.#seen, token);
       if (token !== undefined && !request.over) {
         this.#win(request, token, votes);
         request.grant({ state: 'granted', token, since: before, ttl: asked.ttl });
@@ -236,20 +252,6 @@ export class RedlockConnection implements BackendConnection {
     const remaining = places.flatMap((place) => place.remaining ?? []);
     this.#waiters.stand(request, remaining, isSplit(replies, this.#quorum));
     return { state: 'waiting', granted: request.granted };
-  }
-
-  /** The token that a majority has seen; written back to one if it must. Undefined when that failed. */
-  async #agree(asked: LockRequest, replies: readonly Reply<Vote>[]): Promise<number | undefined> {
-    const tokens = replies.flatMap((reply) =>
-      reply?.value?.state === 'granted' ? [reply.value.token] : [],
-    );
-    const token = Math.max(...tokens);
-    if (tokens.filter((one) => one === token).length >= this.#quorum) return token;
-    const confirmed = await poll(
-      this.#nodes.map((node) => node.confirm(asked, token)),
-      majority<boolean>(this.#quorum, (done) => done),
-    );
-    return confirmed === true ? token : undefined;
   }
 
   #win(request: RedlockRequest, token: number, votes: readonly Promise<Vote>[]): void {

@@ -7,23 +7,32 @@ import { ScriptRunner } from '../redis/script-runner.js';
 import { scripts } from '../redis/scripts.js';
 import { checkServer } from '../redis/server-check.js';
 import { ServerClock } from '../redis/server-clock.js';
+import { termsOf } from '../redis/terms.js';
 import { endedBy, NodeOperators } from './node-operators.js';
+import { kindOf, waiterOf } from './kinds.js';
 import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
 import { RedlockWithdrawals, type Departure } from './redlock-withdrawals.js';
 
 /** How long a waiter lives at a node without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
 
-/** What a node answers to who asks for a lock. `holder` has it there, or is the first to get it. */
+/**
+ * What a node answers to who asks for a lock. `holders` are some who have it there, or the one that is
+ * to get it before.
+ */
 export type Vote =
   | { readonly state: 'granted'; readonly token: number }
   | {
       readonly state: 'waiting';
       readonly remaining: number | undefined;
-      readonly holder: string;
+      readonly holders: readonly string[];
       readonly ticket: number;
     }
-  | { readonly state: 'busy'; readonly remaining: number | undefined; readonly holder: string };
+  | {
+      readonly state: 'busy';
+      readonly remaining: number | undefined;
+      readonly holders: readonly string[];
+    };
 
 type VoteReply =
   | readonly [state: 'granted', now: number, token: number]
@@ -31,10 +40,12 @@ type VoteReply =
       state: 'waiting' | 'busy',
       now: number,
       remaining: number,
-      holder: string,
+      holders: string,
       ticket?: number,
     ]
   | readonly [state: 'late' | 'stranger', now: number];
+
+const FORGOT = 'the node has lost its memory';
 
 /** Between two looks whether another process has entered a node that forgot, in milliseconds. */
 const LOOK_AGAIN = 20;
@@ -170,7 +181,7 @@ export class RedlockNode {
   }
 
   async vote(
-    { id, key, ttl, queue }: LockRequest,
+    { id, key, ttl, mode, queue }: LockRequest,
     proposal: number,
     ticket: number,
   ): Promise<Vote> {
@@ -183,7 +194,7 @@ export class RedlockNode {
     const reply = (await this.#withdrawals.observe(id, patience, () =>
       this.#runner.run('vote', keys, [
         ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
-        ...[keyspace.channel, LIVENESS, this.#run ?? ''],
+        ...[keyspace.channel, LIVENESS, this.#run ?? '', kindOf(mode)],
       ]),
     )) as VoteReply;
     this.#clock.learn(before, reply[1]);
@@ -192,10 +203,11 @@ export class RedlockNode {
         return { state: 'granted', token: reply[2] };
       case 'waiting':
       case 'busy': {
-        const [state, , left, holder, place] = reply;
+        const [state, , left, named, place] = reply;
+        const holders = named === '-' ? [] : named.split(' ');
         const remaining = left < 0 ? undefined : left;
-        if (state === 'busy') return { state, remaining, holder };
-        return { state, remaining, holder, ticket: place ?? 0 };
+        if (state === 'busy') return { state, remaining, holders };
+        return { state, remaining, holders, ticket: place ?? 0 };
       }
       case 'stranger':
         return this.#isStranger();
@@ -204,12 +216,13 @@ export class RedlockNode {
     }
   }
 
-  /** Writes back the token that was agreed on. False when the vote for it is gone. */
-  async confirm({ id, key }: LeaseIdentity, token: number): Promise<boolean> {
+  /** Writes back the token that was agreed on. False when that cannot be: see confirm.lua. */
+  async confirm({ id, key, mode }: LockRequest, token: number): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entered();
     const [lock] = keyspace.of(key);
-    return (await this.#runner.run('confirm', [lock, keyspace.sequence], [id, token])) === 1;
+    const args = [id, token, kindOf(mode)];
+    return (await this.#runner.run('confirm', [lock, keyspace.sequence], args)) === 1;
   }
 
   /** Takes back the vote or the lease, and the place in the queue. */
@@ -218,7 +231,7 @@ export class RedlockNode {
   }
 
   /** Takes back one vote, unless it was confirmed since; the ticket, if there is one, is its place again. */
-  async giveUp(lease: LeaseIdentity, vote: number, ticket: number): Promise<void> {
+  async giveUp(lease: Departure, vote: number, ticket: number): Promise<void> {
     await this.#leave(lease, vote, ticket);
   }
 
@@ -239,7 +252,7 @@ export class RedlockNode {
       [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
       [
         ...[this.#run ?? '', repair ? 1 : 0, endedBy(keyspace)],
-        ...leases.flatMap(({ id, token, ttl }) => [id, token, ttl]),
+        ...leases.flatMap((lease) => [lease.id, lease.token, termsOf(lease)]),
       ],
     )) as (number | string)[] | 'stranger';
     if (answers === 'stranger') return this.#isStranger();
@@ -249,13 +262,29 @@ export class RedlockNode {
     });
   }
 
+  /** Makes a lease a shared one. False when it was not the owner's any more. */
+  async downgrade({ id, key }: LeaseIdentity): Promise<boolean> {
+    const { keyspace } = this.context;
+    await this.#entered();
+    const keys = [...keyspace.of(key), keyspace.guard];
+    const answer = await this.#runner.run('downgrade', keys, [
+      id,
+      keyspace.channel,
+      this.#run ?? '',
+    ]);
+    if (answer === 'stranger') return this.#isStranger();
+    // Its holder will assert it by its next renewal.
+    if (answer === 2) throw new Error(FORGOT);
+    return answer === 1;
+  }
+
   async beat(requests: readonly LockRequest[]): Promise<Standing[]> {
     const { keyspace } = this.context;
     await this.#entered('soon');
     const seen = (await this.#runner.run(
       'beat',
       [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key))],
-      [keyspace.channel, LIVENESS, this.#run ?? '', ...requests.map(({ id }) => id)],
+      [keyspace.channel, LIVENESS, this.#run ?? '', ...requests.map(waiterOf)],
     )) as Standing[] | [['stranger']] | ['stranger'];
     if (seen[0] === 'stranger') return this.#isStranger();
     return seen as Standing[];
@@ -291,7 +320,7 @@ export class RedlockNode {
     return this.client.status === 'ready' ? trouble : (trouble ?? new Error('not connected'));
   }
 
-  async #leave({ id, key, kept }: Departure, vote: number, ticket: number): Promise<boolean> {
+  async #leave({ id, key, mode, kept }: Departure, vote: number, ticket: number): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entered();
     const keepFor = Math.ceil(kept?.until.remaining ?? 0);
@@ -301,7 +330,7 @@ export class RedlockNode {
         [...keyspace.of(key), keyspace.guard],
         [
           ...[id, vote, ticket, keepFor, kept?.token ?? 0],
-          ...[keyspace.channel, LIVENESS, this.#run ?? ''],
+          ...[keyspace.channel, LIVENESS, this.#run ?? '', kindOf(mode)],
         ],
       )) === 1
     );
@@ -389,7 +418,7 @@ export class RedlockNode {
 
   #isStranger(): never {
     this.#run = undefined;
-    throw new Error('the node has lost its memory');
+    throw new Error(FORGOT);
   }
 }
 

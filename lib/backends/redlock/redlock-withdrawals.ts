@@ -1,5 +1,5 @@
 import { Deadline, pause } from '../../clock.js';
-import type { LeaseIdentity } from '../lock-backend.js';
+import type { LeaseIdentity, LeaseMode } from '../lock-backend.js';
 import { isReply } from '../redis/redis-errors.js';
 
 /** What is still to be taken back when a node comes back. More of it is left to end by its ttl. */
@@ -7,6 +7,7 @@ const MOST = 1_000;
 
 /** A lease or a request that is over. */
 export interface Departure extends LeaseIdentity {
+  readonly mode: LeaseMode;
   /** Until when its key is to be kept taken, if at all, and under which token. */
   readonly kept?: { readonly until: Deadline; readonly token: number } | undefined;
 }

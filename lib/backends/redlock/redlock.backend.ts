@@ -45,7 +45,7 @@ export interface RedlockBackendOptions {
 export class RedlockBackend implements LockBackend {
   readonly name = 'redlock';
   readonly minTtl = 10;
-  readonly supports = { shared: false, limit: false };
+  readonly supports = { shared: true, limit: false };
   readonly #nodes: readonly SingleTarget[];
   readonly #namespace: string;
   readonly #patience: number;

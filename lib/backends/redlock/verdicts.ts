@@ -20,15 +20,12 @@ export function outcomeOf(
   return waiting >= quorum || holderOf(replies, quorum) !== undefined ? 'lost' : undefined;
 }
 
-/** Who has the lock, or is to get it, by a majority. */
+/** One who has the lock, or is to get it, by a majority. */
 export function holderOf(replies: readonly Reply<Vote>[], quorum: number): string | undefined {
-  const holders = replies.flatMap((reply) => {
-    const vote = reply?.value;
-    return vote === undefined || vote.state === 'granted' ? [] : [vote.holder];
-  });
-  return holders.find(
-    (holder) => holder !== '-' && holders.filter((other) => other === holder).length >= quorum,
-  );
+  const named = namedBy(replies);
+  return named
+    .flat()
+    .find((holder) => named.filter((others) => others.includes(holder)).length >= quorum);
 }
 
 /**
@@ -38,11 +35,17 @@ export function holderOf(replies: readonly Reply<Vote>[], quorum: number): strin
 export function isSplit(replies: readonly Reply<Vote>[], quorum: number): boolean {
   if (count(replies, ({ state }) => state === 'granted') > 0) return true;
   if (holderOf(replies, quorum) !== undefined) return false;
-  const named = replies.flatMap((reply) => {
+  const [some, ...others] = namedBy(replies);
+  return some?.some((holder) => others.every((names) => names.includes(holder))) === false;
+}
+
+/** Whom each node names that names anybody. */
+function namedBy(replies: readonly Reply<Vote>[]): (readonly string[])[] {
+  return replies.flatMap((reply) => {
     const vote = reply?.value;
-    return vote === undefined || vote.state === 'granted' ? [] : [vote.holder];
+    if (vote === undefined || vote.state === 'granted' || vote.holders.length === 0) return [];
+    return [vote.holders];
   });
-  return new Set(named.filter((holder) => holder !== '-')).size > 1;
 }
 
 /** What a majority says of a lease that is renewed; undefined while that may still come about. */

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 guard, then lock, queue and deadlines for each waiter
 -- ARGV  1 channel prefix  2 how long a waiter lives without a sign (ms)  3 run id of the node, then
---       the id of each
+--       each waiter: its id, with ' s' if it is to read
 -- Reply {'stranger'}  the process has to enter first: nothing was done
 --       or for each
 --       {'waiting', ms until the lock may be free, or -1}
@@ -10,22 +10,24 @@
 --       {'dropped'}  it was counted as dead, or this node forgot it: it must ask again
 --       {'failed', error}
 --- @include "clock"
---- @include "owner"
+--- @include "held"
 --- @include "guard"
 --- @include "queue"
 local guard, channel, liveness, run = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { state } end
 
-local function look(lock, queue, deadlines, id)
-  local held = redis.call('GET', lock)
-  if owns(held, id) then return { 'free' } end
-  if not redis.call('ZSCORE', queue, id) then return { 'dropped' } end
-  give_sign(queue, deadlines, id, liveness)
-  if not held and state == 'open' and tell_first(queue, deadlines, channel, id) == id then
-    return { 'free' }
+local function look(lock, queue, deadlines, waiter)
+  local id, kind = string.match(waiter, '^(%S+) ?(%w*)$')
+  local held = held_of(lock)
+  if lease_of(held, id) then return { 'free' } end
+  if not redis.call('ZSCORE', queue, waiter) then return { 'dropped' } end
+  give_sign(queue, deadlines, waiter, liveness)
+  if state == 'open' and fits(held, kind) then
+    local first, first_reader = tell_first(held, queue, deadlines, channel, waiter, false)
+    if id == (kind == '' and first or first_reader) then return { 'free' } end
   end
-  return { 'waiting', math.max(redis.call('PTTL', lock), grace > 0 and grace or -1) }
+  return { 'waiting', math.max(free_in(held), grace > 0 and grace or -1) }
 end
 
 local seen = {}

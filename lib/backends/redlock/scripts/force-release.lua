@@ -1,5 +1,5 @@
 -- Ends all leases and votes that there are for a lock at this node, tells those who had them, and
--- the first who waits that it is free. No repair brings back what was ended.
+-- those who are first of who waits that it is free. No repair brings back what was ended.
 --
 -- KEYS  1 lock  2 queue  3 deadlines  4 guard
 -- ARGV  1 prefix of the names that say what was ended  2 channel prefix  3 mark by which the
@@ -26,5 +26,5 @@ for index, lease in ipairs(all) do
   redis.call('SET', ended .. id, 1, 'PX', math.max(1, left, longest))
   tell(process_of(id), 'lost ' .. id .. ' ' .. mark)
 end
-if state == 'open' then tell_first(queue, deadlines, channel, nil) end
+if state == 'open' then tell_first(held, queue, deadlines, channel, nil, true) end
 return answer

@@ -6,6 +6,7 @@
 --        waiters, '<id> <terms>' and ticket (µs) of the first of them in turn}
 --- @include "clock"
 --- @include "held"
+--- @include "queue"
 local lock, queue, deadlines, most = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 
 local held = held_of(lock)
@@ -19,25 +20,33 @@ end
 for _, waiter in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now)) do hide(waiter) end
 for _, lease in ipairs(all) do
   -- Where others voted for it, it may still stand in the queue.
-  if tonumber(redis.call('ZSCORE', deadlines, lease[1]) or 0) > now then
-    hide(lease[1])
+  local waiter = waiter_of(lease[1], held.limit and 's' or '')
+  if tonumber(redis.call('ZSCORE', deadlines, waiter) or 0) > now then
+    hide(waiter)
     waiters = waiters - 1
   end
 end
 
 local members = redis.call('ZRANGE', queue, 0, most + hidden, 'WITHSCORES')
--- The first of those who wait for a free lock is on its way to it.
-local leaves = #all == 0
+-- The first of those who wait for a free lock are on their way to it: one, or the readers up to a
+-- writer, also to join those who read.
+local free_for_writers, free_for_readers = #all == 0, not held.alone
 local shown = {}
 for index = 1, #members, 2 do
-  if passed_over[members[index]] then
+  local waiter = members[index]
+  local reads = string.find(waiter, ' s', 1, true)
+  local leaves = free_for_writers or (reads and free_for_readers)
+  if passed_over[waiter] then
     -- Not one of those who wait.
   elseif leaves then
-    leaves = false
+    free_for_writers, free_for_readers = false, reads
     waiters = waiters - 1
-  elseif #shown < 2 * most then
-    shown[#shown + 1] = members[index]
-    shown[#shown + 1] = members[index + 1]
+  else
+    free_for_writers, free_for_readers = false, false
+    if #shown < 2 * most then
+      shown[#shown + 1] = waiter
+      shown[#shown + 1] = members[index + 1]
+    end
   end
 end
 return { now, held.limit or 0, all, math.max(0, waiters), shown }

@@ -1,12 +1,14 @@
 -- Takes back what a request has at this node: its vote or lease, and its place in the queue. Or one
 -- vote, that came to nothing: then it is put back to its place. A lock that is free then is told to
--- the first who waits; or it is kept taken for a while by a lease that is nobody's.
+-- those who are first of who waits; or it is kept taken for a while by a lease that is nobody's.
 --
 -- KEYS  1 lock  2 queue  3 deadlines  4 guard
 -- ARGV  1 id  2 token of the one vote, or 0 for everything  3 ticket of the place to have again, or 0
 --       4 for how long to keep it taken (ms), or 0  5 token of what is kept so, where it is forgotten
 --       6 channel prefix  7 how long a waiter lives without a sign (ms)  8 run id of the node
--- Reply 1 it had the lock, or may have had it, as the node forgot that and nobody has it since;
+--       9 's' for one that was to read, else ''
+-- Reply 1 it had the lock, or may have had it, as the node forgot that and nobody has it since
+--       who excludes it;
 --       0 it had not
 --- @include "clock"
 --- @include "held"
@@ -15,29 +17,29 @@
 local lock, queue, deadlines, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, vote, ticket = ARGV[1], ARGV[2], ARGV[3]
 local keep_for, kept_token = tonumber(ARGV[4]), tonumber(ARGV[5])
-local channel, liveness, run = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local channel, liveness, run, kind = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
 local held = held_of(lock)
 local token = token_at(held, id)
-local stays = ticket ~= '0'
+local waiter, stays = waiter_of(id, kind), ticket ~= '0'
 if vote ~= '0' then
   -- A later round has written a greater token, by which it may have won.
   if token ~= tonumber(vote) then return 0 end
   if stays then
-    redis.call('ZADD', queue, ticket, id)
-    give_sign(queue, deadlines, id, liveness)
+    redis.call('ZADD', queue, ticket, waiter)
+    give_sign(queue, deadlines, waiter, liveness)
   end
 else
-  redis.call('ZREM', queue, id)
-  redis.call('ZREM', deadlines, id)
+  -- Where it had no vote it may still stand as it was asked for, before a downgrade.
+  redis.call('ZREM', queue, waiter, id)
+  redis.call('ZREM', deadlines, waiter, id)
 end
 local state = guarded(guard, run)
-local forgotten = state == 'grace' and not held.alone and not held.limit
+local forgotten = not token and state == 'grace' and fits(held, kind)
 if keep_for > 0 and (token or forgotten) then
   local _, left = lease_of(held, id)
   keep(held, id, token or kept_token, left, keep_for)
-  -- It may have been told a later time to look.
-  tell_first(queue, deadlines, channel, nil, 'kept')
+  tell_kept(queue, channel)
   return 1
 end
 if token and held.alone then free(held) elseif token then
@@ -46,6 +48,6 @@ if token and held.alone then free(held) elseif token then
 end
 -- Also of a lock that is free already: it may have been the one that was told.
 if not held.alone and state == 'open' then
-  tell_first(queue, deadlines, channel, stays and id or nil)
+  tell_first(held, queue, deadlines, channel, stays and waiter or nil, true)
 end
 return (token or forgotten) and 1 or 0

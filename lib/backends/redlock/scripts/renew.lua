@@ -1,36 +1,49 @@
 -- Gives many leases at least so much more life at one node, never less. A lease that is not there is
 -- put there only to repair it, when a majority of the nodes has just renewed it; or in a grace, when
--- holders assert what the node forgot, as it has not voted for anybody since.
+-- holders assert what the node forgot, as it has not voted for anybody since. One that only reads
+-- does so here as well from then on, if this node missed that.
 --
 -- KEYS  1 sequence  2 guard, then a lock each
 -- ARGV  1 run id of the node  2 whether to repair: 1 or 0  3 prefix of the names that say what was
---       ended by force, then id, token and ttl (ms) each
+--       ended by force, then id, token and terms each: the ttl (ms), with ' s' of one that reads
 -- Reply 'stranger'  the process has to enter first: nothing was done
 --       or for each 1 renewed, 0 another has the lock, 2 nobody has it, or the error of the command
 --- @include "clock"
---- @include "owner"
+--- @include "held"
+--- @include "make-room"
 --- @include "guard"
 --- @include "raise"
 local sequence, guard = KEYS[1], KEYS[2]
 local run, repairs, ended = ARGV[1], ARGV[2] == '1', ARGV[3]
 
 local longest = 0
-for index = 6, #ARGV, 3 do longest = math.max(longest, tonumber(ARGV[index])) end
+for index = 6, #ARGV, 3 do
+  longest = math.max(longest, tonumber(string.match(ARGV[index], '^%d+')))
+end
 local state = guarded(guard, run, longest)
 if state == 'stranger' then return state end
 
-local function renew(lock, id, token, ttl)
-  local held = redis.call('GET', lock)
-  if owns(held, id) then
-    if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
+local function renew(lock, id, token, terms)
+  local ttl, kind = read_terms(terms)
+  token = tonumber(token)
+  local held = held_of(lock)
+  local granted, left = lease_of(held, id)
+  if granted then
+    if held.alone and kind == 's' then
+      free(held)
+      let_in(held, id, kind, granted, math.max(left, ttl))
+    else
+      prolong(held, id, granted, left, ttl)
+    end
     return 1
   end
-  if not repairs and state ~= 'grace' then return held and 0 or 2 end
+  if not repairs and state ~= 'grace' then return fits(held, kind) and 2 or 0 end
   if redis.call('EXISTS', ended .. id) == 1 then return 0 end
   -- What an old disk brought back is older than what a majority has.
-  if held and not (state == 'grace' and token_of(held) < tonumber(token)) then return 0 end
-  redis.call('SET', lock, id .. ' ' .. token, 'PX', ttl)
-  raise(sequence, tonumber(token))
+  local room = fits(held, kind) or (state == 'grace' and make_room(held, kind, token))
+  if not room then return 0 end
+  let_in(held, id, kind, token, ttl)
+  raise(sequence, token)
   return 1
 end
 
