@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { LockBackendError, type LockModuleOptions, type LockService } from 'nestjs-lock';
 import { RedlockBackend, type RedlockBackendOptions } from 'nestjs-lock/redis';
 import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { redlockScripts } from '../../lib/backends/redlock/redlock-scripts.js';
 import { eventually } from '../support/eventually.js';
 import { entered, lost, machineTime, violations, visit, type Visit } from '../support/history.js';
 import type { RedisServer } from '../support/redis-server.js';
@@ -17,6 +18,9 @@ const [HEARTBEAT, LIVENESS] = [1_000, 3_500];
 
 /** What `wait: 0` may take at nodes that do not answer or do not agree, in milliseconds. */
 const ATTEMPT = 2_000;
+
+/** Between two tries of a request that failed, in milliseconds. */
+const LONGEST_PAUSE = 250;
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 500;
@@ -53,6 +57,11 @@ class Node {
 
   waiters(key: string): Promise<string[]> {
     return this.admin.zrange(keyspace.of(key)[1], 0, '-1');
+  }
+
+  /** Who waits, each followed by its ticket. */
+  places(key: string): Promise<string[]> {
+    return this.admin.zrange(keyspace.of(key)[1], 0, '-1', 'WITHSCORES');
   }
 
   /** Milliseconds for which it has no vote; undefined while nobody has entered it. */
@@ -300,6 +309,82 @@ describe('a quorum of Redis nodes', () => {
       expect(lock).toMatchObject({ held: true, signal: { aborted: false } });
       expect(await other.tryAcquire('k')).toBeNull();
       expect(await lock.release()).toBe('released');
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped: those who wait keep their places',
+    async () => {
+      const { nodes, service } = await quorum();
+      const [one, wiped, other] = nodes as [Node, Node, Node];
+      const { lock } = await entered(service().acquire('k'));
+      const waiting = [];
+      for (const count of [1, 2]) {
+        waiting.push(entered(service().acquire('k')));
+        await eventually('it waits', async () => {
+          const queues = await Promise.all(nodes.map((node) => node.waiters('k')));
+          return queues.every((queue) => queue.length === count);
+        });
+      }
+      const places = await one.places('k');
+      await wiped.wipe();
+      await eventually('they wait', async () => (await wiped.waiters('k')).length === 2);
+      for (const node of [one, wiped, other]) expect(await node.places('k')).toEqual(places);
+      await lock.release();
+      const [first, second] = waiting.map(async (granted) => {
+        const { lock, token } = await granted;
+        await lock.release();
+        return token;
+      });
+      expect(await first).toBeLessThan(await second!);
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one was wiped, and takes long to be entered: the others do not wait for it',
+    async () => {
+      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
+      const [, wiped, away] = nodes as [Node, Node, Node];
+      const locks = service({ ttl: 1_000 });
+      await locks.withLock('warm up', () => undefined);
+      await away.network.refuse();
+      await wiped.wipe();
+      const granted = entered(locks.acquire('k'));
+      await eventually('connected again', async () => {
+        return /^.* sub=1 /m.test(String(await wiped.admin.client('LIST')));
+      });
+      // By now it is asked.
+      await sleep(2 * LONGEST_PAUSE);
+      await away.network.admit();
+      const back = machineTime();
+      const { at, lock } = await granted;
+      expect(at - back).toBeLessThan(HEARTBEAT + SLACK);
+      await lock.release();
+    },
+    20_000,
+  );
+
+  it.concurrent(
+    'of which one does not know a script: a vote that comes after the release is taken back',
+    async () => {
+      const { nodes, service, untouched } = await quorum(3, { commandTimeout: '6s' });
+      const [, , odd] = nodes as [Node, Node, Node];
+      const locks = service({ ttl: 60_000 });
+      await locks.withLock('warm up', () => undefined);
+      await odd.admin.script('FLUSH');
+      await odd.admin.script('LOAD', redlockScripts.leave.source);
+      await odd.admin.config('RESETSTAT');
+      odd.network.hold('replies');
+      const lock = await locks.acquire('k');
+      await lock.release();
+      odd.network.restore();
+      await eventually('it has the script', async () => {
+        return /^cmdstat_eval:/m.test(await odd.admin.info('commandstats'));
+      });
+      await untouched('k');
+      expect(await locks.inspect('k')).toMatchObject({ holders: [], waiters: 0 });
     },
     20_000,
   );

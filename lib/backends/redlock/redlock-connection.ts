@@ -17,7 +17,7 @@ import type { Memory, RedlockNode, Vote } from './redlock-node.js';
 import { RedlockOperators } from './redlock-operators.js';
 import { RedlockRequest } from './redlock-request.js';
 import { RedlockWaiters } from './redlock-waiters.js';
-import { holderOf, outcomeOf, renewalOf } from './verdicts.js';
+import { holderOf, isSplit, outcomeOf, renewalOf } from './verdicts.js';
 
 /**
  * One process's locks on a quorum of Redis nodes that know nothing of each other.
@@ -234,11 +234,7 @@ export class RedlockConnection implements BackendConnection {
     const differ = places.some(({ ticket }) => ticket !== request.ticket);
     if (differ && request.ticket > known) return this.#round(request);
     const remaining = places.flatMap((place) => place.remaining ?? []);
-    this.#waiters.stand(
-      request,
-      remaining,
-      voted > 0 || holderOf(replies, this.#quorum) === undefined,
-    );
+    this.#waiters.stand(request, remaining, isSplit(replies, this.#quorum));
     return { state: 'waiting', granted: request.granted };
   }
 

@@ -71,6 +71,15 @@ export interface Memory {
   readonly token: number;
 }
 
+/** How a node is entered. */
+interface Entering {
+  readonly done: Promise<void>;
+  /** The same, but rejects as soon as it shows that it takes long. */
+  readonly soon: Promise<void>;
+  /** Why it takes long, if it does. */
+  trouble: Error | undefined;
+}
+
 /**
  * One of the nodes of a quorum: each call is tried once, and fails at once while the node is not
  * connected. Its memory is guarded as that of a Redis that fails over (see redis/scripts/_guard.lua):
@@ -91,7 +100,7 @@ export class RedlockNode {
   /** It has no vote before. */
   #grace = Deadline.in(0);
   #closed = false;
-  #entering: Promise<void> | undefined;
+  #entering: Entering | undefined;
   /** Whether the first connection came about, or was refused. */
   readonly #reached: Promise<unknown>;
 
@@ -110,7 +119,7 @@ export class RedlockNode {
       client,
       runner: this.#runner,
       entered: async () => {
-        await this.#entered();
+        await this.#entered('soon');
         return this.#run ?? '';
       },
       trouble: () => this.trouble,
@@ -146,7 +155,7 @@ export class RedlockNode {
   get trouble(): Error | undefined {
     const { remaining } = this.#grace;
     if (remaining > 0) return new Error(noVote(remaining));
-    return this.#unreached;
+    return this.#entering?.trouble ?? this.#unreached;
   }
 
   /** Waits until it is known whether the node can be reached, but not for long. */
@@ -166,17 +175,17 @@ export class RedlockNode {
     ticket: number,
   ): Promise<Vote> {
     const { keyspace, patience } = this.context;
-    await this.#entered();
+    await this.#entered('soon');
     this.#longest = Math.max(this.#longest, ttl);
     const voidAfter = this.#clock.timeIn(patience) ?? 0;
     const before = Instant.now();
-    const reply = await this.#withdrawals.observe(id, patience, async () => {
-      const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
-      return (await this.#runner.run('vote', keys, [
+    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
+    const reply = (await this.#withdrawals.observe(id, patience, () =>
+      this.#runner.run('vote', keys, [
         ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
         ...[keyspace.channel, LIVENESS, this.#run ?? ''],
-      ])) as VoteReply;
-    });
+      ]),
+    )) as VoteReply;
     this.#clock.learn(before, reply[1]);
     switch (reply[0]) {
       case 'granted':
@@ -242,7 +251,7 @@ export class RedlockNode {
 
   async beat(requests: readonly LockRequest[]): Promise<Standing[]> {
     const { keyspace } = this.context;
-    await this.#entered();
+    await this.#entered('soon');
     const seen = (await this.#runner.run(
       'beat',
       [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key))],
@@ -298,22 +307,44 @@ export class RedlockNode {
     );
   }
 
-  /** Rejects at once while there is no connection: the other nodes are not to wait for this one. */
-  async #entered(): Promise<void> {
+  /**
+   * Rejects at once while there is no connection: the other nodes are not to wait for this one.
+   *
+   * @param when `soon` rejects as well when it takes long to enter it: a round that waited for that
+   *   would keep the votes it has, and be deaf for what the other nodes tell
+   */
+  async #entered(when: 'soon' | 'done' = 'done'): Promise<void> {
     if (this.client.status !== 'ready') throw this.#unreached ?? new Error('not connected');
     if (this.#run !== undefined) return;
-    this.#entering ??= this.#enter().finally(() => {
-      this.#entering = undefined;
-    });
-    await this.#entering;
+    this.#entering ??= this.#startToEnter();
+    await this.#entering[when];
   }
 
-  async #enter(): Promise<void> {
+  #startToEnter(): Entering {
+    let forgot!: (error: Error) => void;
+    const early = new Promise<never>((_, reject) => {
+      forgot = reject;
+    });
+    const done = this.#enter((error) => {
+      entering.trouble = error;
+      forgot(error);
+    }).finally(() => {
+      this.#entering = undefined;
+    });
+    const entering: Entering = { done, soon: Promise.race([done, early]), trouble: undefined };
+    // Also where nobody waits for it any more.
+    done.catch(() => undefined);
+    entering.soon.catch(() => undefined);
+    return entering;
+  }
+
+  /** @param tell is told when it takes as long as a vote for somebody may be under way */
+  async #enter(tell: (trouble: Error) => void): Promise<void> {
     const { keyspace } = this.context;
     const info = await this.#runner.answered(this.client.info('server'));
     const run = /^run_id:(\w+)/m.exec(info)?.[1];
     if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
-    const others = await this.#forgotten(run);
+    const others = await this.#forgotten(run, tell);
     const before = Instant.now();
     const [now, grace, longest, begun] = (await this.#runner.run(
       'enter',
@@ -339,7 +370,7 @@ export class RedlockNode {
   }
 
   /** What the other nodes remember, when this one does not (any more); undefined when it does. */
-  async #forgotten(run: string): Promise<Memory | undefined> {
+  async #forgotten(run: string, tell: (trouble: Error) => void): Promise<Memory | undefined> {
     const { memoryOfOthers, patience } = this.context;
     if ((await this.memory()).run === run) return undefined;
     const others = await memoryOfOthers(this);
@@ -347,6 +378,7 @@ export class RedlockNode {
     if (others.longest === 0 && this.#known === '') return others;
     // It may have voted just before. When the patience is over, the others have counted in that lease
     // as well, or their votes for it come too late.
+    tell(new Error('it lost its memory, and is still to be entered'));
     const late = Deadline.in(patience);
     while (!late.passed) {
       await pause(Math.min(LOOK_AGAIN, late.remaining));

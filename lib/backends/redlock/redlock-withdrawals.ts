@@ -17,12 +17,20 @@ interface Debt {
   readonly over: Deadline;
 }
 
+/** Tries of one request that are not answered yet. */
+interface Tries {
+  count: number;
+  /** What was taken back meanwhile: they may have come after it. */
+  overtaken: Debt | undefined;
+}
+
 /**
  * What requests that are over may have left at one node. Nothing is tried while the node is down,
  * however many they are: all is paid when it comes back.
  */
 export class RedlockWithdrawals {
   readonly #debts = new Map<string, Debt>();
+  readonly #tries = new Map<string, Tries>();
   /** Until when tries that were not answered may still run at the node, by request id. */
   readonly #strays = new Map<string, Deadline>();
   readonly #payments = new Set<Promise<void>>();
@@ -33,6 +41,9 @@ export class RedlockWithdrawals {
   /** Keeps account of whether a try that is void after so many milliseconds may still run. */
   async observe<T>(id: string, life: number, attempt: () => Promise<T>): Promise<T> {
     const mine = Deadline.in(life);
+    const tries = this.#tries.get(id) ?? { count: 0, overtaken: undefined };
+    this.#tries.set(id, tries);
+    tries.count++;
     try {
       const reply = await attempt();
       this.#strays.delete(id);
@@ -40,17 +51,30 @@ export class RedlockWithdrawals {
     } catch (error) {
       if (!isReply(error)) this.#remember(id, mine);
       throw error;
+    } finally {
+      if (--tries.count === 0) this.#tries.delete(id);
+      const { overtaken } = tries;
+      if (overtaken !== undefined) {
+        this.withdraw(overtaken.lease, overtaken.over.remaining).catch(() => undefined);
+      }
     }
   }
 
-  /** Takes back what there is: now, again when a stray try is void, and later when it cannot be done now. */
+  /**
+   * Takes back what there is: now, again when a try that was overtaken is answered or a stray one is
+   * void, and later when it cannot be done now.
+   */
   async withdraw(lease: Departure, life: number): Promise<boolean> {
     const debt = { lease, over: Deadline.in(life) };
     const stray = this.#strays.get(lease.id);
     this.#strays.delete(lease.id);
     if (stray?.passed === false) this.#follow(pause(stray.remaining), debt);
     try {
-      return await this.leave(lease);
+      const left = await this.leave(lease);
+      // A try is sent again when the node did not know the script: then it comes after this one.
+      const tries = this.#tries.get(lease.id);
+      if (tries !== undefined) tries.overtaken = debt;
+      return left;
     } catch (error) {
       if (!isReply(error)) this.#owe(debt);
       throw error;

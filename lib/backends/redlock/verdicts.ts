@@ -31,6 +31,20 @@ export function holderOf(replies: readonly Reply<Vote>[], quorum: number): strin
   );
 }
 
+/**
+ * Whether votes stand in the way of each other: some are ours, or they name different requests and
+ * none by a majority. A node in its grace names nobody, and stands in nobody's way.
+ */
+export function isSplit(replies: readonly Reply<Vote>[], quorum: number): boolean {
+  if (count(replies, ({ state }) => state === 'granted') > 0) return true;
+  if (holderOf(replies, quorum) !== undefined) return false;
+  const named = replies.flatMap((reply) => {
+    const vote = reply?.value;
+    return vote === undefined || vote.state === 'granted' ? [] : [vote.holder];
+  });
+  return new Set(named.filter((holder) => holder !== '-')).size > 1;
+}
+
 /** What a majority says of a lease that is renewed; undefined while that may still come about. */
 export function renewalOf(
   replies: readonly Reply<readonly unknown[]>[],

@@ -56,7 +56,8 @@ if not queues then return { 'busy', now, left, who } end
 local mine = redis.call('ZSCORE', queue, id)
 if not mine then
   local last = tonumber(redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0)
-  mine = math.max(last + 1, proposal, ticket)
+  -- Whoever has a place at other nodes has it here as well: this one was away, or forgot it.
+  mine = ticket > 0 and ticket or math.max(last + 1, proposal)
   redis.call('ZADD', queue, string.format('%.0f', mine), id)
 elseif tonumber(mine) < ticket then
   mine = ticket
