@@ -5,7 +5,7 @@ import { Cluster as Cluster5 } from '../nest-11/node_modules/ioredis/built/index
 import { eventually } from '../support/eventually.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { host } from '../support/redis-nodes.js';
-import { openService, useEverything, warnings } from '../support/two-processes.js';
+import { openService, useEverything, useSharing, warnings } from '../support/two-processes.js';
 
 const KEYS = '~{nestjs-lock:*}:*';
 const CHANNELS = '&{nestjs-lock:*}:process:*';
@@ -84,6 +84,7 @@ describe('the minimal rights on a Cluster', () => {
     await allow(...MINIMUM, ...COURTESIES);
     const keys = Array.from({ length: 12 }, (_, n) => `key:${n}`);
     await Promise.all(keys.map((key) => useEverything(backend(), backend(), key)));
+    await useSharing(backend());
     expect(new Set(await users())).toEqual(new Set(['locks']));
     expect(warnings).toEqual([]);
     expect(await refusals()).toEqual([]);

@@ -7,7 +7,13 @@ import { Redis as Redis5 } from '../nest-11/node_modules/ioredis/built/index.js'
 import { eventually } from '../support/eventually.js';
 import { root } from '../support/program.js';
 import { RedisServer } from '../support/redis-server.js';
-import { failure, openService, useEverything, warnings } from '../support/two-processes.js';
+import {
+  failure,
+  openService,
+  useEverything,
+  useSharing,
+  warnings,
+} from '../support/two-processes.js';
 
 const KEYS = '~{nestjs-lock:0}:*';
 const CHANNELS = '&{nestjs-lock:0}:process:*';
@@ -91,6 +97,7 @@ describe('the minimal rights', () => {
     openService(backend());
     await checked();
     await useEverything(backend());
+    await useSharing(backend());
     // A lease that ends by itself: the waiter must look, for nobody tells it.
     await openService(backend()).acquire('k', { ttl: 200, renew: false });
     await (await openService(backend()).acquire('k')).release();

@@ -62,6 +62,25 @@ describe('readers and writers', () => {
     await next.release();
   });
 
+  it('come in the order in which they are asked for, also in one turn', async () => {
+    const connection = new RedisBackend({ url: server.url }).connect({
+      id: 'one',
+      warn: () => undefined,
+      lost: () => undefined,
+      revoked: () => undefined,
+    });
+    const ask = async (number: number, mode: LockMode) =>
+      connection.acquire({
+        ...{ id: `one:${number}`, key: 'k', ttl: 30_000, queue: true, reserve: 0 },
+        ...{ mode, limit: 1 },
+      });
+    await connection.inspect('k');
+    const modes = ['shared', 'exclusive', 'shared'] as const;
+    const answers = await Promise.all(modes.map((mode, number) => ask(number, mode)));
+    expect(answers.map(({ state }) => state)).toEqual(['granted', 'waiting', 'waiting']);
+    await connection.close();
+  });
+
   it('who died in the queue hold up those behind them for one deadline, however many', async () => {
     const [holder, reader] = [open(), open()];
     const lock = await holder.acquire('k', READ);

@@ -69,6 +69,34 @@ export async function useEverything(
   expect(await lock.release()).toBe('released');
 }
 
+/** Does the rest: what several hold at once, and what operators do. */
+export async function useSharing(backend: LockBackend, key = 'sharing'): Promise<void> {
+  const [first, second] = [openService(backend), openService(backend)];
+  const writer = await first.acquire(key);
+  const reader = second.acquire(key, { mode: 'shared', wait: 5_000 });
+  await eventually('the reader waits', async () => (await first.inspect(key)).waiters === 1);
+  await writer.downgrade();
+  const locks = [writer, await reader];
+  for (const lock of locks) await lock.renew();
+  expect((await first.inspect(key)).holders.map(({ mode }) => mode)).toEqual(['shared', 'shared']);
+  expect(await first.tryAcquire(key)).toBeNull();
+  for (const lock of locks) expect(await lock.release()).toBe('released');
+  // One ends by itself, while the other goes on.
+  await first.acquire(key, { limit: 2, ttl: 100, renew: false });
+  const permit = await first.acquire(key, { limit: 2 });
+  await (await second.acquire(key, { limit: 2, wait: 5_000 })).release();
+  await permit.release();
+  await first.withLock(key, { minHold: 300 }, () => undefined);
+  const lock = await second.acquire(key, { wait: 5_000 });
+  const keys = [];
+  for await (const state of first.list('shar*')) keys.push(state.key);
+  expect(keys).toEqual([key]);
+  expect(await first.revoke(key)).toBe(1);
+  await eventually('the message', () => lock.revocation.aborted);
+  expect(await first.forceRelease(key)).toBe(1);
+  await eventually('the loss', () => lock.signal.aborted);
+}
+
 /** The error that says why nothing can be locked on this backend. */
 export async function failure(backend: LockBackend, wait = 500): Promise<LockBackendError> {
   const error: unknown = await openService(backend)

@@ -6,15 +6,11 @@
 -- `held` is what was read of it: `lock` the key, then `alone` the string, or `limit` and `first` of
 -- the hash, or neither when nobody holds it.
 --- @include "owner"
---- @include "terms"
+--- @include "admit"
 
 local function read_lease(value)
   local token, ends = string.match(value, '^(%d+) (%d+)$')
   return tonumber(token), tonumber(ends)
-end
-
-local function write_lease(token, ends)
-  return string.format('%.0f %.0f', token, ends)
 end
 
 local function free(held)
@@ -73,35 +69,10 @@ local function lease_of(held, id)
   end
 end
 
--- Whether one more of this kind can hold beside those who do.
-local function fits(held, kind)
-  if held.alone then return false end
-  if not held.limit then return true end
-  if kind == '' or limit_of(kind) ~= held.limit then return false end
-  return kind == 's' or redis.call('HLEN', held.lock) - 1 < held.limit
-end
-
 -- In how many milliseconds somebody may be let in who is not now, unless somebody leaves or renews.
 local function free_in(held)
   if held.limit then return held.first - now end
   return redis.call('PTTL', held.lock)
-end
-
--- Writes down a lease of one that fits.
-local function let_in(held, id, kind, token, ttl)
-  if kind == '' then
-    held.alone = id .. ' ' .. string.format('%.0f', token)
-    redis.call('SET', held.lock, held.alone, 'PX', ttl)
-    return
-  end
-  local ends, life = now + ttl, held.limit and redis.call('PTTL', held.lock) or 0
-  if not held.limit or ends < held.first then
-    held.limit, held.first = limit_of(kind), ends
-    redis.call('HSET', held.lock, '#', write_lease(held.limit, ends), id, write_lease(token, ends))
-  else
-    redis.call('HSET', held.lock, id, write_lease(token, ends))
-  end
-  if life < ttl then redis.call('PEXPIRE', held.lock, ttl) end
 end
 
 -- Gives a lease at least so much more life. Never less: what asks for it may be late.

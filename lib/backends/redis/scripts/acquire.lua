@@ -57,10 +57,12 @@ local function grant(lock, id, ttl, reserve)
 end
 
 local answers, contended = { now, longest }, nil
+-- Behind one that may hold beside others, who may want the same lock, all take their turn below.
+local alone = true
 for index = 1, (#KEYS - 2) / 3 do
   local key, argument = 3 * index, 4 * index + 1
   local terms = ARGV[argument + 1]
-  local alone = not string.find(terms, ' ', 1, true)
+  alone = alone and not string.find(terms, ' ', 1, true)
   if alone and state == 'open' and redis.call('EXISTS', KEYS[key], KEYS[key + 1]) == 0 then
     answers[index + 2] = grant(KEYS[key], ARGV[argument], terms, ARGV[argument + 3])
   else
@@ -71,9 +73,48 @@ for index = 1, (#KEYS - 2) / 3 do
 end
 if not contended then return answers end
 
+--- @include "owner"
+--- @include "each"
+-- Puts a waiter in the queue, or finds it there; `free_in` is when somebody may be let in, in ms.
+local function stand(queue, deadlines, waiter, free_in)
+  if not redis.call('ZSCORE', queue, waiter) then
+    local last = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0
+    redis.call('ZADD', queue, math.max(last + 1, micros), waiter)
+  end
+  redis.call('ZADD', deadlines, now + liveness, waiter)
+  redis.call('PEXPIRE', queue, liveness)
+  redis.call('PEXPIRE', deadlines, liveness)
+  return { 'waiting', math.max(free_in, grace), redis.call('ZRANK', queue, waiter) }
+end
+
+-- Asks for a lock that one holds alone, which is soon done; nothing for any other.
+local function acquire_behind_one(index)
+  local lock = KEYS[3 * index]
+  if redis.call('TYPE', lock).ok ~= 'string' then return nil end
+  local id, terms, queues = unpack(ARGV, 4 * index + 1, 4 * index + 3)
+  local held = redis.call('GET', lock)
+  local ttl, limit = string.match(terms, '^(%d+) ?(%d*)')
+  local left = redis.call('PTTL', lock)
+  if owns(held, id) then
+    -- Never shorter: this may be a late copy of a request whose lease was renewed for longer since.
+    if left < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
+    return { 'granted', token_of(held) }
+  end
+  if limit ~= '' then return { 'limit', 1 } end
+  if queues == '0' then return { 'busy' } end
+  return stand(KEYS[3 * index + 1], KEYS[3 * index + 2], id .. ' ' .. terms, left)
+end
+
+local others = {}
+for _, index in ipairs(contended) do
+  local answer = each_alone(acquire_behind_one, index)
+  answers[index + 2] = answer or 0
+  if not answer then others[#others + 1] = index end
+end
+if #others == 0 then return answers end
+
 --- @include "holders"
 --- @include "hand-off"
---- @include "each"
 --- @include "limit"
 local function acquire(index)
   local lock, queue, deadlines = KEYS[3 * index], KEYS[3 * index + 1], KEYS[3 * index + 2]
@@ -113,15 +154,8 @@ local function acquire(index)
     return { 'busy' }
   end
 
-  if not redis.call('ZSCORE', queue, waiter) then
-    local last = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0
-    redis.call('ZADD', queue, math.max(last + 1, micros), waiter)
-  end
-  redis.call('ZADD', deadlines, now + liveness, waiter)
-  redis.call('PEXPIRE', queue, liveness)
-  redis.call('PEXPIRE', deadlines, liveness)
-  return { 'waiting', math.max(free_in(held), grace), redis.call('ZRANK', queue, waiter) }
+  return stand(queue, deadlines, waiter, free_in(held))
 end
 
-for _, index in ipairs(contended) do answers[index + 2] = each_alone(acquire, index) end
+for _, index in ipairs(others) do answers[index + 2] = each_alone(acquire, index) end
 return answers

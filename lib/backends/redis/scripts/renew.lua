@@ -9,9 +9,8 @@
 --       or for each 1 renewed, 0 not (any more) the owner's, or the error of the command that failed
 -- Cost  TIME, then GET, PTTL, PEXPIRE each; of one beside others TYPE, 2 HGET, HSET, PTTL, PEXPIRE
 --- @include "clock"
---- @include "holders"
+--- @include "owner"
 --- @include "guard"
---- @include "raise"
 local sequence, guard, run = KEYS[1], KEYS[2], ARGV[1]
 
 local longest = 0
@@ -23,6 +22,23 @@ end
 local state = guarded(guard, run, longest)
 if state == 'stranger' then return state end
 
+local renewed, others = {}, {}
+for index = 3, #KEYS do
+  local lock, lease = KEYS[index], ARGV[index - 1]
+  local id, ttl = string.match(lease, '^(%S+) %d+ (%d+)$')
+  local held = id and redis.pcall('GET', lock)
+  if type(held) == 'string' and owns(held, id) then
+    if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
+    renewed[index - 2] = 1
+  else
+    renewed[index - 2] = 0
+    others[#others + 1] = index
+  end
+end
+if #others == 0 then return renewed end
+
+--- @include "holders"
+--- @include "raise"
 -- Makes room for one that asserts a lease with this token, if those in its way have smaller ones.
 local function make_room(held, kind, token)
   if fits(held, kind) then return true end
@@ -42,12 +58,7 @@ local function make_room(held, kind, token)
 end
 
 local function renew(lock, lease)
-  local id, token, ttl, kind = string.match(lease, '^(%S+) (%d+) (%d+) ?(%w*)$')
-  local alone = kind == '' and redis.pcall('GET', lock)
-  if type(alone) == 'string' and owns(alone, id) then
-    if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
-    return 1
-  end
+  local id, token, ttl, kind = string.match(lease, '^(%S+) (%d+) (%d+) ?(%S*)$')
   token, ttl = tonumber(token), tonumber(ttl)
   local held = holders_of(lock)
   local granted, left = lease_of(held, id)
@@ -61,8 +72,7 @@ local function renew(lock, lease)
   return 1
 end
 
-local renewed = {}
-for index = 3, #KEYS do
+for _, index in ipairs(others) do
   -- What is wrong with one key must not end the leases of the others.
   local fine, answer = pcall(renew, KEYS[index], ARGV[index - 1])
   if not fine then answer = type(answer) == 'table' and answer.err or answer end
