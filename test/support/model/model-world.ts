@@ -33,18 +33,18 @@ export class ModelWorld {
     return [asked, verdict];
   }
 
-  /** All or nothing, at once. */
-  askTogether(keys: readonly number[], terms: Terms): [readonly Asked[], Verdict] {
+  /** All or nothing, at once. Where nothing, the answer is that of any key that is in the way. */
+  askTogether(keys: readonly number[], terms: Terms): [readonly Asked[], readonly Verdict[]] {
     const before = [...this.keys];
     const answers = keys.map((key) => this.ask(SERVICE, key, terms, false));
     const all = answers.map(([asked]) => asked);
     const verdicts = answers.map(([, verdict]) => verdict);
     if (verdicts.every((verdict) => verdict === 'granted')) {
       this.bundles.push(all);
-      return [all, 'granted'];
+      return [all, ['granted']];
     }
     this.keys.splice(0, before.length, ...before);
-    return [all, verdicts.includes('conflict') ? 'conflict' : 'busy'];
+    return [all, verdicts.filter((verdict) => verdict !== 'granted')];
   }
 
   holds({ n, key }: Asked): boolean {
