@@ -98,6 +98,15 @@ const same = require('nestjs-lock').LockService;
 import('nestjs-lock').then(({ LockService }) => process.exit(LockService === same ? 0 : 1));
 `;
 
+// The command line finds its client, and nobody at the other end: 69.
+const unreachable = (...stores) => [
+  'npx nestjs-lock --version',
+  ...stores.map(
+    (store) =>
+      `npx nestjs-lock list --${store} ${store === 'redis' ? 'redis' : 'http'}://127.0.0.1:1; test $? = 69`,
+  ),
+];
+
 const spec = `
 import { main } from './application';
 
@@ -138,7 +147,7 @@ const consumers = {
       'start.ts': start('.js'),
       'one-copy.cjs': oneCopy,
     },
-    commands: ['npx tsc', 'node start.js', 'node one-copy.cjs'],
+    commands: ['npx tsc', 'node start.js', 'node one-copy.cjs', ...unreachable('redis', 'etcd')],
   },
   cjs: {
     type: 'commonjs',
@@ -152,7 +161,13 @@ const consumers = {
       'start.ts': start(''),
       'one-copy.cjs': oneCopy,
     },
-    commands: ['npx tsc -p tsconfig.node10.json', 'npx tsc', 'node start.js', 'node one-copy.cjs'],
+    commands: [
+      'npx tsc -p tsconfig.node10.json',
+      'npx tsc',
+      'node start.js',
+      'node one-copy.cjs',
+      ...unreachable('redis', 'etcd'),
+    ],
   },
   jest: {
     type: 'commonjs',
@@ -170,7 +185,12 @@ const consumers = {
       'application.spec.ts': spec,
       'one-copy.cjs': oneCopy,
     },
-    commands: ['npx tsc --noEmit', 'npx jest', 'node one-copy.cjs'],
+    commands: [
+      'npx tsc --noEmit',
+      'npx jest',
+      'node one-copy.cjs',
+      'npx nestjs-lock list --redis redis://localhost 2>&1 | grep "npm install ioredis"',
+    ],
   },
 };
 

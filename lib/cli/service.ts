@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { LockBackend } from '../backends/lock-backend.js';
+import { LONGEST_TIMER } from '../clock.js';
 import { LockService } from '../lock.service.js';
 import { complain } from './output.js';
 
@@ -18,9 +19,12 @@ export async function withService<T>(
     error: complain,
   });
   const service = new LockService({ backend, label, shutdownGrace: 0 });
+  // The library's pauses keep no process from exiting, and here nothing else may.
+  const anchor = setInterval(quiet, LONGEST_TIMER);
   try {
     return await use(service);
   } finally {
     await service.close();
+    clearInterval(anchor);
   }
 }

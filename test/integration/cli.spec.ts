@@ -354,13 +354,14 @@ describe('nestjs-lock', () => {
     expect(asking.output).toMatch(/still held after the grace: --force breaks the lock/);
   });
 
-  it('says that the backend cannot be reached', async () => {
-    const nowhere = ['--redis', 'redis://127.0.0.1:1'];
-    const programs = ['run k --wait 500 -- true', 'list', 'inspect k', 'release k'].map((line) => {
-      const [command = '', ...more] = line.split(' ');
-      return cli([command, ...nowhere, ...more]);
-    });
-    for (const program of programs) {
+  it.each([
+    ['redis', 'redis://127.0.0.1:1'],
+    ['etcd', 'http://127.0.0.1:1'],
+  ])('says that %s cannot be reached', async (store, address) => {
+    const where = `--${store} ${address}`;
+    const lines = [`run k --wait 500 ${where} -- true`, `list ${where}`, `inspect k ${where}`];
+    for (const line of [...lines, `release k ${where}`]) {
+      const program = cli(line.split(' '));
       const [exit, output] = await end(program);
       expect([exit, output]).toEqual([UNAVAILABLE, expect.stringMatching(/ECONNREFUSED 127/)]);
     }
