@@ -77,6 +77,7 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
     await eventually(
       'all permits in one hand',
       () => last.visits.filter(isInside).length === LIMIT,
+      back + 5_000,
     );
     history.push(...(await kill(last)), ...others.flatMap(({ visits }) => visits));
     const killed = machineTime();
