@@ -1,7 +1,7 @@
 // Random programs, and a model that says what must come of each step; see test/support/model.
 //
-// A failure shows the shortest program that was found and the seed it came from. To run the programs
-// of one seed again, and nothing else:
+// A failure shows the shortest program that was found and the seed it came from. To run that program
+// again, and nothing else:
 //
 //   MODEL_SEED=123 npm test -- --selectProjects faults --testPathPatterns faults/model -t Redis
 import { randomInt } from 'node:crypto';
@@ -41,16 +41,16 @@ const kinds: readonly Kind[] = [
   {
     name: 'Redis',
     pace: redisPace,
-    lanes: 12,
-    slow: 5,
+    lanes: 24,
+    slow: 3,
     start: async (scene) => new RedisBackend({ url: (await scene.redis()).url }),
   },
   {
     name: 'Redis Cluster',
     // It listens at each part of the Cluster from the first use of that part on, a little later.
     pace: { ...redisPace, tells: false },
-    lanes: 12,
-    slow: 5,
+    lanes: 24,
+    slow: 3,
     start: async (scene) => {
       const cluster = await RedisCluster.start();
       scene.also(() => cluster.stop());
@@ -61,8 +61,8 @@ const kinds: readonly Kind[] = [
     name: 'Redlock',
     // Its waiters look again by themselves, and a process is told of what the next look shows.
     pace: { ...redisPace, haunted: 10_000, tells: false },
-    lanes: 12,
-    slow: 5,
+    lanes: 24,
+    slow: 3,
     start: async (scene) => {
       const nodes = await Promise.all([scene.redis(), scene.redis(), scene.redis()]);
       return new RedlockBackend({ nodes: nodes.map(({ url }) => url) });

@@ -7,9 +7,6 @@ import { ModelWorld } from './model-world.js';
 import { programs } from './programs.js';
 import { Trial } from './trial.js';
 
-/** So many programs come from one seed. */
-const PROGRAMS = 10;
-
 export interface Extent {
   readonly pace: Pace;
   /** How often a step takes its time: see {@link programs}. */
@@ -18,7 +15,7 @@ export interface Extent {
   readonly steps: number;
   /** How many programs run at the same time, on keys and processes of their own. */
   readonly lanes: number;
-  /** Of the first programs; those after them have the next one, and so on. */
+  /** Of the first program; those after it have the next one, and so on. */
   readonly seed: number;
   /** For how long a program that fails is made shorter, in milliseconds. */
   readonly shrinking: number;
@@ -39,14 +36,16 @@ export async function compare(backend: LockBackend, extent: Extent): Promise<num
   const lane = async (): Promise<void> => {
     const crew = new Crew(world, pace);
     const property = fc.asyncProperty(random, async (program) => {
-      done += await run(program, crew);
+      const count = await run(program, crew);
+      // Not in one line: others count meanwhile.
+      done += count;
     });
     while (done < steps && failure === undefined) {
       const own = seed++;
       const { errorInstance } = await fc.check(property, {
         seed: own,
-        numRuns: PROGRAMS,
-        // Else the first programs of each seed would be much the same.
+        numRuns: 1,
+        // Else the first program of each seed would be a small one.
         unbiased: true,
         plugins: [fc.interruptAfterTimeLimit(shrinking)],
       });
