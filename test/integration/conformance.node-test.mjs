@@ -7,7 +7,8 @@ import { describeLockBackend } from 'nestjs-lock/testing';
 const faulty = () => ({
   name: 'faulty',
   minTtl: 10,
-  connect: () => new MemoryBackend().connect(),
+  supports: { shared: true, limit: true },
+  connect: (process) => new MemoryBackend().connect(process),
 });
 
 describeLockBackend(
