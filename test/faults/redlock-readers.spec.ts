@@ -1,13 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
-import { LockBackendError, type LockModuleOptions, type LockService } from 'nestjs-lock';
-import { RedlockBackend } from 'nestjs-lock/redis';
-import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { LockBackendError, type LockService } from 'nestjs-lock';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime, visit, type Visit } from '../support/history.js';
-import type { RedisServer } from '../support/redis-server.js';
+import { inAnHour, keyspace, type QuorumNode, startQuorum } from '../support/quorum.js';
 import { Scene } from '../support/scene.js';
-import type { TcpProxy } from '../support/tcp-proxy.js';
 
 /** How often waiters look by themselves, in milliseconds. */
 const HEARTBEAT = 1_000;
@@ -16,14 +12,6 @@ const HEARTBEAT = 1_000;
 const SLACK = 1_000;
 
 const READ = { mode: 'shared' } as const;
-
-const keyspace = new Keyspace('', 'nestjs-lock');
-
-interface Node {
-  readonly server: RedisServer;
-  readonly network: TcpProxy;
-  readonly admin: Redis;
-}
 
 interface SharedVisit extends Visit {
   readonly reads: boolean;
@@ -34,42 +22,10 @@ describe('readers at a quorum of Redis nodes', () => {
 
   afterAll(() => scene.end(), 30_000);
 
-  async function quorum() {
-    const nodes = await Promise.all(
-      [1, 2, 3].map(async (): Promise<Node> => {
-        const server = await scene.redis();
-        return {
-          server,
-          network: await scene.proxy(server.port),
-          admin: scene.client(server.url),
-        };
-      }),
-    );
-    return {
-      nodes: nodes as [Node, Node, Node],
-      service: (options: LockModuleOptions = {}): LockService =>
-        scene.service(new RedlockBackend({ nodes: nodes.map(({ network }) => network.url) }), {
-          wait: 20_000,
-          ...options,
-        }),
-    };
-  }
-
-  /** How many read at this node; undefined when they do not. */
-  async function readersAt({ admin }: Node, key: string): Promise<number | undefined> {
-    const [lock] = keyspace.of(key);
-    return (await admin.type(lock)) === 'hash' ? (await admin.hlen(lock)) - 1 : undefined;
-  }
-
-  async function wipe({ server }: Node): Promise<void> {
-    await server.kill();
-    await server.launch();
-  }
-
   it.concurrent(
     'of which one is down: they hold together, and a writer comes after the last of them',
     async () => {
-      const { nodes, service } = await quorum();
+      const { nodes, service } = await startQuorum(scene);
       const [one, other] = [service(), service()];
       for (const locks of [one, other]) await locks.withLock('warm up', () => undefined);
       await nodes[2].server.kill();
@@ -96,14 +52,14 @@ describe('readers at a quorum of Redis nodes', () => {
     'of which one was wiped: they assert their leases there, and no writer comes in between',
     async () => {
       const ttl = 1_500;
-      const { nodes, service } = await quorum();
+      const { nodes, service } = await startQuorum(scene);
       const [, wiped, away] = nodes;
       const [one, other] = [service({ ttl }), service({ ttl })];
       for (const locks of [one, other]) await locks.withLock('warm up', () => undefined);
       const readers = [await one.acquire('k', READ), await other.acquire('k', READ)];
-      await eventually('at all nodes', async () => (await readersAt(away, 'k')) === 2);
-      await wipe(wiped);
-      await eventually('they are there again', async () => (await readersAt(wiped, 'k')) === 2);
+      await eventually('at all nodes', async () => (await away.readers('k')) === 2);
+      await wiped.wipe();
+      await eventually('they are there again', async () => (await wiped.readers('k')) === 2);
       // With the one that was wiped, and the one that comes now, there is a majority.
       await away.network.refuse();
       expect(
@@ -124,7 +80,7 @@ describe('readers at a quorum of Redis nodes', () => {
   it.concurrent(
     'of which one was away at a downgrade: the next renewal makes the lease a shared one there',
     async () => {
-      const { nodes, service } = await quorum();
+      const { nodes, service } = await startQuorum(scene);
       const [, , away] = nodes;
       const [one, other] = [service({ ttl: 1_500 }), service()];
       for (const locks of [one, other]) await locks.withLock('warm up', () => undefined);
@@ -137,9 +93,9 @@ describe('readers at a quorum of Redis nodes', () => {
       await eventually('it waits', async () => (await one.inspect('k')).waiters === 1);
       await lock.downgrade();
       const second = await reader;
-      expect(await readersAt(away, 'k')).toBeUndefined();
+      expect(await away.readers('k')).toBeUndefined();
       await away.network.admit();
-      await eventually('both read there', async () => (await readersAt(away, 'k')) === 2, 15_000);
+      await eventually('both read there', async () => (await away.readers('k')) === 2, 15_000);
       expect(second.token).toBeGreaterThan(lock.fencingToken);
       expect(await lock.release()).toBe('released');
       expect(await second.lock.release()).toBe('released');
@@ -151,11 +107,10 @@ describe('readers at a quorum of Redis nodes', () => {
   it('of which each is wiped in turn: a writer is alone, and no token is given twice', async () => {
     const ttl = 1_000;
     const goal = 1_500;
-    const { nodes, service } = await quorum();
+    const { nodes, service } = await startQuorum(scene);
     const services = Array.from({ length: 4 }, () => service({ ttl, wait: 60_000 }));
     const history: SharedVisit[] = [];
-    // As after processes whose clocks were ahead: at these, tokens come by counting.
-    const ahead = (Math.ceil(Date.now() / 60_000) + 60) * 60_000_000;
+    const ahead = inAnHour();
     for (const { admin } of nodes.slice(1)) await admin.set(keyspace.sequence, ahead);
     const caller = async (locks: LockService, key: string) => {
       while (history.length < goal) {
@@ -172,11 +127,14 @@ describe('readers at a quorum of Redis nodes', () => {
     };
     const wiper = async () => {
       while (history.length < goal) {
-        const [victim, away] = [...nodes].sort(() => Math.random() - 0.5) as [Node, Node];
+        const [victim, away] = [...nodes].sort(() => Math.random() - 0.5) as [
+          QuorumNode,
+          QuorumNode,
+        ];
         await away.network.refuse();
         const before = history.length;
         await eventually('grants', () => history.length > before + 10, 20_000);
-        await wipe(victim);
+        await victim.wipe();
         await away.network.admit();
         await sleep(2 * ttl);
       }

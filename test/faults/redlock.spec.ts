@@ -1,14 +1,10 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
-import { LockBackendError, type LockModuleOptions, type LockService } from 'nestjs-lock';
-import { RedlockBackend, type RedlockBackendOptions } from 'nestjs-lock/redis';
-import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { LockBackendError, type LockService } from 'nestjs-lock';
 import { redlockScripts } from '../../lib/backends/redlock/redlock-scripts.js';
 import { eventually } from '../support/eventually.js';
 import { entered, lost, machineTime, violations, visit, type Visit } from '../support/history.js';
-import type { RedisServer } from '../support/redis-server.js';
+import { inAnHour, keyspace, type QuorumNode, startQuorum } from '../support/quorum.js';
 import { Scene } from '../support/scene.js';
-import type { TcpProxy } from '../support/tcp-proxy.js';
 
 /** How long a node is waited for, in milliseconds. */
 const PATIENCE = 1_000;
@@ -25,91 +21,13 @@ const LONGEST_PAUSE = 250;
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 500;
 
-const keyspace = new Keyspace('', 'nestjs-lock');
-
-/** A token of then, to the minute. */
-function inAnHour(): number {
-  return Math.ceil((Date.now() + 3_600_000) / 60_000) * 60_000_000;
-}
-
-/** One Redis of a quorum, and the network before it. */
-class Node {
-  private constructor(
-    readonly server: RedisServer,
-    readonly network: TcpProxy,
-    readonly admin: Redis,
-  ) {}
-
-  static async start(scene: Scene): Promise<Node> {
-    const server = await scene.redis();
-    return new Node(server, await scene.proxy(server.port), scene.client(server.url));
-  }
-
-  /** What stands there for the lock: undefined, or who has it. */
-  async holder(key: string): Promise<string | undefined> {
-    return (await this.admin.get(keyspace.of(key)[0]))?.split(' ', 1)[0];
-  }
-
-  /** Gives the lock to somebody else, past the library. */
-  async give(key: string, id: string, ttl: number): Promise<void> {
-    await this.admin.set(keyspace.of(key)[0], `${id} 1`, 'PX', ttl);
-  }
-
-  waiters(key: string): Promise<string[]> {
-    return this.admin.zrange(keyspace.of(key)[1], 0, '-1');
-  }
-
-  /** Who waits, each followed by its ticket. */
-  places(key: string): Promise<string[]> {
-    return this.admin.zrange(keyspace.of(key)[1], 0, '-1', 'WITHSCORES');
-  }
-
-  /** Milliseconds for which it has no vote; undefined while nobody has entered it. */
-  async quarantine(): Promise<number | undefined> {
-    const guard = await this.admin.get(keyspace.guard);
-    if (guard === null) return undefined;
-    const [seconds, micros] = await this.admin.time();
-    const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
-    return Math.max(0, Number(guard.split(' ')[2]) - now);
-  }
-
-  /** Kills it and starts it with an empty memory. */
-  async wipe(): Promise<void> {
-    await this.server.kill();
-    await this.server.launch();
-  }
-}
-
 describe('a quorum of Redis nodes', () => {
   const scene = new Scene();
 
   afterAll(() => scene.end(), 30_000);
 
-  async function quorum(size = 3, settings: Partial<RedlockBackendOptions> = {}) {
-    const nodes = await Promise.all(Array.from({ length: size }, () => Node.start(scene)));
-    return {
-      nodes,
-      service: (options: LockModuleOptions = {}): LockService =>
-        scene.service(
-          new RedlockBackend({ nodes: nodes.map(({ network }) => network.url), ...settings }),
-          { wait: 20_000, ...options },
-        ),
-      untouched: (key: string, ms = 5_000) =>
-        eventually(
-          `nothing left of ${key}`,
-          async () => {
-            const left = await Promise.all(
-              nodes.map(({ admin }) => admin.exists(...keyspace.of(key).slice(0, 3))),
-            );
-            return left.every((count) => count === 0);
-          },
-          ms,
-        ),
-    };
-  }
-
   describe('of which one', () => {
-    it.concurrent.each<[string, (node: Node) => unknown, (node: Node) => unknown]>([
+    it.concurrent.each<[string, (node: QuorumNode) => unknown, (node: QuorumNode) => unknown]>([
       ['is down', ({ server }) => server.kill(), () => undefined],
       ['is frozen', ({ server }) => server.freeze(), ({ server }) => server.thaw()],
       [
@@ -123,10 +41,10 @@ describe('a quorum of Redis nodes', () => {
     ])(
       '%s: everything goes on',
       async (_, befall, mend) => {
-        const { nodes, service } = await quorum();
+        const { nodes, service } = await startQuorum(scene);
         const services = [service(), service()];
         for (const one of services) await one.withLock('warm up', () => undefined);
-        await befall(nodes[2]!);
+        await befall(nodes[2]);
         const history: Visit[] = [];
         const start = machineTime();
         const times: number[] = [];
@@ -152,7 +70,7 @@ describe('a quorum of Redis nodes', () => {
         const came = machineTime();
         await late.withLock('late', () => undefined);
         expect(machineTime() - came).toBeLessThan(2 * PATIENCE + SLACK);
-        await mend(nodes[2]!);
+        await mend(nodes[2]);
       },
       20_000,
     );
@@ -161,8 +79,8 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'that is split: settles, and keeps no vote that came to nothing',
     async () => {
-      const { nodes, service } = await quorum();
-      const [one, other, dead] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [one, other, dead] = nodes;
       const locks = service();
       await locks.withLock('warm up', () => undefined);
       await dead.server.kill();
@@ -184,7 +102,7 @@ describe('a quorum of Redis nodes', () => {
 
       const granted = entered(locks.acquire('k'));
       await eventually('it waits', async () => (await other.waiters('k')).length === 1);
-      await other.admin.del(keyspace.of('k')[0]);
+      await other.take('k');
       const freed = machineTime();
       const { at, lock } = await granted;
       expect(at - freed).toBeLessThan(HEARTBEAT + SLACK);
@@ -197,7 +115,7 @@ describe('a quorum of Redis nodes', () => {
     'of which most are down: that is said in time, told to holders, and mended by their return',
     async () => {
       const ttl = 1_500;
-      const { nodes, service } = await quorum();
+      const { nodes, service } = await startQuorum(scene);
       const locks = service({ ttl });
       const { lock } = await entered(locks.acquire('k'));
       const loss = lost(lock);
@@ -224,8 +142,8 @@ describe('a quorum of Redis nodes', () => {
     'of which one was wiped under a lock: it has no vote until that must be over',
     async () => {
       const ttl = 2_000;
-      const { nodes, service } = await quorum();
-      const [, wiped, away] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [, wiped, away] = nodes;
       const [holder, other] = [service({ ttl }), service({ ttl })];
       for (const one of [holder, other]) await one.withLock('warm up', () => undefined);
       await away.network.refuse();
@@ -265,11 +183,11 @@ describe('a quorum of Redis nodes', () => {
     'of which one was wiped: the holder goes on, and puts its lease there again',
     async () => {
       const ttl = 1_500;
-      const { nodes, service } = await quorum();
-      const [, wiped] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [, wiped] = nodes;
       const [holder, next] = [service({ ttl }), service({ ttl })];
       const first = await entered(holder.acquire('k'));
-      const id = await nodes[0]!.holder('k');
+      const id = await nodes[0].holder('k');
       const granted = entered(next.acquire('k'));
       await eventually('it waits', async () => (await wiped.waiters('k')).length === 1);
       await wiped.wipe();
@@ -291,8 +209,8 @@ describe('a quorum of Redis nodes', () => {
     'of which one was wiped, where a second one never had the lease: the holder goes on as well',
     async () => {
       const ttl = 1_500;
-      const { nodes, service } = await quorum();
-      const [, wiped, away] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [, wiped, away] = nodes;
       const [holder, other] = [service({ ttl }), service({ ttl })];
       for (const one of [holder, other]) await one.withLock('warm up', () => undefined);
       await away.network.refuse();
@@ -316,8 +234,8 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'of which one was wiped: those who wait keep their places',
     async () => {
-      const { nodes, service } = await quorum();
-      const [one, wiped, other] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [one, wiped, other] = nodes;
       const { lock } = await entered(service().acquire('k'));
       const waiting = [];
       for (const count of [1, 2]) {
@@ -345,8 +263,8 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'of which one was wiped, and takes long to be entered: the others do not wait for it',
     async () => {
-      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
-      const [, wiped, away] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene, { commandTimeout: '6s' });
+      const [, wiped, away] = nodes;
       const locks = service({ ttl: 1_000 });
       await locks.withLock('warm up', () => undefined);
       await away.network.refuse();
@@ -369,8 +287,8 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'of which one does not know a script: a vote that comes after the release is taken back',
     async () => {
-      const { nodes, service, untouched } = await quorum(3, { commandTimeout: '6s' });
-      const [, , odd] = nodes as [Node, Node, Node];
+      const { nodes, service, untouched } = await startQuorum(scene, { commandTimeout: '6s' });
+      const [, , odd] = nodes;
       const locks = service({ ttl: 60_000 });
       await locks.withLock('warm up', () => undefined);
       await odd.admin.script('FLUSH');
@@ -393,8 +311,8 @@ describe('a quorum of Redis nodes', () => {
     'of which the one with the greatest token was wiped: it does not vote with less than the others had',
     async () => {
       const ttl = 500;
-      const { nodes, service } = await quorum();
-      const [one, wiped, away] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [one, wiped, away] = nodes;
       const locks = service({ ttl });
       await locks.withLock('k', () => undefined);
       // As after a process whose clock was an hour ahead.
@@ -419,12 +337,12 @@ describe('a quorum of Redis nodes', () => {
     'of which most forgot or are away: nothing is called busy that nobody holds',
     async () => {
       const ttl = 3_000;
-      const { nodes, service } = await quorum();
+      const { nodes, service } = await startQuorum(scene);
       const locks = service({ ttl });
       await locks.withLock('warm up', () => undefined);
-      await nodes[1]!.wipe();
-      await nodes[2]!.network.refuse();
-      await eventually('entered', async () => (await nodes[1]!.quarantine()) !== undefined);
+      await nodes[1].wipe();
+      await nodes[2].network.refuse();
+      await eventually('entered', async () => (await nodes[1].quarantine()) !== undefined);
       const error: unknown = await locks.acquire('k', { wait: 500 }).catch((e: unknown) => e);
       expect(error).toBeInstanceOf(LockBackendError);
       expect(String(error)).toMatch(/only 1 of 3 nodes can vote: /);
@@ -435,8 +353,8 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'of which one has something else in its place: only a majority of those is an error',
     async () => {
-      const { nodes, service } = await quorum();
-      const [odd, held, free] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene);
+      const [odd, held, free] = nodes;
       const locks = service();
       const [name] = keyspace.of('k');
       await odd.admin.rpush(name, 'a list');
@@ -459,20 +377,20 @@ describe('a quorum of Redis nodes', () => {
     'of which one is slow: those who wait are heard of, and look, in time',
     async () => {
       const ttl = 1_500;
-      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
+      const { nodes, service } = await startQuorum(scene, { commandTimeout: '6s' });
       const [holder, waiter] = [service({ ttl }), service({ ttl })];
       for (const one of [holder, waiter]) await one.withLock('warm up', () => undefined);
-      nodes[2]!.network.hold('replies');
+      nodes[2].network.hold('replies');
       const { lock } = await entered(holder.acquire('k'));
       const granted = entered(waiter.acquire('k'));
-      await eventually('it waits', async () => (await nodes[0]!.waiters('k')).length === 1);
-      const [id] = await nodes[0]!.waiters('k');
+      await eventually('it waits', async () => (await nodes[0].waiters('k')).length === 1);
+      const [id] = await nodes[0].waiters('k');
       const start = machineTime();
       let gone = 0;
       await eventually(
         'longer than a waiter lives without a sign',
         async () => {
-          if ((await nodes[0]!.admin.zscore(keyspace.of('k')[1], id!)) === null) gone++;
+          if ((await nodes[0].admin.zscore(keyspace.of('k')[1], id!)) === null) gone++;
           return machineTime() > start + LIVENESS + HEARTBEAT;
         },
         LIVENESS + 2 * HEARTBEAT,
@@ -481,7 +399,7 @@ describe('a quorum of Redis nodes', () => {
       const left = machineTime();
       await lock.release();
       expect((await granted).at - left).toBeLessThan(SLACK);
-      nodes[2]!.network.restore();
+      nodes[2].network.restore();
       await (await granted).lock.release();
     },
     20_000,
@@ -490,7 +408,7 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'that answers after the ttl: an error, never a lock that is over',
     async () => {
-      const { nodes, service, untouched } = await quorum(3, { commandTimeout: '3s' });
+      const { nodes, service, untouched } = await startQuorum(scene, { commandTimeout: '3s' });
       const locks = service();
       await locks.withLock('warm up', () => undefined);
       for (const { network } of nodes) network.delay('replies', 500);
@@ -505,7 +423,7 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'that votes after the request was given up: the votes are taken back',
     async () => {
-      const { nodes, service, untouched } = await quorum();
+      const { nodes, service, untouched } = await startQuorum(scene);
       const locks = service();
       await locks.withLock('warm up', () => undefined);
       for (const { network } of nodes) network.hold('requests');
@@ -520,7 +438,7 @@ describe('a quorum of Redis nodes', () => {
       // And the replies only.
       for (const { network } of nodes) network.hold('replies');
       await expect(locks.acquire('k', { ttl: 60_000, wait: 100 })).rejects.toThrow();
-      await eventually('the votes', async () => (await nodes[0]!.holder('k')) !== undefined);
+      await eventually('the votes', async () => (await nodes[0].holder('k')) !== undefined);
       for (const { network } of nodes) network.restore();
       await untouched('k', LIVENESS);
     },
@@ -530,11 +448,11 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'with a late answer to an earlier round: the vote of this round stands',
     async () => {
-      const { nodes, service } = await quorum(3, { commandTimeout: '6s' });
-      const [slow, told, firm] = nodes as [Node, Node, Node];
+      const { nodes, service } = await startQuorum(scene, { commandTimeout: '6s' });
+      const [slow, told, firm] = nodes;
       const [locks, rival] = [service(), service()];
       for (const one of [locks, rival]) await one.withLock('warm up', () => undefined);
-      // As after a process whose clock was an hour ahead: tokens come by counting, the same at all nodes.
+      // By counting they are the same at all nodes.
       for (const { admin } of nodes) await admin.set(keyspace.sequence, inAnHour());
       for (const node of [told, firm]) await node.give('k', 'another:1', 60_000);
       slow.network.hold('replies', slow.network.present());
@@ -542,7 +460,7 @@ describe('a quorum of Redis nodes', () => {
       await eventually('its vote', async () => (await slow.holder('k')) !== undefined);
       await eventually('it waits', async () => (await told.waiters('k')).length === 1);
       const [id] = await told.waiters('k');
-      await told.admin.del(keyspace.of('k')[0]);
+      await told.take('k');
       await told.admin.publish(keyspace.channel + id!.split(':', 1).join(), `free ${id}`);
       await eventually('the next vote', async () => (await told.holder('k')) === id);
       slow.network.restore();
@@ -550,7 +468,7 @@ describe('a quorum of Redis nodes', () => {
       // Passes along the same ways, after all that was sent for the first.
       await locks.inspect('k');
       expect(await slow.holder('k')).toBe(id);
-      await firm.admin.del(keyspace.of('k')[0]);
+      await firm.take('k');
       expect(await rival.tryAcquire('k')).toBeNull();
       await lock.release();
     },
@@ -565,7 +483,7 @@ describe('a quorum of Redis nodes', () => {
     'of %d that are wiped one by one: one holder at a time, in %d grants, and tokens that rise',
     async (size, goal) => {
       const ttl = 400;
-      const { nodes, service } = await quorum(size);
+      const { nodes, service } = await startQuorum(scene, {}, size);
       const services = Array.from({ length: 4 }, () => service({ ttl, wait: 10_000 }));
       const history: Visit[] = [];
       let wipes = 0;
@@ -583,8 +501,8 @@ describe('a quorum of Redis nodes', () => {
         while (history.length < goal) {
           // Those that were away know nothing of the last grants, and nor does the one that is wiped
           // then: without a quarantine they would be a majority.
-          const [victim, ...others] = [...nodes].sort(() => Math.random() - 0.5) as [Node];
-          const away = others.slice(0, (size - 1) / 2) as Node[];
+          const [victim, ...others] = [...nodes].sort(() => Math.random() - 0.5) as [QuorumNode];
+          const away = others.slice(0, (size - 1) / 2) as QuorumNode[];
           await Promise.all(away.map(({ network }) => network.refuse()));
           const before = history.length;
           await eventually('grants', () => history.length > before + 2 * size, 10_000);

@@ -97,6 +97,11 @@ export class TcpProxy {
     this.#befall({ direction, which, flow: { hold: true } });
   }
 
+  /** How many chunks of this direction wait now. */
+  held(direction: Direction): number {
+    return [...this.#links].reduce((sum, link) => sum + link.held[direction], 0);
+  }
+
   /** Bytes of this direction arrive so many milliseconds late. */
   delay(direction: Direction, ms: number, which = everyLink): void {
     this.#befall({ direction, which, flow: { delay: ms } });
@@ -130,6 +135,7 @@ export class TcpProxy {
 
 class ProxyLink implements Link {
   subscribed = false;
+  readonly held: Record<Direction, number> = { requests: 0, replies: 0 };
 
   constructor(
     private readonly client: Socket,
@@ -169,7 +175,9 @@ class ProxyLink implements Link {
   async #deliver(direction: Direction, chunk: Buffer, to: Socket, due: number): Promise<void> {
     const late = due - performance.now();
     if (late > 0) await sleep(late);
+    this.held[direction]++;
     while (this.flow(direction).hold && !to.destroyed) await sleep(2);
+    this.held[direction]--;
     if (!to.destroyed) to.write(chunk);
   }
 }

@@ -97,14 +97,14 @@ export class NodeOperators {
     return (await runner.run('revoke', [keyspace.lockOf(key)], args)) as string[];
   }
 
-  /** Ends all that there is of the key here. */
-  async forceRelease(key: string, mark: string): Promise<Ended> {
+  /** Ends all that there is of the key here; or only these, whether they are here or still to come. */
+  async forceRelease(key: string, mark: string, only: readonly string[] = []): Promise<Ended> {
     const { entered, isStranger, keyspace, runner } = this.context;
     const run = await entered();
     const [state, ...ids] = (await runner.run(
       'force-release',
       [...keyspace.of(key), keyspace.guard],
-      [endedBy(keyspace), keyspace.channel, mark, run],
+      [endedBy(keyspace), keyspace.channel, mark, run, ...only],
     )) as ['open' | 'grace' | 'stranger', ...string[]];
     if (state === 'stranger') return isStranger();
     return { ids, all: state === 'open' };

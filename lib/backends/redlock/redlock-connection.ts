@@ -91,10 +91,8 @@ export class RedlockConnection implements BackendConnection {
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
-    const request = this.#requests.get(asked.id) ?? new RedlockRequest(asked);
-    this.#requests.set(asked.id, request);
-    this.#waiters.add(request);
-    return Promise.race([this.#ask(request), request.granted]);
+    const held = this.#held.find(asked.id);
+    return held === undefined ? this.#acquire(asked) : this.#acquireAgain(asked, held.token);
   }
 
   async cancel(asked: LockRequest): Promise<void> {
@@ -137,18 +135,11 @@ export class RedlockConnection implements BackendConnection {
 
   async downgrade(lease: LeaseIdentity): Promise<boolean> {
     await this.#opened;
-    const patience = Deadline.in(this.patience);
-    return insist(
-      async () => {
-        const downgraded = await poll(
-          this.#nodes.map((node) => node.downgrade(lease)),
-          majority<boolean>(this.#quorum, (reads) => reads),
-        );
-        if (downgraded instanceof Error) throw downgraded;
-        return downgraded;
-      },
-      () => patience.passed || this.#closed,
-      () => this.troubleWith(),
+    return this.#patiently(() =>
+      poll(
+        this.#nodes.map((node) => node.downgrade(lease)),
+        majority<boolean>(this.#quorum, (reads) => reads),
+      ),
     );
   }
 
@@ -173,6 +164,22 @@ export class RedlockConnection implements BackendConnection {
     this.#requests.clear();
     this.#closed = true;
     await Promise.all(this.#nodes.map((node) => node.close()));
+  }
+
+  #acquire(asked: LockRequest): Promise<Answer> {
+    const request = this.#requests.get(asked.id) ?? new RedlockRequest(asked);
+    this.#requests.set(asked.id, request);
+    this.#waiters.add(request);
+    return Promise.race([this.#ask(request), request.granted]);
+  }
+
+  /** Not by votes: those of nodes that were not needed for the grant may have greater tokens. */
+  async #acquireAgain(asked: LockRequest, token: number): Promise<Answer> {
+    const since = Instant.now();
+    const held = await this.#patiently(async () => (await this.renew([{ ...asked, token }]))[0]);
+    if (held) return { state: 'granted', token, since, ttl: asked.ttl };
+    this.#held.take(asked.id);
+    return this.#acquire(asked);
   }
 
   /** One round at a time; a cause for another one that comes meanwhile is heeded after it. */
@@ -323,6 +330,20 @@ export class RedlockConnection implements BackendConnection {
   /** Never rejects; resolves when every node that can be reached has nothing of it any more. */
   async #withdraw(asked: LockRequest): Promise<void> {
     await Promise.allSettled(this.#nodes.map((node) => node.withdraw(asked, asked.ttl)));
+  }
+
+  /** For who has no bound of its own. */
+  #patiently<T>(attempt: () => Promise<T | Error>): Promise<T> {
+    const patience = Deadline.in(this.patience);
+    return insist(
+      async () => {
+        const outcome = await attempt();
+        if (outcome instanceof Error) throw outcome;
+        return outcome;
+      },
+      () => patience.passed || this.#closed,
+      () => this.troubleWith(),
+    );
   }
 
   #forget(request: RedlockRequest): void {

@@ -30,9 +30,14 @@ export class RedlockLeases {
     this.#leases.set(id, { ...lease, heard: new Map(), lost: false });
   }
 
-  /** Whether it is held, as far as this process knows. */
+  /** What is known of it while it is held, as far as this process knows. */
+  find(id: string): HeldLease | undefined {
+    const lease = this.#leases.get(id);
+    return lease?.lost === false ? lease : undefined;
+  }
+
   has(id: string): boolean {
-    return this.#leases.get(id)?.lost === false;
+    return this.find(id) !== undefined;
   }
 
   /** Forgets it, and returns what was known of it. */

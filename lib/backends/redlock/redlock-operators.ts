@@ -77,6 +77,11 @@ export class RedlockOperators {
       const whole = ended.filter(({ all }) => all);
       // A node that forgot cannot answer for what it had: it may be asserted there anew.
       if (whole.length < quorum) throw new Error('too few nodes know what they had');
+      const ids = new Set(ended.flatMap((one) => one.ids));
+      if (ended.some((one) => one.ids.length < ids.size)) {
+        // A repair may be on its way to a node that lacked one.
+        await this.#ask((node) => node.operators.forceRelease(key, mark, [...ids]));
+      }
       return countOf(
         ended.map(({ ids }) => ids),
         nodes.length - whole.length,

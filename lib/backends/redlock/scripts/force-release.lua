@@ -1,9 +1,10 @@
--- Ends all leases and votes that there are for a lock at this node, tells those who had them, and
--- those who are first of who waits that it is free. No repair brings back what was ended.
+-- Ends all leases and votes that there are for a lock at this node, or only those that are named, as
+-- other nodes had them. Tells those who had them, and those who are first of who waits that it is free.
+-- No repair brings back what was ended.
 --
 -- KEYS  1 lock  2 queue  3 deadlines  4 guard
 -- ARGV  1 prefix of the names that say what was ended  2 channel prefix  3 mark by which the
---       messages of all nodes are known to be one  4 run id of the node
+--       messages of all nodes are known to be one  4 run id of the node  5… the ids, if not all
 -- Reply 'open', or 'grace' when there may have been others that the node forgot, then the ids;
 --       or {'stranger'}  the process has to enter first: nothing was done
 --- @include "clock"
@@ -18,13 +19,22 @@ local state, _, longest = guarded(guard, run)
 local answer = { state }
 if state == 'stranger' then return answer end
 local held, tell = held_of(lock), teller('ordinary ' .. channel)
-local all = all_of(held)
-free(held)
-for index, lease in ipairs(all) do
-  local id, left = lease[1], lease[3]
-  answer[index + 1] = id
+
+local function finish(id, left)
+  answer[#answer + 1] = id
   redis.call('SET', ended .. id, 1, 'PX', math.max(1, left, longest))
   tell(process_of(id), 'lost ' .. id .. ' ' .. mark)
 end
-if state == 'open' then tell_first(held, queue, deadlines, channel, nil, true) end
+
+if #ARGV == 4 then
+  local all = all_of(held)
+  free(held)
+  for _, lease in ipairs(all) do finish(lease[1], lease[3]) end
+end
+for index = 5, #ARGV do
+  local token, left = lease_of(held, ARGV[index])
+  if token then end_lease(held, ARGV[index], left) end
+  finish(ARGV[index], left or 0)
+end
+if state == 'open' and not held.alone then tell_first(held, queue, deadlines, channel, nil, true) end
 return answer
