@@ -6,7 +6,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { limitConflict } from './backends/limit-conflict.js';
-import type { BackendConnection, LockBackend, Revocation } from './backends/lock-backend.js';
+import type { LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import {
   LockConfigurationError,
@@ -26,13 +26,11 @@ import type {
   WebLockManager,
 } from './interfaces/index.js';
 import { Leaderships } from './leadership/leaderships.js';
-import type { Holding } from './lease/holding.js';
-import { Leases } from './lease/leases.js';
 import type { Wish } from './lease/waiter.js';
 import { LockBundle } from './lock-bundle.js';
 import { currentLock, runUnder, type HeldLock } from './lock-context.js';
-import { LockHandle, type Keeper } from './lock-handle.js';
-import { LockView } from './lock-view.js';
+import type { LockHandle } from './lock-handle.js';
+import { LockSession } from './lock-session.js';
 import { shown } from './errors/shown.js';
 import { checkKey, readKeys } from './lock-key.js';
 import { readDuration } from './duration.js';
@@ -48,18 +46,10 @@ import {
   type LockSettings,
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
-import { makeProcessId } from './owner.js';
 import { WebLocks } from './web-locks/web-locks.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
-
-interface Session {
-  readonly connection: BackendConnection;
-  readonly leases: Leases;
-  readonly view: LockView;
-  readonly handle: (holding: Holding) => LockHandle;
-}
 
 /** How a leader's lock and a web lock are sought, whatever the module's defaults for locks are. */
 const STANDING = {
@@ -89,11 +79,11 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       this.#take(key, { ...this.#defaults, ...STANDING, ttl, signal }),
     inspect: (key) => this.inspect(key),
     warn: (message) => {
-      this.#logger.warn(message);
+      this.#warn(message);
     },
   });
   #webLocks: WebLocks | undefined;
-  #session: Session | undefined;
+  #session: LockSession | undefined;
   #shutdown: Promise<void> | undefined;
   #end: Promise<void> | undefined;
 
@@ -329,40 +319,18 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   /** @throws LockShutdownError when nothing can be asked any more */
-  #sessionFor(key: string): Session {
+  #sessionFor(key: string): LockSession {
     const over = this.#session === undefined ? this.#shutdown : this.#end;
     if (over !== undefined) throw new LockShutdownError(key);
     return this.#open();
   }
 
-  #open(): Session {
-    return (this.#session ??= this.#connect());
-  }
+  readonly #warn = (message: string): void => {
+    this.#logger.warn(message);
+  };
 
-  #connect(): Session {
-    const processId = makeProcessId(this.#label);
-    const warn = (message: string) => {
-      this.#logger.warn(message);
-    };
-    const lost = (id: string) => {
-      leases.lose(id);
-    };
-    const revoked = (id: string, revocation: Revocation) => {
-      leases.revoke(id, revocation);
-    };
-    const connection = this.#backend.connect({ id: processId, warn, lost, revoked });
-    const leases = new Leases({ processId, backendName: this.#backend.name, connection, warn });
-    const keeper: Keeper = {
-      release: (holding) => leases.release(holding),
-      downgrade: (holding) => leases.downgrade(holding),
-      readTtl: (given) => {
-        const ttl = readDuration('ttl', given);
-        checkTtl(ttl, this.#backend);
-        return ttl;
-      },
-    };
-    const handle = (holding: Holding) => new LockHandle(holding, keeper);
-    return { connection, leases, view: new LockView(processId, connection, leases), handle };
+  #open(): LockSession {
+    return (this.#session ??= new LockSession(this.#backend, this.#label, this.#warn));
   }
 
   #drain(): Promise<void> {

@@ -1,34 +1,21 @@
-import {
-  type Answer,
-  type BackendConnection,
-  type BusyKey,
-  type Grant,
-  isAlone,
-  type LockRequest,
-  type Revocation,
+import type {
+  BackendConnection,
+  Grant,
+  LockRequest,
+  Revocation,
 } from '../backends/lock-backend.js';
-import type { LockError, LockLostReason } from '../errors/index.js';
-import {
-  LockBackendError,
-  LockConfigurationError,
-  LockShutdownError,
-  LockTimeoutError,
-} from '../errors/index.js';
+import { LockBackendError, type LockLostReason, LockShutdownError } from '../errors/index.js';
 import { Chain } from '../chain.js';
 import { within } from '../clock.js';
-import { messageOf } from '../errors/shown.js';
 import { Patience } from '../patience.js';
 import { Register } from '../register.js';
+import { Asker } from './asker.js';
 import type { Holding } from './holding.js';
 import { Lease } from './lease.js';
 import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { ATTEMPT_PATIENCE, Waiter, type GiveUp, type Wish } from './waiter.js';
-import { whenAnswered } from './when-answered.js';
-
-/** For so many hand-overs within the process tokens are reserved with a grant, if so many callers wait. */
-const MOST_RESERVED = 64;
 
 /**
  * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
@@ -47,18 +34,27 @@ export interface LeasesContext {
 /** Every lease that this process holds or waits for at one backend. */
 export class Leases {
   readonly #connection: BackendConnection;
+  readonly #asker: Asker;
   readonly #renewer: Renewer;
   readonly #releases: Releases;
   readonly #lines = new Map<string, Line>();
   readonly #waiting = new Chain<Waiter>();
   readonly #held = new Register<Lease>();
   #patience = new Patience(ATTEMPT_PATIENCE, true);
-  #counter = 0;
   #closing = false;
   #whenAllReleased: () => void = () => undefined;
 
   constructor(private readonly context: LeasesContext) {
     this.#connection = context.connection;
+    this.#asker = new Asker({
+      ...context,
+      granted: (waiter, request, grant) => {
+        this.#grant(waiter, request, grant);
+      },
+      refused: (waiter, reason) => {
+        this.#giveUp(waiter, reason);
+      },
+    });
     this.#renewer = new Renewer(context.connection);
     this.#releases = new Releases(context);
   }
@@ -79,7 +75,7 @@ export class Leases {
       const waiter = new Waiter(key, wish, line, granted, reject);
       const asking = line.join(waiter);
       if (line.first === waiter) this.#moveUp(key, line);
-      for (const one of asking) if (one.request === undefined && !one.settled) this.#ask(one);
+      for (const one of asking) if (one.request === undefined && !one.settled) this.#asker.ask(one);
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
       waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
@@ -111,7 +107,7 @@ export class Leases {
           waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
         }),
     );
-    this.#askAll(waiters, acquireAll);
+    this.#asker.askAll(waiters, acquireAll);
     return granted;
   }
 
@@ -208,7 +204,7 @@ export class Leases {
   }
 
   readonly #outOfPatience: GiveUp = (waiter, aborted) => {
-    this.#giveUp(waiter, aborted === undefined ? this.#outOfTime(waiter) : aborted.reason);
+    this.#giveUp(waiter, aborted === undefined ? this.#asker.outOfTime(waiter) : aborted.reason);
   };
 
   /** Most callers of a process are ready to wait equally long: they share a timer. */
@@ -237,71 +233,8 @@ export class Leases {
           this.#moveUp(key, line);
         });
       } else {
-        this.#ask(first);
+        this.#asker.ask(first);
       }
-    }
-  }
-
-  #ask(waiter: Waiter): void {
-    const request = this.#requestOf(waiter);
-    whenAnswered(
-      () => this.#connection.acquire(request),
-      (answer) => {
-        this.#hear(waiter, request, answer);
-      },
-      (error) => {
-        this.#refused(waiter, error);
-      },
-    );
-  }
-
-  #askAll(
-    waiters: readonly Waiter[],
-    acquireAll: NonNullable<BackendConnection['acquireAll']>,
-  ): void {
-    const requests = waiters.map((waiter) => this.#requestOf(waiter));
-    whenAnswered(
-      () => acquireAll(requests),
-      (answer) => {
-        waiters.forEach((waiter, index) => {
-          const [request, own] = [requests[index], 'key' in answer ? answer : answer[index]];
-          if (request === undefined || own === undefined) return;
-          this.#hear(waiter, request, own);
-        });
-      },
-      (error) => {
-        for (const waiter of waiters) this.#refused(waiter, error);
-      },
-    );
-  }
-
-  #requestOf(waiter: Waiter): LockRequest {
-    const { key, line } = waiter;
-    const { ttl, wait, mode, limit } = waiter.wish;
-    const id = `${this.context.processId}:${++this.#counter}`;
-    const reserve = isAlone(waiter.wish) ? Math.min(line.length - 1, MOST_RESERVED) : 0;
-    waiter.request = { id, key, ttl, queue: wait > 0, reserve, mode, limit };
-    return waiter.request;
-  }
-
-  #hear(waiter: Waiter, request: LockRequest, answer: Answer | BusyKey): void {
-    waiter.line.answers++;
-    if (answer.state === 'granted') {
-      this.#grant(waiter, request, answer);
-    } else if (answer.state === 'busy') {
-      waiter.request = undefined;
-      const busy = 'key' in answer ? answer.key : request.key;
-      this.#giveUp(waiter, new LockTimeoutError(busy, waiter.wish.wait));
-    } else {
-      if (!waiter.settled) waiter.line.queued = true;
-      answer.granted.then(
-        (grant) => {
-          this.#grant(waiter, request, grant);
-        },
-        (error: unknown) => {
-          this.#refused(waiter, error);
-        },
-      );
     }
   }
 
@@ -322,12 +255,6 @@ export class Leases {
     waiter.grant(lease.holding);
   }
 
-  #refused(waiter: Waiter, error: unknown): void {
-    // The caller's own mistake.
-    const reason = error instanceof LockConfigurationError ? error : this.#unreached(waiter, error);
-    this.#giveUp(waiter, reason);
-  }
-
   #giveUp(waiter: Waiter, reason: unknown): void {
     if (waiter.settled) return;
     waiter.fail(reason);
@@ -340,21 +267,5 @@ export class Leases {
     if (waiter.presence !== undefined) this.#waiting.remove(waiter.presence);
     waiter.line.leave(waiter);
     this.#moveUp(waiter.key, waiter.line);
-  }
-
-  #outOfTime(waiter: Waiter): LockError {
-    const trouble = this.#connection.troubleWith(waiter.key);
-    return waiter.heardBusy && trouble === undefined
-      ? new LockTimeoutError(waiter.key, waiter.wish.wait)
-      : this.#unreached(waiter, trouble);
-  }
-
-  #unreached(waiter: Waiter, cause: unknown): LockBackendError {
-    const { key, longest } = waiter;
-    const backend = `the ${this.context.backendName} backend`;
-    let why = `${backend} did not answer within ${longest} ms`;
-    if (cause instanceof LockBackendError) why = cause.message;
-    else if (cause !== undefined) why = `${backend} failed: ${messageOf(cause)}`;
-    return new LockBackendError(`Lock "${key}" was not granted: ${why}`, key, { cause });
   }
 }

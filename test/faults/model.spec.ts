@@ -28,12 +28,12 @@ interface Kind {
 }
 
 /** A dead waiter lives for 3.5 s, and may be let in for 2 s more. */
-const redisPace: Pace = { prompt: 5_000, haunted: 8_000, short: 200, late: 2_000, tells: true };
+const redisPace: Pace = { prompt: 5_000, haunted: 8_000, short: 200, late: 2_000 };
 
 const kinds: readonly Kind[] = [
   {
     name: 'memory',
-    pace: { prompt: 2_000, haunted: 2_000, short: 50, late: 2_000, tells: true },
+    pace: { prompt: 2_000, haunted: 2_000, short: 50, late: 2_000 },
     lanes: 16,
     slow: 10,
     start: () => new MemoryBackend(),
@@ -47,8 +47,7 @@ const kinds: readonly Kind[] = [
   },
   {
     name: 'Redis Cluster',
-    // It listens at each part of the Cluster from the first use of that part on, a little later.
-    pace: { ...redisPace, tells: false },
+    pace: redisPace,
     lanes: 24,
     slow: 3,
     start: async (scene) => {
@@ -59,8 +58,8 @@ const kinds: readonly Kind[] = [
   },
   {
     name: 'Redlock',
-    // Its waiters look again by themselves, and a process is told of what the next look shows.
-    pace: { ...redisPace, haunted: 10_000, tells: false },
+    // Its waiters look again by themselves.
+    pace: { ...redisPace, haunted: 10_000 },
     lanes: 24,
     slow: 3,
     start: async (scene) => {
@@ -71,7 +70,7 @@ const kinds: readonly Kind[] = [
   {
     name: 'etcd',
     // It counts whole seconds, and looks twice a second for leases that ended.
-    pace: { prompt: 8_000, haunted: 10_000, short: 1_000, late: 5_000, tells: true },
+    pace: { prompt: 8_000, haunted: 10_000, short: 1_000, late: 5_000 },
     lanes: 16,
     slow: 3,
     start: async (scene) => {

@@ -89,6 +89,19 @@ async function move(key: string): Promise<void> {
   await cluster.moveSlot(view.slotOf(key), to!);
 }
 
+it('a lease that its process has taken first of all: its end is told at once', async () => {
+  const backend = () => new RedisBackend({ cluster: cluster.urls });
+  const operator = openService(backend());
+  for (let n = 0; n < 20; n++) {
+    const key = `first:${n}`;
+    await operator.inspect(key);
+    const { signal } = await openService(backend(), { ttl: 60_000 }).acquire(key);
+    expect(await operator.forceRelease(key)).toBe(1);
+    // The next renewal would tell in 20 s.
+    await eventually(`the end of ${key}`, () => signal.aborted);
+  }
+});
+
 describe('on a Cluster without sharded channels', () => {
   it('grants are told on ordinary ones', async () => {
     const keys = Array.from({ length: 6 }, (_, n) => `key:${n}`);

@@ -1,5 +1,5 @@
 import type { Reply } from '../../lib/backends/redlock/poll.js';
-import type { Vote } from '../../lib/backends/redlock/redlock-node.js';
+import type { Vote } from '../../lib/backends/redlock/vote.js';
 import { isSplit } from '../../lib/backends/redlock/verdicts.js';
 
 describe('votes', () => {

@@ -3,6 +3,12 @@ import { messageOf } from '../../errors/shown.js';
 import type { RedisClient } from './redis-client.js';
 import { isPassing } from './redis-errors.js';
 
+/**
+ * How long the first requests of a process wait until it hears, in milliseconds: else it would learn late
+ * that it was granted a lock, or that its lease was broken.
+ */
+export const FIRST_WORD = 200;
+
 /** Who listens on a channel. */
 export interface Listener {
   hear(message: string): void;

@@ -14,7 +14,7 @@ import type {
 } from '../lock-backend.js';
 import type { AcquireAllReply } from './acquire-all.js';
 import type { AcquireReply } from './acquire-reply.js';
-import type { Mailbox } from './mailbox.js';
+import { FIRST_WORD, type Mailbox } from './mailbox.js';
 import type { RedisOperators } from './redis-operators.js';
 import type { RedisRequest } from './redis-request.js';
 import { LIVENESS, type RedisStore, type Tell } from './redis-store.js';
@@ -42,6 +42,8 @@ export class RedisBucket {
   readonly #waiters: RedisWaiters;
   /** Withdrawals that nobody waits for but {@link close}. */
   readonly #withdrawals = new Set<Promise<void>>();
+  /** Resolves when messages arrive, or seem not to; undefined then. */
+  #hears: Promise<void> | undefined;
   #closed = false;
 
   constructor(private readonly context: RedisBucketContext) {
@@ -56,15 +58,21 @@ export class RedisBucket {
       },
     });
     const { channel, mailbox, store } = context;
-    mailbox.listen(channel, {
-      hear: (message) => {
-        this.#hearMessage(message);
-      },
-      listening: (elsewhere) => {
-        if (elsewhere) store.forget();
-        // What was published while nobody listened is found by looking.
-        this.#waiters.lookSoon();
-      },
+    const listening = new Promise<void>((resolve) => {
+      mailbox.listen(channel, {
+        hear: (message) => {
+          this.#hearMessage(message);
+        },
+        listening: (elsewhere) => {
+          if (elsewhere) store.forget();
+          // What was published while nobody listened is found by looking.
+          this.#waiters.lookSoon();
+          resolve();
+        },
+      });
+    });
+    this.#hears = within(FIRST_WORD, listening).then(() => {
+      this.#hears = undefined;
     });
   }
 
@@ -166,7 +174,8 @@ export class RedisBucket {
   /** Asks until the request has its answer, or nobody wants one; refuses it when it cannot be had. */
   #ask(request: RedisRequest): void {
     const { store, witness } = this.context;
-    if (witness === undefined && store.isEntered()) store.acquire(request, this.#hearFirst);
+    const ready = witness === undefined && this.#hears === undefined && store.isEntered();
+    if (ready) store.acquire(request, this.#hearFirst);
     else this.#insist(request, () => this.#attempt(request));
   }
 
@@ -197,7 +206,7 @@ export class RedisBucket {
 
   async #attempt(request: RedisRequest): Promise<void> {
     const { store, witness } = this.context;
-    await store.entered();
+    await Promise.all([store.entered(), this.#hears]);
     if (request.isSettled()) return;
     const connection = witness?.connection;
     const reply = await new Promise<AcquireReply>((resolve) => {
@@ -211,6 +220,7 @@ export class RedisBucket {
 
   async #attemptAll(requests: readonly RedisRequest[]): Promise<AcquireAllReply> {
     const { store } = this.context;
+    await this.#hears;
     const reply = await store.acquireAll(requests);
     if (requests.some(({ over }) => over) && Array.isArray(reply)) {
       // The withdrawal may have run first, and found nothing.

@@ -1,7 +1,8 @@
 import { wallTimeIn } from '../../clock.js';
 import type { LockRequest } from '../lock-backend.js';
 import { majority, poll, type Reply } from './poll.js';
-import type { RedlockNode, Vote } from './redlock-node.js';
+import type { RedlockNode } from './redlock-node.js';
+import type { Vote } from './vote.js';
 
 /**
  * How far ahead of the clock a reader's token may be, at each try after the first, in microseconds:

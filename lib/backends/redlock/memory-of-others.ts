@@ -1,4 +1,5 @@
-import type { Memory, RedlockNode } from './redlock-node.js';
+import type { Memory } from './redlock-entry.js';
+import type { RedlockNode } from './redlock-node.js';
 
 /** What the others remember, as far as they can be reached: waits a moment for them to be connected. */
 export async function memoryOfOthers(

@@ -1,4 +1,4 @@
-import { Deadline, Instant, wallTimeIn } from '../../clock.js';
+import { Deadline, Instant } from '../../clock.js';
 import { insist } from '../redis/insist.js';
 import type {
   Answer,
@@ -11,15 +11,14 @@ import type {
   LockRequest,
   Revocation,
 } from '../lock-backend.js';
-import { agreedToken } from './agreed-token.js';
 import { memoryOfOthers } from './memory-of-others.js';
-import { count, failureOf, majority, poll, type Reply } from './poll.js';
+import { majority, poll } from './poll.js';
 import { RedlockLeases } from './redlock-leases.js';
-import type { Memory, RedlockNode, Vote } from './redlock-node.js';
+import type { Memory } from './redlock-entry.js';
+import type { RedlockNode } from './redlock-node.js';
 import { RedlockOperators } from './redlock-operators.js';
-import { RedlockRequest } from './redlock-request.js';
-import { RedlockWaiters } from './redlock-waiters.js';
-import { holderOf, isSplit, outcomeOf, renewalOf } from './verdicts.js';
+import { RedlockRequests } from './redlock-requests.js';
+import { renewalOf } from './verdicts.js';
 
 /**
  * One process's locks on a quorum of Redis nodes that know nothing of each other.
@@ -32,16 +31,14 @@ import { holderOf, isSplit, outcomeOf, renewalOf } from './verdicts.js';
 export class RedlockConnection implements BackendConnection {
   readonly #nodes: readonly RedlockNode[];
   readonly #quorum: number;
-  readonly #waiters: RedlockWaiters;
+  readonly #requests: RedlockRequests;
   readonly #operators: RedlockOperators;
-  readonly #requests = new Map<string, RedlockRequest>();
   readonly #held: RedlockLeases;
   /**
    * All nodes that can be reached were entered. Before that nothing is asked of any: another process
    * would take those that were not for nodes that forgot.
    */
   readonly #opened: Promise<unknown>;
-  #seen = 0;
   #closed = false;
 
   constructor(
@@ -50,14 +47,14 @@ export class RedlockConnection implements BackendConnection {
     private readonly patience: number,
   ) {
     const made: RedlockNode[] = [];
-    let waiters: RedlockWaiters | undefined;
+    let requests: RedlockRequests | undefined;
     this.#nodes = nodes({
       memoryOfOthers: (node) => memoryOfOthers(made, node),
       hear: (message, node) => {
-        waiters?.hear(message, node);
+        requests?.hear(message, node);
         this.#held.hear(message, node);
       },
-      listening: () => waiters?.listening(),
+      listening: () => requests?.listening(),
     });
     made.push(...this.#nodes);
     this.#opened = Promise.all(this.#nodes.map((node) => node.opened()));
@@ -72,13 +69,12 @@ export class RedlockConnection implements BackendConnection {
       trouble: () => this.troubleWith(),
       isClosed: () => this.#closed,
     });
-    this.#waiters = waiters = new RedlockWaiters({
+    this.#requests = requests = new RedlockRequests({
       nodes: this.#nodes,
       quorum: this.#quorum,
-      ask: (request) => {
-        // What comes of it, the request tells.
-        this.#ask(request).catch(() => undefined);
-      },
+      held: this.#held,
+      opened: this.#opened,
+      trouble: () => this.troubleWith(),
     });
   }
 
@@ -92,18 +88,13 @@ export class RedlockConnection implements BackendConnection {
 
   acquire(asked: LockRequest): Promise<Answer> {
     const held = this.#held.find(asked.id);
-    return held === undefined ? this.#acquire(asked) : this.#acquireAgain(asked, held.token);
+    return held === undefined
+      ? this.#requests.acquire(asked)
+      : this.#acquireAgain(asked, held.token);
   }
 
-  async cancel(asked: LockRequest): Promise<void> {
-    const request = this.#requests.get(asked.id);
-    if (request !== undefined) {
-      request.over = true;
-      this.#forget(request);
-    }
-    this.#held.take(asked.id);
-    await this.#opened;
-    await this.#withdraw(asked);
+  cancel(asked: LockRequest): Promise<void> {
+    return this.#requests.cancel(asked);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
@@ -160,17 +151,9 @@ export class RedlockConnection implements BackendConnection {
   }
 
   async close(): Promise<void> {
-    this.#waiters.close();
-    this.#requests.clear();
+    this.#requests.close();
     this.#closed = true;
     await Promise.all(this.#nodes.map((node) => node.close()));
-  }
-
-  #acquire(asked: LockRequest): Promise<Answer> {
-    const request = this.#requests.get(asked.id) ?? new RedlockRequest(asked);
-    this.#requests.set(asked.id, request);
-    this.#waiters.add(request);
-    return Promise.race([this.#ask(request), request.granted]);
   }
 
   /** Not by votes: those of nodes that were not needed for the grant may have greater tokens. */
@@ -179,133 +162,7 @@ export class RedlockConnection implements BackendConnection {
     const held = await this.#patiently(async () => (await this.renew([{ ...asked, token }]))[0]);
     if (held) return { state: 'granted', token, since, ttl: asked.ttl };
     this.#held.take(asked.id);
-    return this.#acquire(asked);
-  }
-
-  /** One round at a time; a cause for another one that comes meanwhile is heeded after it. */
-  #ask(request: RedlockRequest): Promise<Answer> {
-    if (request.asking !== undefined) {
-      request.again = true;
-      return request.asking;
-    }
-    request.asking = this.#askAll(request).finally(() => {
-      request.asking = undefined;
-      if (!request.again || request.isSettled()) return;
-      request.again = false;
-      this.#ask(request).catch(() => undefined);
-    });
-    return request.asking;
-  }
-
-  /** Asks until there is an answer, or nobody wants one. Rejects, and refuses the request, when it cannot be had. */
-  async #askAll(request: RedlockRequest): Promise<Answer> {
-    try {
-      return await insist(
-        () => this.#round(request),
-        () => request.isSettled() || this.#closed,
-        () => this.troubleWith(),
-      );
-    } catch (error) {
-      if (!request.isSettled()) {
-        this.#forget(request);
-        void this.#withdraw(request.asked);
-        request.refuse(error);
-      }
-      return await request.granted;
-    }
-  }
-
-  async #round(request: RedlockRequest): Promise<Answer> {
-    const { asked } = request;
-    await this.#opened;
-    if (request.isSettled()) throw new Error('settled meanwhile');
-    request.again = false;
-    const round = ++request.rounds;
-    const before = Instant.now();
-    const proposal = Math.max(this.#seen + 1, wallTimeIn(0) * 1000);
-    const votes = this.#nodes.map(async (node) => {
-      const vote = await node.vote(asked, proposal, request.ticket);
-      if (vote.state === 'granted') this.#seen = Math.max(this.#seen, vote.token);
-      return vote;
-    });
-    const { outcome, replies } = await poll(votes, (heard, pending) => {
-      const decided = outcomeOf(heard, pending, this.#quorum);
-      return decided && { outcome: decided, replies: [...heard] };
-    });
-    if (outcome === 'won') {
-      const token = await agreedToken(this.#nodes, this.#quorum, asked, replies);
-      if (token !== undefined) this.#seen = Math.max(this.#seen, token);
-      if (token !== undefined && !request.over) {
-        this.#win(request, token, votes);
-        request.grant({ state: 'granted', token, since: before, ttl: asked.ttl });
-        return await request.granted;
-      }
-    }
-    const places = replies.flatMap((reply) => {
-      return reply?.value?.state === 'waiting' ? [reply.value] : [];
-    });
-    const known = request.ticket;
-    request.ticket = Math.max(known, ...places.map((place) => place.ticket));
-    this.#giveUpVotes(request, round, votes);
-    if (request.over) await this.#withdraw(asked);
-    if (request.isSettled()) throw new Error('settled meanwhile');
-    if (outcome === 'won') throw new Error('the votes were lost again');
-    if (!asked.queue) return this.#turnAway(request, replies);
-    const voted = count(replies, ({ state }) => state === 'granted');
-    if (places.length + voted < this.#quorum) throw failureOf(replies);
-    // All nodes are to agree on the order: those that gave a smaller ticket are told.
-    const differ = places.some(({ ticket }) => ticket !== request.ticket);
-    if (differ && request.ticket > known) return this.#round(request);
-    const remaining = places.flatMap((place) => place.remaining ?? []);
-    this.#waiters.stand(request, remaining, isSplit(replies, this.#quorum));
-    return { state: 'waiting', granted: request.granted };
-  }
-
-  #win(request: RedlockRequest, token: number, votes: readonly Promise<Vote>[]): void {
-    const { asked } = request;
-    this.#forget(request);
-    this.#held.add(asked.id, { ttl: asked.ttl, token });
-    votes.forEach((vote, index) => {
-      vote.then(
-        (late) => {
-          // A vote that came late, or was greater than what the others agreed on.
-          const differs = late.state === 'granted' && late.token !== token;
-          const node = this.#nodes[index];
-          if (differs && this.#held.has(asked.id))
-            node?.confirm(asked, token).catch(() => undefined);
-        },
-        () => undefined,
-      );
-    });
-  }
-
-  /**
-   * Votes that did not come to a majority would only keep others waiting. A vote that is known of
-   * only in the next round counts there, and must not be taken from it. Nor can it be when this
-   * arrives late: that round proposes, and writes back, a greater token than it has seen here.
-   */
-  #giveUpVotes(request: RedlockRequest, round: number, votes: readonly Promise<Vote>[]): void {
-    votes.forEach((answer, index) => {
-      answer.then(
-        (vote) => {
-          if (vote.state !== 'granted' || this.#held.has(request.id)) return;
-          const node = this.#nodes[index];
-          const given = request.isSettled()
-            ? node?.leave(request.asked)
-            : request.rounds === round && node?.giveUp(request.asked, vote.token, request.ticket);
-          if (given) given.catch(() => undefined);
-        },
-        // It may have voted all the same: that is found by the next round, or taken back at the end.
-        () => undefined,
-      );
-    });
-  }
-
-  #turnAway(request: RedlockRequest, replies: readonly Reply<Vote>[]): Answer {
-    if (holderOf(replies, this.#quorum) === undefined) throw failureOf(replies);
-    this.#forget(request);
-    void this.#withdraw(request.asked);
-    return { state: 'busy' };
+    return this.#requests.acquire(asked);
   }
 
   /** A node that has no lease of which a majority was just proven is given it. */
@@ -327,11 +184,6 @@ export class RedlockConnection implements BackendConnection {
     );
   }
 
-  /** Never rejects; resolves when every node that can be reached has nothing of it any more. */
-  async #withdraw(asked: LockRequest): Promise<void> {
-    await Promise.allSettled(this.#nodes.map((node) => node.withdraw(asked, asked.ttl)));
-  }
-
   /** For who has no bound of its own. */
   #patiently<T>(attempt: () => Promise<T | Error>): Promise<T> {
     const patience = Deadline.in(this.patience);
@@ -344,11 +196,6 @@ export class RedlockConnection implements BackendConnection {
       () => patience.passed || this.#closed,
       () => this.troubleWith(),
     );
-  }
-
-  #forget(request: RedlockRequest): void {
-    this.#requests.delete(request.id);
-    this.#waiters.forget(request);
   }
 }
 

@@ -1,7 +1,7 @@
 import { MOST_SHOWN, type HolderState, type KeyState, type WaiterState } from '../lock-backend.js';
 import type { NodeState } from './node-operators.js';
 import { count, failureOf, type Reply } from './poll.js';
-import type { Vote } from './redlock-node.js';
+import type { Vote } from './vote.js';
 
 /** What a round of votes came to. */
 export type Outcome = 'won' | 'lost';

@@ -2,7 +2,7 @@ import type { LockService } from 'nestjs-lock';
 import { LONG } from '../../../lib/testing/patience.js';
 import type { Peer, World } from '../../../lib/testing/world.js';
 
-/** How fast a store is, in milliseconds, and how well it tells. */
+/** How fast a store is, in milliseconds. */
 export interface Pace {
   /** Within this it does what it must do at once, also on a busy machine. */
   readonly prompt: number;
@@ -12,8 +12,6 @@ export interface Pace {
   readonly short: number;
   /** A lease may be taken from a dead holder so much later than its ttl. */
   readonly late: number;
-  /** Whether a holder hears of the end of its lease already when it has only just connected. */
-  readonly tells: boolean;
 }
 
 /** The processes on which programs run, one program after the other. */

@@ -135,7 +135,6 @@ export class Trial {
     // What is only kept taken may count or not.
     const fits = count >= held.length && count <= holders.length;
     assert.ok(fits, `${held.length} leases should have ended, not ${count}`);
-    if (!this.crew.pace.tells) return;
     for (const { n } of held) {
       const { peer, request } = this.#made.get(n)!;
       if (peer === undefined || !this.crew.peers.includes(peer)) continue;
