@@ -19,10 +19,11 @@ const checks = [
   'check:consumers',
 ];
 
-// Tests that watch the clock, or stop and start servers, have the machine to themselves.
+// Tests that watch the clock while processes and servers die have the machine to themselves.
 const jestRuns = [
   ['--selectProjects', 'unit', 'conformance', 'decorator', 'nest-11', '--maxWorkers', '100%'],
-  ['--selectProjects', 'integration', 'faults', '--runInBand'],
+  ['--selectProjects', 'integration', '--maxWorkers', '100%'],
+  ['--selectProjects', 'faults', '--runInBand'],
 ];
 
 process.chdir(join(import.meta.dirname, '..'));

@@ -111,7 +111,7 @@ const faults: [name: string, create: () => LockBackend, steps: number][] = [
 ];
 
 /** Memory needs no time for what it does at once. */
-const pace = { prompt: 30, haunted: 30, short: 60, late: 30 };
+const pace = { prompt: 30, haunted: 30, hidden: 0, short: 60, late: 30 };
 
 const extent = { pace, slow: 30, steps: 10_000, lanes: 1, seed: 1, shrinking: 10_000 };
 

@@ -8,6 +8,8 @@ export interface Pace {
   readonly prompt: number;
   /** Within this it finds that a waiter is dead. */
   readonly haunted: number;
+  /** For so long a look may not show a dead waiter who still stands in the queue. */
+  readonly hidden: number;
   /** A ttl that is waited for. */
   readonly short: number;
   /** A lease may be taken from a dead holder so much later than its ttl. */

@@ -42,8 +42,8 @@ export class Trial {
   readonly #made = new Map<number, Made>();
   readonly #bundles = new Map<readonly Asked[], Lock>();
   readonly tokens = new Tokens();
-  /** Keys in whose queue somebody dead may stand. */
-  readonly #haunted = new Set<number>();
+  /** Keys in whose queue somebody dead may stand, and since when. */
+  readonly #haunted = new Map<number, number>();
 
   constructor(
     readonly model: ModelWorld,
@@ -150,12 +150,14 @@ export class Trial {
 
   /** Somebody dead stands in the queue of the key. */
   haunt(key: number): void {
-    this.#haunted.add(key);
+    this.#haunted.set(key, performance.now());
   }
 
   /** Waits until those who died in the queue of the key are gone: nobody can say when until then. */
   async exorcise(key: number): Promise<void> {
-    if (!this.#haunted.has(key)) return;
+    const since = this.#haunted.get(key);
+    if (since === undefined) return;
+    await sleep(Math.max(0, since + this.crew.pace.hidden - performance.now()));
     await this.comesToAgree(key, this.crew.pace.haunted);
     this.#haunted.delete(key);
   }
