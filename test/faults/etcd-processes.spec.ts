@@ -96,7 +96,7 @@ describe('processes on etcd', () => {
         await one.call('acquire', 'lock', 'exit: held', { ttl: 2_000 });
         const waiting = one.call('acquire', 'never', 'exit: held', { wait: 20_000 });
         const told = Promise.allSettled([waiting]);
-        await there.queued('exit: held', 0);
+        await there.queued('exit: held', 1);
         if (fate === 'killed') await server.kill();
         else server.freeze();
         expect(await one.close()).toBeLessThan(PATIENT);

@@ -12,8 +12,9 @@ import { Batch } from './batch.js';
 import type { FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from './keyspace.js';
 import type { Mailbox } from './mailbox.js';
-import { isPassing, isReply, replyError } from './redis-errors.js';
+import { isPassing, isReply } from './redis-errors.js';
 import type { RedisRequest } from './redis-request.js';
+import { ReleaseBatch } from './release-batch.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { ScriptName } from './scripts.js';
 import { ServerClock } from './server-clock.js';
@@ -29,17 +30,6 @@ interface AskedAcquire {
   readonly request: RedisRequest;
   readonly tell: Tell;
 }
-
-interface AskedRelease {
-  readonly key: string;
-  /** As release.lua takes it. */
-  readonly lease: string;
-  readonly resolve: (released: boolean) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** As release.lua says it: 0 when it was not the owner's. */
-type ReleaseAnswer = 0 | 1 | 2 | readonly [state: 'failed', error: string];
 
 /** What a heartbeat tells of one waiter. */
 export type Seen =
@@ -68,11 +58,11 @@ export class RedisStore {
   readonly #acquires = new Batch<AskedAcquire>((asked) => {
     this.#sendAcquires(asked);
   });
-  readonly #releases = new Batch<AskedRelease>((asked) => {
-    this.#sendReleases(asked);
-  });
+  readonly #releases: ReleaseBatch;
 
-  constructor(private readonly context: RedisStoreContext) {}
+  constructor(private readonly context: RedisStoreContext) {
+    this.#releases = new ReleaseBatch(this, context.keyspace);
+  }
 
   /** The next connection may be one to another server, with another clock and another memory. */
   forget(): void {
@@ -157,10 +147,7 @@ export class RedisStore {
     if (!this.isEntered()) return this.entered().then(() => this.release(lease, keepFor));
     const { id, key } = lease;
     const plain = isAlone(lease) && keepFor <= 0;
-    return new Promise((resolve, reject) => {
-      const asked = plain ? id : `${id} ${Math.ceil(keepFor)}`;
-      this.#releases.add({ key, lease: asked, resolve, reject });
-    });
+    return this.#releases.add(key, plain ? id : `${id} ${Math.ceil(keepFor)}`);
   }
 
   async cancel(request: LockRequest): Promise<void> {
@@ -229,31 +216,6 @@ export class RedisStore {
         guard?.learn(longest as number, reply.token + (reply.reserve ?? 0));
       tell(request, reply);
     });
-  }
-
-  #sendReleases(asked: readonly AskedRelease[]): void {
-    const { keyspace } = this.context;
-    const fail = (error: unknown) => {
-      for (const { reject } of asked) reject(error);
-    };
-    if (!this.isEntered()) {
-      fail(new Error('the connection was lost'));
-      return;
-    }
-    const keys = [keyspace.sequence, keyspace.guard];
-    const args = [this.address, this.run];
-    for (const { key, lease } of asked) {
-      keys.push(...keyspace.of(key));
-      args.push(lease);
-    }
-    this.send('release', keys, args).then((reply) => {
-      const answers = reply as ReleaseAnswer[];
-      asked.forEach(({ resolve, reject }, index) => {
-        const answer = answers[index];
-        if (typeof answer === 'object') reject(replyError(answer[1]));
-        else resolve(answer !== 0);
-      });
-    }, fail);
   }
 
   /** Runs a script here, once. */
