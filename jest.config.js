@@ -29,6 +29,8 @@ const decorators = { testMatch: ['<rootDir>/test/decorators/**/*.spec.ts'] };
 
 /** @type {import('jest').Config} */
 export default {
+  // For a test that hangs: what must come soon has a bound of its own, which says what did not.
+  testTimeout: 30_000,
   projects: [
     project('unit'),
     project('conformance'),

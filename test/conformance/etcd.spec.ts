@@ -4,8 +4,8 @@ import { EtcdBackend } from 'nestjs-lock/etcd';
 import { describeLockBackend } from 'nestjs-lock/testing';
 import { EtcdCluster } from '../support/etcd-cluster.js';
 
-// etcd counts whole seconds: what others wait for takes longer here.
-jest.setTimeout(20_000);
+// It counts whole seconds, and writes each of a thousand locks to a disk.
+jest.setTimeout(60_000);
 
 let cluster: EtcdCluster;
 

@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { eventually } from '../support/eventually.js';
 import { FencedResource } from '../support/fenced-resource.js';
@@ -7,9 +6,6 @@ import { Scene } from '../support/scene.js';
 import { backendOf, storeKinds, StoreView } from '../support/stores.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import type { Locks } from '../support/worker.js';
-
-// Some of it has to wait for dead waiters.
-jest.setTimeout(30_000);
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 300;

@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,8 +9,6 @@ import { EtcdServer } from '../support/etcd-server.js';
 import { EtcdView } from '../support/etcd-view.js';
 import { freePort } from '../support/free-port.js';
 import { failure, openService, useEverything, warnings } from '../support/two-processes.js';
-
-jest.setTimeout(20_000);
 
 let server: EtcdServer;
 let admin: Etcd3;

@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { LockGuard, LockService } from 'nestjs-lock';
@@ -8,8 +7,6 @@ import { EtcdView } from '../support/etcd-view.js';
 import { eventually } from '../support/eventually.js';
 import { Program } from '../support/program.js';
 import { openService } from '../support/two-processes.js';
-
-jest.setTimeout(20_000);
 
 let server: EtcdServer;
 let client: Etcd3;

@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import { LockConfigurationError, type LockService } from 'nestjs-lock';
@@ -7,8 +6,6 @@ import { EtcdServer } from '../support/etcd-server.js';
 import { EtcdView } from '../support/etcd-view.js';
 import { Program } from '../support/program.js';
 import { openService } from '../support/two-processes.js';
-
-jest.setTimeout(20_000);
 
 let server: EtcdServer;
 let client: Etcd3;
