@@ -22,9 +22,10 @@ export class Register<T extends { readonly id: string }> {
   }
 
   delete(id: string): void {
-    if (this.find(id) === undefined) return;
+    const counter = counterOf(id);
+    if (this.#entries[counter]?.id !== id) return;
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- it is what this is for
-    delete this.#entries[counterOf(id)];
+    delete this.#entries[counter];
     this.#size--;
   }
 

@@ -12,7 +12,6 @@ import { Alarm, Deadline } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
 import type { Renewable, Renewal, Renewer } from './renewer.js';
 import type { Place } from './rounds.js';
-import { validUntil } from './validity.js';
 
 /**
  * For so long after its grant a lease may be handed over within this process, in milliseconds: by
@@ -60,9 +59,11 @@ export class Lease implements LeaseIdentity, Renewable {
   /** For what it must see to itself. */
   #alarm: Alarm | undefined;
 
+  /** @param validity until when it may be believed in: it must not have passed */
   constructor(
     request: LockRequest,
     grant: Grant,
+    validity: Deadline,
     terms: HoldingTerms,
     private readonly renewer: Renewer,
   ) {
@@ -81,8 +82,7 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#ttl = terms.ttl;
     this.#keepRenewing = terms.renew;
     this.#claim = grant.ttl < terms.ttl ? grant.ttl : undefined;
-    this.#validity = validUntil(since, grant.ttl);
-    if (this.#validity.passed) return;
+    this.#validity = validity;
     if (this.#claim !== undefined) this.#sendRenewal(Deadline.in(this.#claim / 3));
     this.#arm();
   }

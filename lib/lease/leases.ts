@@ -5,6 +5,7 @@ import type {
   Revocation,
 } from '../backends/lock-backend.js';
 import { LockBackendError, type LockLostReason, LockShutdownError } from '../errors/index.js';
+import { ByKey } from '../by-key.js';
 import { Chain } from '../chain.js';
 import { within } from '../clock.js';
 import { Patience } from '../patience.js';
@@ -15,6 +16,7 @@ import { Lease } from './lease.js';
 import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
+import { validUntil } from './validity.js';
 import { ATTEMPT_PATIENCE, Waiter, type GiveUp, type Wish } from './waiter.js';
 
 /**
@@ -37,7 +39,10 @@ export class Leases {
   readonly #asker: Asker;
   readonly #renewer: Renewer;
   readonly #releases: Releases;
-  readonly #lines = new Map<string, Line>();
+  readonly #lines = new ByKey(
+    () => new Line(),
+    (line) => line.length > 0 || line.lease !== undefined,
+  );
   readonly #waiting = new Chain<Waiter>();
   readonly #held = new Register<Lease>();
   #patience = new Patience(ATTEMPT_PATIENCE, true);
@@ -68,13 +73,14 @@ export class Leases {
       if (this.#closing) throw new LockShutdownError(key);
       wish.signal?.throwIfAborted();
 
-      const line = wish.wait === 0 ? new Line() : this.#lineOf(key);
+      this.#lines.sweep();
+      const line = wish.wait === 0 ? new Line() : this.#lines.of(key);
       const granted = (holding: Holding) => {
         resolve(handle(holding));
       };
       const waiter = new Waiter(key, wish, line, granted, reject);
       const asking = line.join(waiter);
-      if (line.first === waiter) this.#moveUp(key, line);
+      if (line.first === waiter) this.#moveUp(line);
       for (const one of asking) if (one.request === undefined && !one.settled) this.#asker.ask(one);
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
@@ -115,7 +121,7 @@ export class Leases {
   release(holding: Holding): ReleaseOutcome | Promise<ReleaseOutcome> {
     if (!holding.leave()) return holding.lost?.reason ?? 'released';
     const { lease, lost } = holding;
-    const line = this.#lines.get(lease.key);
+    const line = this.#lines.find(lease.key);
     if (line?.lease === lease) {
       const next = line.first;
       if (next !== undefined && next.request === undefined && lease.mayPassTo(next.wish)) {
@@ -130,7 +136,7 @@ export class Leases {
     if (lost !== undefined) this.#releases.abandon(lease);
     const outcome = lost?.reason ?? this.#releases.release(holding);
     // Behind the release, so that both go as one request.
-    if (line !== undefined) this.#moveUp(lease.key, line);
+    if (line !== undefined) this.#moveUp(line);
     if (this.#held.size === 0) this.#whenAllReleased();
     return outcome;
   }
@@ -140,7 +146,7 @@ export class Leases {
    * was handed over within this process since.
    */
   presentToken(key: string, granted: number): number {
-    const lease = this.#lines.get(key)?.lease;
+    const lease = this.#lines.find(key)?.lease;
     return lease?.gave(granted) ? lease.holding.token : granted;
   }
 
@@ -151,10 +157,10 @@ export class Leases {
   async downgrade(holding: Holding): Promise<void> {
     const { lease } = holding;
     holding.assertHeld();
-    const line = this.#lines.get(lease.key);
+    const line = this.#lines.find(lease.key);
     if (line?.lease === lease) line.forget();
     lease.becomeShared();
-    if (line !== undefined) this.#moveUp(lease.key, line);
+    if (line !== undefined) this.#moveUp(line);
     let downgraded: boolean;
     try {
       downgraded = await this.#connection.downgrade(lease);
@@ -216,25 +222,16 @@ export class Leases {
     return own;
   }
 
-  #lineOf(key: string): Line {
-    let line = this.#lines.get(key);
-    if (line === undefined) this.#lines.set(key, (line = new Line()));
-    return line;
-  }
-
   /** Sees to the first of a line: whether it waits for a lease of ours, or asks the backend. */
-  #moveUp(key: string, line: Line): void {
+  #moveUp(line: Line): void {
     const { first, lease } = line;
-    if (first === undefined) {
-      if (lease === undefined && this.#lines.get(key) === line) this.#lines.delete(key);
-    } else if (first.request === undefined && !this.#closing) {
-      if (lease?.mayPassTo(first.wish)) {
-        line.whenPassedBy(lease, () => {
-          this.#moveUp(key, line);
-        });
-      } else {
-        this.#asker.ask(first);
-      }
+    if (first === undefined || first.request !== undefined || this.#closing) return;
+    if (lease?.mayPassTo(first.wish)) {
+      line.whenPassedBy(lease, () => {
+        this.#moveUp(line);
+      });
+    } else {
+      this.#asker.ask(first);
     }
   }
 
@@ -243,12 +240,13 @@ export class Leases {
       this.#releases.withdraw(request);
       return;
     }
-    const lease = new Lease(request, grant, waiter.wish, this.#renewer);
-    if (lease.lost !== undefined) {
+    const validity = validUntil(grant.since, grant.ttl);
+    if (validity.passed) {
       const late = `${this.context.backendName} took longer than the ttl of ${request.ttl} ms to grant it`;
       this.#giveUp(waiter, new LockBackendError(`Lock "${request.key}": ${late}`, request.key));
       return;
     }
+    const lease = new Lease(request, grant, validity, waiter.wish, this.#renewer);
     this.#held.add(lease);
     if (lease.passableFor > 0) waiter.line.lease = lease;
     this.#leave(waiter);
@@ -266,6 +264,6 @@ export class Leases {
   #leave(waiter: Waiter): void {
     if (waiter.presence !== undefined) this.#waiting.remove(waiter.presence);
     waiter.line.leave(waiter);
-    this.#moveUp(waiter.key, waiter.line);
+    this.#moveUp(waiter.line);
   }
 }

@@ -1,4 +1,5 @@
 import { alarm, Deadline, Instant, wallTimeIn } from '../../clock.js';
+import { ByKey } from '../../by-key.js';
 import { keyPattern } from '../key-pattern.js';
 import { limitConflict } from '../limit-conflict.js';
 import {
@@ -37,8 +38,8 @@ interface Entry {
   readonly key: string;
   /** How many may hold it at once, as long as anybody holds it or waits for it. */
   limit: number;
-  /** By request id, in the order of their tokens. */
-  readonly holders: Map<string, Holder>;
+  /** In the order of their tokens. */
+  holders: Holder[];
   /** By request id, in the order of arrival. */
   queue: Map<string, Queued>;
   /** Calls off the look at the end of a holder, which is planned only while somebody waits. */
@@ -48,17 +49,17 @@ interface Entry {
 /** The queue of a key for which nobody ever waited, as of most: to make one would cost more than the rest. */
 const NOBODY = new Map<string, Queued>();
 
-/** Sweeping for leases that ended without a release starts at so many keys. */
-const SWEEP_FROM = 1_000;
-
 /** The lock protocol in its plainest form: each method is one atomic step. */
 export class MemoryStore {
-  readonly #entries = new Map<string, Entry>();
-  #sweepAt = SWEEP_FROM;
+  readonly #entries = new ByKey<Entry>(
+    (key) => ({ key, limit: 1, holders: [], queue: NOBODY, disarm: undefined }),
+    ({ holders, queue }) => queue.size > 0 || hasLive(holders),
+  );
   #lastToken = 0;
 
   /** @throws LockConfigurationError when the key is in use with another limit */
   acquire(request: LockRequest): Answer {
+    this.#entries.sweep();
     const entry = this.#entryFor(request);
     const queued = entry.queue.get(request.id);
     if (queued !== undefined) return queued.answer;
@@ -68,6 +69,7 @@ export class MemoryStore {
 
   /** @throws LockConfigurationError when one of the keys is in use with another limit */
   acquireAll(requests: readonly LockRequest[]): Grant[] | BusyKey {
+    this.#entries.sweep();
     const asked = requests.map((request) => ({ request, entry: this.#entryFor(request) }));
     const busy = asked.find(({ request, entry }) => !mayHold(entry, request));
     const grants =
@@ -77,35 +79,36 @@ export class MemoryStore {
   }
 
   cancel(request: LeaseIdentity): void {
-    this.#entries.get(request.key)?.queue.delete(request.id);
+    this.#entries.find(request.key)?.queue.delete(request.id);
     this.release(request, 0);
   }
 
   renew({ id, key, ttl }: LeaseRenewal): boolean {
-    const holder = this.#leaseOf({ id, key });
+    const entry = this.#entries.find(key);
+    const holder = entry && leaseOf(entry, id);
     if (holder === undefined) return false;
     prolong(holder, ttl);
     return true;
   }
 
   release(lease: LeaseIdentity, keepFor: number): boolean {
-    const holder = this.#leaseOf(lease);
-    const entry = this.#entries.get(lease.key);
+    const entry = this.#entries.find(lease.key);
     if (entry === undefined) return false;
+    const holder = leaseOf(entry, lease.id);
     if (holder !== undefined && keepFor > 0) {
       holder.kept = true;
       holder.ends = Deadline.in(keepFor);
     } else if (holder !== undefined) {
-      entry.holders.delete(lease.id);
+      entry.holders.splice(entry.holders.indexOf(holder), 1);
     }
     this.#advance(entry);
     return holder !== undefined;
   }
 
   downgrade(lease: LeaseIdentity): boolean {
-    const holder = this.#leaseOf(lease);
-    const entry = this.#entries.get(lease.key);
-    if (holder === undefined || entry === undefined) return false;
+    const entry = this.#entries.find(lease.key);
+    const holder = entry && leaseOf(entry, lease.id);
+    if (entry === undefined || holder === undefined) return false;
     holder.mode = 'shared';
     this.#advance(entry);
     return true;
@@ -122,8 +125,8 @@ export class MemoryStore {
   }
 
   inspect(key: string): KeyState {
-    const entry = this.#entries.get(key);
-    const holders = [...(entry?.holders.values() ?? [])].filter(({ ends }) => !ends.passed);
+    const entry = this.#entries.find(key);
+    const holders = (entry?.holders ?? []).filter(({ ends }) => !ends.passed);
     const queue = [...(entry?.queue.values() ?? [])];
     return {
       holders: holders.map(({ id, token, mode, since, ends }) => ({
@@ -158,9 +161,9 @@ export class MemoryStore {
   /** Ends all leases of the key. The ids of those who had them. */
   forceRelease(key: string): string[] {
     const holders = this.holdersOf(key);
-    const entry = this.#entries.get(key);
+    const entry = this.#entries.find(key);
     if (entry !== undefined) {
-      entry.holders.clear();
+      entry.holders = [];
       this.#advance(entry);
     }
     return holders;
@@ -168,47 +171,22 @@ export class MemoryStore {
 
   /** The key as it is now, for one who asks for it. */
   #entryFor({ id, key, limit }: LockRequest): Entry {
-    const known = this.#entries.get(key);
-    if (known !== undefined) this.#advance(known);
-    const entry = this.#entryOf(key);
+    const entry = this.#entries.of(key);
+    this.#advance(entry);
     if (!isUsed(entry)) entry.limit = limit;
-    if (entry.limit !== limit && !entry.holders.has(id))
+    if (entry.limit !== limit && holderOf(entry, id) === undefined) {
       throw limitConflict(key, limit, entry.limit);
-    return entry;
-  }
-
-  #entryOf(key: string): Entry {
-    let entry = this.#entries.get(key);
-    if (entry === undefined) {
-      this.#sweep();
-      entry = { key, limit: 1, holders: new Map(), queue: NOBODY, disarm: undefined };
-      this.#entries.set(key, entry);
     }
     return entry;
-  }
-
-  /** Forgets leases that ended without a release. Doubling the mark keeps its cost constant per key. */
-  #sweep(): void {
-    if (this.#entries.size < this.#sweepAt) return;
-    for (const [key, { holders, queue }] of this.#entries) {
-      if (queue.size === 0 && !hasLive(holders)) this.#entries.delete(key);
-    }
-    this.#sweepAt = Math.max(SWEEP_FROM, 2 * this.#entries.size);
-  }
-
-  /** The lease, while it is its owner's. */
-  #leaseOf({ id, key }: LeaseIdentity): Holder | undefined {
-    const holder = this.#entries.get(key)?.holders.get(id);
-    return holder === undefined || holder.kept || holder.ends.passed ? undefined : holder;
   }
 
   #grant(entry: Entry, { id, ttl, mode }: LockRequest): Grant {
     const since = Instant.now();
-    let holder = entry.holders.get(id);
+    let holder = holderOf(entry, id);
     if (holder === undefined) {
       const ends = new Deadline(since, ttl);
       holder = { id, token: this.#nextToken(), mode, since, ends, kept: false };
-      entry.holders.set(id, holder);
+      entry.holders.push(holder);
     } else {
       // Asked again, the same request has the same grant; only its life starts anew.
       prolong(holder, ttl);
@@ -233,15 +211,14 @@ export class MemoryStore {
     return answer;
   }
 
-  /** Ends holders whose time is over, grants those at the head of the queue, and forgets what is free. */
+  /** Ends holders whose time is over, and grants those at the head of the queue. */
   #advance(entry: Entry): void {
-    for (const { id, ends } of entry.holders.values()) if (ends.passed) entry.holders.delete(id);
+    if (entry.holders.some(isOver)) entry.holders = entry.holders.filter((one) => !isOver(one));
     for (const next of entry.queue.values()) {
       if (!hasRoomFor(entry, next.request)) break;
       entry.queue.delete(next.request.id);
       next.grant(this.#grant(entry, next.request));
     }
-    if (!isUsed(entry)) this.#entries.delete(entry.key);
     this.#watch(entry);
   }
 
@@ -251,33 +228,45 @@ export class MemoryStore {
     entry.disarm = undefined;
     if (entry.queue.size === 0) return;
     let first: Deadline | undefined;
-    for (const { ends } of entry.holders.values()) first = ends.earliest(first);
+    for (const { ends } of entry.holders) first = ends.earliest(first);
     if (first !== undefined) entry.disarm = alarm(first, () => this.#advance(entry), true);
   }
 }
 
 function isUsed({ holders, queue }: Entry): boolean {
-  return holders.size > 0 || queue.size > 0;
+  return holders.length > 0 || queue.size > 0;
 }
 
 /** Whether it may hold the key at once, or does already. Nobody passes who waits. */
 function mayHold(entry: Entry, request: LockRequest): boolean {
-  const own = entry.holders.get(request.id);
+  const own = holderOf(entry, request.id);
   return own === undefined ? entry.queue.size === 0 && hasRoomFor(entry, request) : !own.kept;
 }
 
 /** Whether those who hold it leave room for one more. */
 function hasRoomFor({ limit, holders }: Entry, { mode }: LockRequest): boolean {
-  if (holders.size === 0) return true;
-  if (limit > 1) return holders.size < limit;
-  if (mode !== 'shared') return false;
-  for (const holder of holders.values()) if (holder.mode !== 'shared') return false;
-  return true;
+  if (holders.length === 0) return true;
+  if (limit > 1) return holders.length < limit;
+  return mode === 'shared' && holders.every((holder) => holder.mode === 'shared');
 }
 
-function hasLive(holders: Entry['holders']): boolean {
-  for (const { ends } of holders.values()) if (!ends.passed) return true;
-  return false;
+function hasLive(holders: readonly Holder[]): boolean {
+  return !holders.every(isOver);
+}
+
+function isOver({ ends }: Holder): boolean {
+  return ends.passed;
+}
+
+function holderOf({ holders }: Entry, id: string): Holder | undefined {
+  for (const holder of holders) if (holder.id === id) return holder;
+  return undefined;
+}
+
+/** The lease, while it is its owner's. */
+function leaseOf(entry: Entry, id: string): Holder | undefined {
+  const holder = holderOf(entry, id);
+  return holder === undefined || holder.kept || isOver(holder) ? undefined : holder;
 }
 
 function prolong(holder: Holder, ttl: number): void {
