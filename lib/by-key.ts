@@ -3,8 +3,7 @@ const SWEEP_FROM = 1_000;
 
 /**
  * What is known of each key. What nobody uses is not deleted at once: mostly the same keys are asked for
- * again, and V8 makes a new table whenever a Map loses its last entry, which took 0.5 µs. It is swept
- * now and then, so that there are at most as many unused ones as used ones, or a thousand.
+ * again, and V8 makes a new table whenever a small Map loses its last entry. It is swept now and then, so that there are at most as many unused ones as used ones, or a thousand.
  */
 export class ByKey<T> {
   readonly #entries = new Map<string, T>();

@@ -1,4 +1,4 @@
-import type { BackendConnection, LockBackend, Revocation } from './backends/lock-backend.js';
+import type { BackendConnection, LockBackend } from './backends/lock-backend.js';
 import { readDuration } from './duration.js';
 import type { Holding } from './lease/holding.js';
 import { Leases } from './lease/leases.js';
@@ -16,13 +16,16 @@ export class LockSession {
 
   constructor(backend: LockBackend, label: string, warn: (message: string) => void) {
     const processId = makeProcessId(label);
-    const lost = (id: string) => {
-      this.leases.lose(id);
-    };
-    const revoked = (id: string, revocation: Revocation) => {
-      this.leases.revoke(id, revocation);
-    };
-    const connection = backend.connect({ id: processId, warn, lost, revoked });
+    const connection = backend.connect({
+      id: processId,
+      warn,
+      lost: (id) => {
+        leases.lose(id);
+      },
+      revoked: (id, revocation) => {
+        leases.revoke(id, revocation);
+      },
+    });
     const leases = new Leases({ processId, backendName: backend.name, connection, warn });
     this.connection = connection;
     this.leases = leases;

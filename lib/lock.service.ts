@@ -74,13 +74,14 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #shutdownGrace: number;
   readonly #label: string;
   readonly #logger = new Logger(LockService.name);
+  readonly #warn = (message: string): void => {
+    this.#logger.warn(message);
+  };
   readonly #leaderships = new Leaderships({
     acquire: async (key, ttl, signal) =>
       this.#take(key, { ...this.#defaults, ...STANDING, ttl, signal }),
     inspect: (key) => this.inspect(key),
-    warn: (message) => {
-      this.#warn(message);
-    },
+    warn: this.#warn,
   });
   #webLocks: WebLocks | undefined;
   #session: LockSession | undefined;
@@ -324,10 +325,6 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if (over !== undefined) throw new LockShutdownError(key);
     return this.#open();
   }
-
-  readonly #warn = (message: string): void => {
-    this.#logger.warn(message);
-  };
 
   #open(): LockSession {
     return (this.#session ??= new LockSession(this.#backend, this.#label, this.#warn));

@@ -1,4 +1,4 @@
-/** Counters in a chunk: one that is kept for a single entry takes 0.4 KB. */
+/** Counters in a chunk: so few, as it is kept as long as one of them is in it. */
 const CHUNK = 32;
 
 interface Chunk<T> {
@@ -9,8 +9,8 @@ interface Chunk<T> {
 
 /**
  * What belongs to the requests of one process, by their ids `process id:counter`. In the order of
- * their counters, which mostly come and go close to each other: so it is many small arrays. For why it
- * is no Map see Chain; an object by counter took 2 µs for each that came and went.
+ * their counters, which mostly come and go close to each other: so it is many small arrays, which cost
+ * less than an object by counter. For why it is no Map see Chain.
  */
 export class Register<T extends { readonly id: string }> {
   readonly #chunks = new Map<number, Chunk<T>>();

@@ -116,7 +116,7 @@ export class MemoryStore {
 
   /** A process goes away: it waits for nothing any more. What it holds ends by time, as if it had died. */
   leave(processId: string): void {
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.values()) {
       for (const id of entry.queue.keys()) {
         if (id.startsWith(`${processId}:`)) entry.queue.delete(id);
       }
@@ -126,7 +126,7 @@ export class MemoryStore {
 
   inspect(key: string): KeyState {
     const entry = this.#entries.find(key);
-    const holders = (entry?.holders ?? []).filter(({ ends }) => !ends.passed);
+    const holders = (entry?.holders ?? []).filter((one) => !isOver(one));
     const queue = [...(entry?.queue.values() ?? [])];
     return {
       holders: holders.map(({ id, token, mode, since, ends }) => ({

@@ -1,4 +1,4 @@
-import { pause } from '../../clock.js';
+import { Deadline, pause } from '../../clock.js';
 import { isPassing, toBackendError } from './redis-errors.js';
 
 /** The longest pause before a failed request is sent again, in milliseconds. */
@@ -22,4 +22,15 @@ export async function insist<T>(
     await pause(longest * Math.random());
     if (pointless()) throw toBackendError(trouble() ?? new Error('given up'));
   }
+}
+
+/** The same, for who has no bound of its own: for at most so many milliseconds, or until `closed`. */
+export function insistFor<T>(
+  ms: number,
+  attempt: () => Promise<T>,
+  closed: () => boolean,
+  trouble: () => Error | undefined,
+): Promise<T> {
+  const end = Deadline.in(ms);
+  return insist(attempt, () => end.passed || closed(), trouble);
 }

@@ -1,5 +1,5 @@
 import { Deadline, Instant } from '../../clock.js';
-import { insist } from '../redis/insist.js';
+import { insistFor } from '../redis/insist.js';
 import type {
   Answer,
   BackendConnection,
@@ -184,18 +184,15 @@ export class RedlockConnection implements BackendConnection {
     );
   }
 
-  /** For who has no bound of its own. */
+  /** Until it is decided, but not for long. */
   #patiently<T>(attempt: () => Promise<T | Error>): Promise<T> {
-    const patience = Deadline.in(this.patience);
-    return insist(
-      async () => {
-        const outcome = await attempt();
-        if (outcome instanceof Error) throw outcome;
-        return outcome;
-      },
-      () => patience.passed || this.#closed,
-      () => this.troubleWith(),
-    );
+    const decide = async () => {
+      const outcome = await attempt();
+      if (outcome instanceof Error) throw outcome;
+      return outcome;
+    };
+    const closed = () => this.#closed;
+    return insistFor(this.patience, decide, closed, () => this.troubleWith());
   }
 }
 

@@ -1,6 +1,5 @@
-import { Deadline } from '../../clock.js';
 import type { KeyState, Revocation } from '../lock-backend.js';
-import { insist } from '../redis/insist.js';
+import { insistFor } from '../redis/insist.js';
 import { toBackendError } from '../redis/redis-errors.js';
 import { failureOf, poll } from './poll.js';
 import type { RedlockNode } from './redlock-node.js';
@@ -112,10 +111,8 @@ export class RedlockOperators {
     return answers;
   }
 
-  /** For who has no bound of its own. */
   #patiently<T>(attempt: () => Promise<T>): Promise<T> {
     const { isClosed, patience, trouble } = this.context;
-    const end = Deadline.in(4 * patience);
-    return insist(attempt, () => end.passed || isClosed(), trouble);
+    return insistFor(4 * patience, attempt, isClosed, trouble);
   }
 }
