@@ -10,7 +10,7 @@ import { pending } from '../support/scripted-backend.js';
 const MINUTE = 60_000;
 
 /** How often waiters look by themselves, in milliseconds. */
-const HEARTBEAT = 1_300;
+const HEARTBEAT = 1_450;
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 300;

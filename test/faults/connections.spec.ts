@@ -8,7 +8,7 @@ import { Scene } from '../support/scene.js';
 import { subscriberLink } from '../support/tcp-proxy.js';
 
 /** How often waiters look by themselves, how long they live without a look, and a hand-off without a renewal. */
-const [HEARTBEAT, LIVENESS, CLAIM] = [1_300, 3_500, 2_000];
+const [HEARTBEAT, LIVENESS, CLAIM] = [1_450, 3_500, 2_000];
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 300;
@@ -314,6 +314,29 @@ describe('connections', () => {
     },
     10_000,
   );
+
+  it.concurrent('a subscriber that hears nothing any more is made anew', async () => {
+    const key = 'silent subscriber';
+    const { proxy, service } = await remote();
+    const first = await entered(scene.service(server.url).acquire(key));
+    const granted = entered(service.acquire(key, { wait: 20_000 }));
+    await view.queued(key, 1);
+
+    const present = proxy.present();
+    proxy.drop('replies', (link) => subscriberLink(link) && present(link));
+    await eventually(
+      'another one listens',
+      () => proxy.count((link) => subscriberLink(link) && !present(link)) === 1,
+      // It does not hear the first heartbeat, and gets no reply within 2 s after the second.
+      2 * HEARTBEAT + 2_000 + SLACK,
+    );
+    await view.heard(key);
+    const left = machineTime();
+    await first.lock.release();
+    const second = await granted;
+    expect(second.at - left).toBeLessThan(HEARTBEAT / 2);
+    await second.lock.release();
+  });
 
   it.concurrent('the subscriber is cut off as a grant is published', async () => {
     const key = 'deaf';

@@ -12,7 +12,7 @@ const TTL = 2_000;
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 400;
 
-const HEARTBEAT = 1_300;
+const HEARTBEAT = 1_450;
 
 /** What is written of the server, see _guard.lua. */
 interface Memory {

@@ -15,7 +15,7 @@ import { type ClusterNode, RedisCluster } from '../support/redis-cluster.js';
 import { Scene } from '../support/scene.js';
 
 /** What a waiter that nobody tells waits for, in milliseconds. */
-const HEARTBEAT = 1_300;
+const HEARTBEAT = 1_450;
 
 /** Until a node that does not answer is given up: the default of commandTimeout, in milliseconds. */
 const PATIENCE = 2_000;

@@ -6,7 +6,7 @@ import { RedisView } from '../support/redis-view.js';
 import { Scene } from '../support/scene.js';
 
 /** How often waiters look by themselves, and how long they live without a look, in milliseconds. */
-const [HEARTBEAT, LIVENESS] = [1_300, 3_500];
+const [HEARTBEAT, LIVENESS] = [1_450, 3_500];
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 300;

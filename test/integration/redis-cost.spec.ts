@@ -153,6 +153,33 @@ it('a contended lock costs at most three', async () => {
   expect(evalsha / grants.length).toBeGreaterThan(2);
 });
 
+it('a hundred keys that are waited for cost a command each 1.45 s', async () => {
+  const [holder, waiting] = await openQuiet(2);
+  const keys = Array.from({ length: 100 }, (_, n) => `wait${n}`);
+  const locks = await Promise.all(keys.map((key) => holder!.acquire(key, { renew: false })));
+  const abort = new AbortController();
+  const waits = { wait: Infinity, signal: abort.signal };
+  const waiters = keys.map((key) => waiting!.acquire(key, waits).catch(() => undefined));
+  await eventually('all wait', async () => {
+    return (await admin.keys('{nestjs-lock:0}:queue:*')).length === keys.length;
+  });
+  const start = performance.now();
+  const {
+    evalsha,
+    eval: first = 0,
+    ...others
+  } = await commandsOf(() =>
+    eventually('some heartbeats', () => performance.now() - start > 4_500),
+  );
+  expect(evalsha).toBeGreaterThanOrEqual(2);
+  expect(evalsha).toBeLessThanOrEqual((performance.now() - start) / 1_450 + 1);
+  // For the text of the script.
+  expect(first).toBeLessThanOrEqual(1);
+  expect(others).toEqual({});
+  abort.abort();
+  await Promise.all([...waiters, ...locks.map((lock) => lock.release())]);
+});
+
 it('a hundred thousand keys leave nothing behind', async () => {
   const [service] = await openQuiet(1);
   const idle = await admin.keys('*');

@@ -9,7 +9,7 @@ import { RedisView } from '../support/redis-view.js';
 import { openService } from '../support/two-processes.js';
 
 /** How long a waiter lives without a sign of life, and between two of these, in milliseconds. */
-const [LIVENESS, HEARTBEAT] = [3_500, 1_300];
+const [LIVENESS, HEARTBEAT] = [3_500, 1_450];
 
 /** What a busy machine may add, in milliseconds. */
 const SLACK = 500;

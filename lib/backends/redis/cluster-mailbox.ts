@@ -35,6 +35,7 @@ export class ClusterMailbox implements Mailbox {
   #delivery: Delivery | undefined;
   #opening: Promise<void> | undefined;
   readonly #places = new Map<string, Place>();
+  readonly #expected = new Set<string>();
   /** By node, as `host:port`. */
   readonly #subscribers = new Map<string, ShardSubscriber>();
   #warned = false;
@@ -70,10 +71,11 @@ export class ClusterMailbox implements Mailbox {
     void this.#seek(place);
   }
 
-  /** Subscribes again, which changes nothing where it is subscribed already. */
-  probe(channel: string): void {
+  expect(channel: string): void {
     const place = this.#places.get(channel);
-    if (place !== undefined) void this.#seek(place);
+    // To subscribe again changes nothing where it is subscribed already.
+    if (place !== undefined && this.#expected.has(channel)) void this.#seek(place);
+    this.#expected.add(channel);
   }
 
   close(): void {
@@ -160,6 +162,7 @@ export class ClusterMailbox implements Mailbox {
       delivery: this.delivery,
       patience: this.patience,
       hear: (channel, message) => {
+        this.#expected.delete(channel);
         this.#places.get(channel)?.listener.hear(message);
       },
       deaf: (one) => {

@@ -26,8 +26,11 @@ export interface Mailbox {
   /** Waits until {@link delivery} is known. */
   opened(): Promise<void>;
   listen(channel: string, listener: Listener): void;
-  /** Makes sure that it still hears: a connection that only listens may die without a word. */
-  probe(channel: string): void;
+  /**
+   * A message to this process is on its way. If the one before has not come, makes sure that it still
+   * hears: a connection that only listens may die without a word.
+   */
+  expect(channel: string): void;
   close(): void;
 }
 
@@ -38,6 +41,7 @@ export type Delivery = 'ordinary' | 'sharded';
 export class SubscriberMailbox implements Mailbox {
   readonly delivery = 'ordinary';
   readonly #listeners = new Map<string, Listener>();
+  readonly #expected = new Set<string>();
   #closed = false;
 
   constructor(
@@ -46,6 +50,7 @@ export class SubscriberMailbox implements Mailbox {
     private readonly warn: (message: string) => void,
   ) {
     subscriber.on('message', (channel: string, message: string) => {
+      this.#expected.delete(channel);
       this.#listeners.get(channel)?.hear(message);
     });
     subscriber.on('error', () => undefined);
@@ -65,8 +70,19 @@ export class SubscriberMailbox implements Mailbox {
     if (this.subscriber.status === 'ready') void this.#subscribe(channel);
   }
 
+  expect(channel: string): void {
+    // While it is not connected, it is about to subscribe.
+    if (this.#expected.has(channel) && this.subscriber.status === 'ready') this.#probe(channel);
+    this.#expected.add(channel);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.subscriber.disconnect();
+  }
+
   /** Subscribes again, which changes nothing and needs no right but the one we have. */
-  probe(channel: string): void {
+  #probe(channel: string): void {
     within(this.patience, this.subscriber.subscribe(channel)).then(
       (answer) => {
         if (answer === undefined && !this.#closed) this.subscriber.disconnect(true);
@@ -74,11 +90,6 @@ export class SubscriberMailbox implements Mailbox {
       // It is reconnecting already.
       () => undefined,
     );
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.subscriber.disconnect();
   }
 
   async #subscribe(channel: string): Promise<void> {

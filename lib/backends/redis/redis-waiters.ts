@@ -10,13 +10,10 @@ import type { RedisStore, Seen } from './redis-store.js';
 const CLAIM = 2_000;
 
 /** Between two signs of life, in milliseconds: so that one may fail, which takes the command timeout. */
-const HEARTBEAT = 1_300;
+const HEARTBEAT = 1_450;
 
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
-
-/** Every so many heartbeats the mailbox has to show that it still hears. */
-const PROBE_EVERY = 5;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
@@ -45,7 +42,6 @@ export class RedisWaiters {
   readonly #strays = new Map<string, RedisRequest>();
   #disarm: (() => void) | undefined;
   #nextBeat = Deadline.in(0);
-  #beats = 0;
   #beating = false;
   #closed = false;
 
@@ -176,7 +172,7 @@ export class RedisWaiters {
     let due = this.#requests.values().filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      if (++this.#beats % PROBE_EVERY === 0) this.context.mailbox.probe(this.context.channel);
+      this.context.mailbox.expect(this.context.channel);
     } else {
       due = due.filter(({ free }) => free?.passed);
     }

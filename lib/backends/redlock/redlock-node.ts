@@ -235,9 +235,9 @@ export class RedlockNode {
     return this.#entry.memory();
   }
 
-  /** Makes sure that it still hears. */
-  probe(): void {
-    this.#mailbox.probe(this.context.keyspace.channel + this.context.processId);
+  /** To be called when a heartbeat is sent: if it has heard nothing since the one before, makes sure that it hears. */
+  expectBeat(): void {
+    this.#mailbox.expect(this.context.keyspace.channel + this.context.processId);
   }
 
   /** Ends the connections after what is under way, but not long after. */

@@ -5,9 +5,6 @@ import type { RedlockRequest } from './redlock-request.js';
 /** Between two signs of life, in milliseconds: a waiter survives the loss of two. */
 const HEARTBEAT = 1_000;
 
-/** Every so many heartbeats the nodes' messages are checked to arrive. */
-const PROBE_EVERY = 5;
-
 /** Few enough waiters for a call that does not hold up the others at a node. */
 const BATCH = 1_000;
 
@@ -32,7 +29,6 @@ export class RedlockWaiters {
   readonly #requests = new Map<string, RedlockRequest>();
   #disarm: (() => void) | undefined;
   #nextBeat = Deadline.in(0);
-  #beats = 0;
   #closed = false;
 
   constructor(private readonly context: RedlockWaitersContext) {}
@@ -131,7 +127,7 @@ export class RedlockWaiters {
     }
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      if (++this.#beats % PROBE_EVERY === 0) for (const node of this.context.nodes) node.probe();
+      for (const node of this.context.nodes) node.expectBeat();
       const requests = [...this.#requests.values()].filter(({ queued }) => queued);
       // Not waited for: a node that is slow must not keep us from giving the others their sign.
       for (let first = 0; first < requests.length; first += BATCH) {

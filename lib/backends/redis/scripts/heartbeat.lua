@@ -1,5 +1,6 @@
 -- The sign of life of all waiters of a process, and their look at how things stand: it makes up
--- for messages that were lost, and promotes where a holder's lease ended by itself.
+-- for messages that were lost, and promotes where a holder's lease ended by itself. The process gets the
+-- message 'beat', so that it knows that it hears.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each waiter
 -- ARGV  1 address of the waiters  2 how long a waiter lives without a sign (ms)
@@ -10,7 +11,7 @@
 --       {'granted', token, ms left of the lease}
 --       {'dropped'}  it was counted as dead and must ask again
 --       {'failed', error}
--- Cost  TYPE, GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
+-- Cost  PUBLISH, then TYPE, GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
 --- @include "clock"
 --- @include "holders"
 --- @include "mint"
@@ -21,6 +22,7 @@ local liveness, run = tonumber(ARGV[2]), ARGV[3]
 
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { now, state } end
+teller(address)(process_of(ARGV[4]), 'beat')
 
 local function look(lock, queue, deadlines, waiter)
   local id, terms = string.match(waiter, '^(%S+) (.*)$')

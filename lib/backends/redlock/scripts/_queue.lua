@@ -9,6 +9,13 @@ local function waiter_of(id, kind)
   return kind == '' and id or id .. ' ' .. kind
 end
 
+-- Says whether the process of a request heard the message.
+local function tell(channel, id, message)
+  -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
+  local heard = redis.pcall('PUBLISH', channel .. string.match(id, '^[^:]*'), message)
+  return type(heard) == 'number' and heard > 0
+end
+
 -- However many there are, they go together: dead waiters cost one deadline, not a sum.
 local function drop_dead(queue, deadlines)
   for _ = 1, 10 do
@@ -35,9 +42,7 @@ local function tell_first(held, queue, deadlines, channel, present, all)
   local function hears(id)
     local process = string.match(id, '^[^:]*')
     if deaf[process] then return false end
-    -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
-    local heard = redis.pcall('PUBLISH', channel .. process, 'free ' .. id)
-    if type(heard) == 'number' and heard > 0 then return true end
+    if tell(channel, id, 'free ' .. id) then return true end
     deaf[process] = true
     unheard = unheard + 1
     return false
@@ -71,5 +76,5 @@ end
 local function tell_kept(queue, channel)
   local first = redis.call('ZRANGE', queue, 0, 0)[1]
   local id = first and string.match(first, '^%S+')
-  if id then redis.pcall('PUBLISH', channel .. string.match(id, '^[^:]*'), 'kept ' .. id) end
+  if id then tell(channel, id, 'kept ' .. id) end
 end

@@ -1,4 +1,5 @@
--- The sign of life of all waiters of a process at one node, and their look at how things stand.
+-- The sign of life of all waiters of a process at one node, and their look at how things stand. The
+-- process gets the message 'beat', so that it knows that it hears.
 --
 -- KEYS  1 guard, then lock, queue and deadlines for each waiter
 -- ARGV  1 channel prefix  2 how long a waiter lives without a sign (ms)  3 run id of the node, then
@@ -16,6 +17,7 @@
 local guard, channel, liveness, run = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { state } end
+tell(channel, ARGV[4], 'beat')
 
 local function look(lock, queue, deadlines, waiter)
   local id, kind = string.match(waiter, '^(%S+) ?(%w*)$')
