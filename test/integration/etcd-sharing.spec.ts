@@ -147,7 +147,7 @@ describe('many permits', () => {
       const call = services[n % 3]!.withLock('many', { limit, wait: '15s' }, async () => {
         served.push(n);
         most = Math.max(most, ++inside);
-        await sleep(20);
+        await sleep(100);
         inside--;
       });
       calls.push(call);
@@ -157,8 +157,8 @@ describe('many permits', () => {
     await Promise.all(calls);
     expect(most).toBeLessThanOrEqual(limit);
     expect(most).toBeGreaterThan(limit / 2);
-    // Those who may be inside together come in any order.
-    served.forEach((n, place) => expect(Math.abs(n - place)).toBeLessThan(limit));
+    // Nobody comes while `limit` others that came before it are not through. Who is let in may be slow to come.
+    served.forEach((n, place) => expect(n - place).toBeLessThan(limit));
     expect(await view.members('many')).toEqual([]);
   });
 });
