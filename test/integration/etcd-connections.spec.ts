@@ -58,6 +58,19 @@ describe('the ways to say where etcd is', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('a host that cannot be reached costs no call: the next one is asked', async () => {
+    const ports = await Promise.all(Array.from({ length: 9 }, () => freePort()));
+    const hosts = [...ports.map((port) => `127.0.0.1:${port}`), server.url];
+    for (let turn = 0; turn < 5; turn++) {
+      // Knows none of them yet, and has not met them all when it has the lock.
+      const lock = await openService(new EtcdBackend({ hosts })).acquire('unreached');
+      await lock.renew();
+      await lock.downgrade();
+      await lock.renew('1m');
+      expect(await lock.release()).toBe('released');
+    }
+  });
+
   it('a host that hangs is not asked each time', async () => {
     const links: Socket[] = [];
     const silent = createServer((link) => links.push(link)).listen(0, '127.0.0.1');

@@ -8,7 +8,7 @@ import type {
 } from 'etcd3';
 import { Deadline, Instant, pause, wallTimeIn } from '../../clock.js';
 import { Alarms } from './alarms.js';
-import { isPassing, NoAnswerError, toBackendError } from './etcd-errors.js';
+import { isPassing, isUnsent, NoAnswerError, toBackendError } from './etcd-errors.js';
 import type { Queue } from './keyspace.js';
 import { everyMember } from './operations.js';
 
@@ -41,6 +41,8 @@ export class EtcdCalls {
 
   constructor(
     private readonly client: Etcd3,
+    /** How many hosts may be asked instead of one that cannot be reached. */
+    private readonly otherHosts: number,
     /** How long to wait for an answer, in milliseconds. */
     readonly patience: number,
   ) {}
@@ -149,6 +151,20 @@ export class EtcdCalls {
     }
   }
 
+  /** What never left, because its host was not to be reached, is for another one. */
+  #reach<T>(
+    call: (options: { deadline: number }) => Promise<T>,
+    options: { deadline: number },
+    otherHosts: number,
+  ): Promise<T> {
+    const reply = call(options);
+    if (otherHosts === 0) return reply;
+    return reply.catch((error: unknown) => {
+      if (!isUnsent(error)) throw error;
+      return this.#reach(call, options, otherHosts - 1);
+    });
+  }
+
   #answered<T>(
     call: (options: { deadline: number }) => Promise<T>,
     patience = this.patience,
@@ -156,7 +172,7 @@ export class EtcdCalls {
     return new Promise((resolve, reject) => {
       // gRPC reads its wall clock at once, so that this says how long and not when. Our own alarm is
       // for what it does not cover: a login, or the retries of the user's client.
-      const reply = call({ deadline: wallTimeIn(patience) });
+      const reply = this.#reach(call, { deadline: wallTimeIn(patience) }, this.otherHosts);
       const fail = (error: unknown) => {
         this.#trouble = isPassing(error) ? (error as Error) : undefined;
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it came

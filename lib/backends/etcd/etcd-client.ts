@@ -10,6 +10,8 @@ export type EtcdTarget =
 /** A client, and how we are done with it. */
 export interface EtcdClient {
   readonly etcd: Etcd3;
+  /** How many other hosts there are to ask when one cannot be reached; 0 where the user's client sees to that. */
+  readonly otherHosts: number;
   close(): void;
 }
 
@@ -27,7 +29,9 @@ export const LEAST_KEEPALIVE = 10_000;
  * @param patience how long a login may take, in milliseconds
  */
 export function openClient(target: EtcdTarget, patience: number): EtcdClient {
-  if ('client' in target) return { etcd: target.client, close: () => undefined };
+  if ('client' in target) {
+    return { etcd: target.client, otherHosts: 0, close: () => undefined };
+  }
   const { grpcOptions, ...where } = target;
   const hosts = [target.hosts].flat();
   const choice = new HostChoice(hosts);
@@ -42,6 +46,7 @@ export function openClient(target: EtcdTarget, patience: number): EtcdClient {
   });
   return {
     etcd,
+    otherHosts: hosts.length - 1,
     close: () => {
       etcd.close();
     },

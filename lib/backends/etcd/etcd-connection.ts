@@ -42,7 +42,7 @@ export class EtcdConnection implements BackendConnection {
     private readonly keyspace: Keyspace,
     patience: number,
   ) {
-    const calls = (this.#calls = new EtcdCalls(client.etcd, patience));
+    const calls = (this.#calls = new EtcdCalls(client.etcd, client.otherHosts, patience));
     const watch = (this.#watch = new EtcdWatch(calls));
     const hear = (message: IKeyValue) => {
       messages.hear(message);

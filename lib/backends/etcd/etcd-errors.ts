@@ -27,6 +27,9 @@ const PASSING = new Set([
 const PASSING_WORDS =
   /channel (has been|was) (shut down|closed)|too many requests|auth store is old|leader changed|no leader/i;
 
+/** So gRPC says that a request found no connection. */
+const UNSENT = 'No connection established';
+
 const MENDS: readonly (readonly [words: RegExp, mend: string])[] = [
   [
     /database space exceeded/,
@@ -46,6 +49,11 @@ export function isPassing(error: unknown): boolean {
   if (error instanceof LockError) return false;
   if (error instanceof NoAnswerError || error instanceof ChangedMeanwhileError) return true;
   return PASSING.has(nameOf(error)) || PASSING_WORDS.test(messageOf(error));
+}
+
+/** Whether there was no connection to send it on. */
+export function isUnsent(error: unknown): boolean {
+  return nameOf(error) === 'GRPCUnavailableError' && messageOf(error).includes(UNSENT);
 }
 
 /** Whether a lease that was named in a request does not exist (any more). */
