@@ -132,7 +132,11 @@ it('a contended lock costs at most three', async () => {
   const services = await openQuiet(4);
   const grants: number[] = [];
   const start = performance.now();
-  const { evalsha = 0, ...others } = await commandsOf(() =>
+  const {
+    evalsha = 0,
+    eval: texts = 0,
+    ...others
+  } = await commandsOf(() =>
     Promise.all(
       services.map(async (service) => {
         for (let turn = 0; turn < 50; turn++) {
@@ -145,8 +149,10 @@ it('a contended lock costs at most three', async () => {
     ),
   );
   expect(others).toEqual({});
+  // On a machine so slow that somebody waits for seconds, it is the first heartbeat at this server.
+  expect(texts).toBeLessThanOrEqual(services.length);
   expect(grants).toEqual([...new Set(grants)].sort((a, b) => a - b));
-  // On a machine so slow that somebody waits for seconds, each second has its heartbeats as well.
+  // There each second has its heartbeats as well.
   const heartbeats = services.length * Math.floor((performance.now() - start) / 1_000);
   expect((evalsha - heartbeats) / grants.length).toBeLessThanOrEqual(3);
   // Were it not contended, two would do: this shows that it was.
