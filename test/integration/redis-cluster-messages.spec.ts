@@ -111,6 +111,25 @@ describe('on a Cluster without sharded channels', () => {
     expect(await channels('CHANNELS')).toHaveLength(2 * keys.length);
   });
 
+  it('nobody believes in a grant that was said where it does not listen any more', async () => {
+    for (let n = 0; n < 5; n++) {
+      const key = `said:${n}`;
+      const [from, to] = [openService(oldBackend()), openService(oldBackend())];
+      const lock = await from.acquire(key);
+      const granted = entered(to.acquire(key));
+      await view.queued(key, 1);
+      await listening(key);
+      // All nodes pass ordinary messages on, also to the one where it listened before.
+      await move(key);
+      await lock.release();
+      const next = await granted;
+      const { admin } = await view.masterOf(key);
+      const held = await admin.get(view.keyspaceOf(key).of(key)[0]);
+      expect(held).toMatch(new RegExp(` ${next.token}$`));
+      expect(await next.lock.release()).toBe('released');
+    }
+  });
+
   it('waiters that have died are passed over at once', async () => {
     const key = 'dead';
     const [holder, next] = [openService(oldBackend()), openService(oldBackend())];

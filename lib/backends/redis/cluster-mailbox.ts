@@ -53,7 +53,7 @@ export class ClusterMailbox implements Mailbox {
   }
 
   get delivery(): Delivery {
-    return this.#delivery ?? 'ordinary';
+    return this.#delivery ?? 'broadcast';
   }
 
   async opened(): Promise<void> {
@@ -87,7 +87,7 @@ export class ClusterMailbox implements Mailbox {
     const info = await within(this.patience, this.cluster.info('server'));
     const version = /^redis_version:(\d+)/m.exec(info ?? '')?.[1];
     if (version === undefined) throw new Error('Redis did not tell its version');
-    this.#delivery = Number(version) < SHARDED_FROM ? 'ordinary' : 'sharded';
+    this.#delivery = Number(version) < SHARDED_FROM ? 'broadcast' : 'sharded';
   }
 
   /** The map of the Cluster is new: who listens at the wrong node goes to the right one. */

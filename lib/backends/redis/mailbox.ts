@@ -34,8 +34,8 @@ export interface Mailbox {
   close(): void;
 }
 
-/** `ordinary`: by PUBLISH; `sharded`: by SPUBLISH. Both tell how many heard it at that server. */
-export type Delivery = 'ordinary' | 'sharded';
+/** `ordinary`: by PUBLISH; `sharded`: by SPUBLISH; `broadcast`: by PUBLISH on a Cluster. See scripts/_tell.lua. */
+export type Delivery = 'ordinary' | 'sharded' | 'broadcast';
 
 /** A mailbox on one connection of its own. */
 export class SubscriberMailbox implements Mailbox {
