@@ -3,7 +3,8 @@ const SWEEP_FROM = 1_000;
 
 /**
  * What is known of each key. What nobody uses is not deleted at once: mostly the same keys are asked for
- * again, and V8 makes a new table whenever a small Map loses its last entry. It is swept now and then, so that there are at most as many unused ones as used ones, or a thousand.
+ * again, and V8 makes a new table whenever a small Map loses its last entry. It is swept now and then, so
+ * that there are at most as many unused ones as used ones, or a thousand.
  */
 export class ByKey<T> {
   readonly #entries = new Map<string, T>();

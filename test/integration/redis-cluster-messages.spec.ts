@@ -1,4 +1,4 @@
-import { Cluster, type ClusterNode as Address, type ClusterOptions, Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import type { LockService } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
 import { scripts } from '../../lib/backends/redis/scripts.js';
@@ -7,6 +7,7 @@ import { ClusterView } from '../support/cluster-view.js';
 import { deadWaiter } from '../support/dead-waiter.js';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime } from '../support/history.js';
+import { oldCluster } from '../support/old-cluster.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { host } from '../support/redis-nodes.js';
 import { subscriberLink, TcpProxy } from '../support/tcp-proxy.js';
@@ -30,22 +31,7 @@ afterAll(() => cluster.stop(), 30_000);
 
 const nodes = () => cluster.nodes.map(({ port }) => ({ host, port }));
 
-/** A client for RedisBackend whose Cluster says that it is older than sharded channels. */
-const oldCluster = {
-  isCluster: true,
-  options: {},
-  duplicate: (_: Address[], own: ClusterOptions) => {
-    const copy = new Cluster(nodes(), own);
-    const info = copy.info.bind(copy) as (section: string) => Promise<string>;
-    return Object.assign(copy, {
-      info: async (section: string) => {
-        return (await info(section)).replace(/redis_version:\S+/, 'redis_version:6.2.14');
-      },
-    });
-  },
-};
-
-const oldBackend = () => new RedisBackend({ client: oldCluster });
+const oldBackend = () => new RedisBackend({ client: oldCluster(nodes) });
 
 /** The channels of one kind at all nodes. */
 async function channels(kind: 'CHANNELS' | 'SHARDCHANNELS'): Promise<string[]> {

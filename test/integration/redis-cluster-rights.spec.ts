@@ -3,6 +3,7 @@ import { Cluster } from 'ioredis';
 import { RedisBackend } from 'nestjs-lock/redis';
 import { Cluster as Cluster5 } from '../nest-11/node_modules/ioredis/built/index.js';
 import { eventually } from '../support/eventually.js';
+import { oldCluster } from '../support/old-cluster.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { host } from '../support/redis-nodes.js';
 import { openService, useEverything, useSharing, warnings } from '../support/two-processes.js';
@@ -106,6 +107,19 @@ describe('the minimal rights on a Cluster', () => {
     expect(warnings).toEqual([]);
     const refused = new Set((await refusals()).map((what) => `+${String(what)}`));
     expect([...refused].filter((right) => !COURTESIES.includes(right))).toEqual([]);
+  });
+
+  it('are enough without sharded channels, with what the README puts in their place', async () => {
+    const others = MINIMUM.filter((right) => !/^\+s(subscribe|publish)$/.test(right));
+    await allow(...others, '+subscribe', '+publish', '+pubsub|numsub', ...COURTESIES);
+    const client = oldCluster(nodes, { username: 'locks', password: 's3cret' });
+    const old = () => new RedisBackend({ client });
+    const keys = Array.from({ length: 6 }, (_, n) => `old:${n}`);
+    for (const key of keys) await useEverything(old(), old(), key);
+    await useSharing(old());
+    expect(new Set(await users())).toEqual(new Set(['locks']));
+    expect(warnings).toEqual([]);
+    expect(await refusals()).toEqual([]);
   });
 
   it('keep the user out of all other keys and channels', async () => {
