@@ -31,6 +31,8 @@ process.chdir(join(import.meta.dirname, '..'));
 const jestArguments = process.argv.slice(2);
 const scratch = mkdtempSync(join(tmpdir(), 'nestjs-lock-test-'));
 const failures = [];
+/** The failed tests, again at the end: what jest printed of them may be thousands of lines above. */
+const failedTests = [];
 let passed = 0;
 let failed = 0;
 
@@ -59,8 +61,9 @@ function jest(args) {
   const ok = step(`jest ${args.join(' ')}`, process.execPath, command, env);
   const counted = existsSync(totals)
     ? JSON.parse(readFileSync(totals, 'utf8'))
-    : { passed: 0, failed: 0 };
+    : { passed: 0, failed: 0, failures: [] };
   passed += counted.passed;
+  failedTests.push(...counted.failures);
   failed += ok ? 0 : Math.max(1, counted.failed); // it may have found no test, or not ended by itself
 }
 
@@ -74,6 +77,7 @@ if (jestArguments.length > 0) {
 }
 rmSync(scratch, { recursive: true });
 
+for (const test of failedTests) console.log(`\nfailed: ${test}`);
 if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);

@@ -131,7 +131,8 @@ export class WorkerProcess {
 
   async #exit(): Promise<void> {
     const overdue = setTimeout(() => {
-      this.#log += `\nstill running ${PATIENCE} ms after it was told to close`;
+      const where = this.child.connected ? 'in the midst of close()' : 'though it has closed all';
+      this.#log += `\nstill running ${PATIENCE} ms after it was told to close, ${where}`;
       this.child.kill('SIGKILL');
     }, PATIENCE);
     await this.ended;

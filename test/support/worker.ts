@@ -220,6 +220,7 @@ const methods = {
 
   /** Closes what was opened here; then nothing but a leaked handle keeps the process alive. */
   async close(): Promise<void> {
+    leaving = true;
     await (app ?? service).close();
     resource.disconnect();
     process.off('disconnect', abandoned);
