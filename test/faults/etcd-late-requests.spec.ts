@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type LockOptions, type LockService, LockTimeoutError } from 'nestjs-lock';
 import { acquires, EtcdCourier, withdraws } from '../support/etcd-courier.js';
 import { EtcdScene } from '../support/etcd-scene.js';
 import type { EtcdServer } from '../support/etcd-server.js';
 import type { EtcdView } from '../support/etcd-view.js';
+
+/** Longer than the session of those who wait is kept open when nobody waits, in milliseconds. */
+const UNUSED = 5_500;
 
 // Requests whose reply is lost, and which the server carries out when nobody wants them any more.
 describe('late requests', () => {
@@ -20,10 +24,10 @@ describe('late requests', () => {
   afterAll(() => scene.end());
 
   /** A service that has a session already, and what carries its transactions. */
-  async function remote() {
+  async function remote(commandTimeout = 2_000) {
     const client = scene.client(server.url);
     const courier = new EtcdCourier(client);
-    const service = scene.service({ client });
+    const service = scene.service({ client, commandTimeout });
     const held = await other.acquire('warm');
     const waiting = service.acquire('warm');
     await view.queued('warm', 1);
@@ -104,6 +108,33 @@ describe('late requests', () => {
     await send();
     expect(await view.members('k')).toEqual([]);
   });
+
+  it('who joins a queue keeps its place, however late the reply and the last one who waited', async () => {
+    const { courier, service } = await remote(2 * UNUSED);
+    const held = await other.acquire('k');
+    let joined!: () => void;
+    const there = new Promise<void>((resolve) => (joined = resolve));
+    const late = there.then(() => sleep(UNUSED));
+    courier.carry = async ({ send }) => {
+      const reply = await send();
+      if ((await view.members('k')).length === 1) return reply;
+      courier.carry = (carried) => carried.send();
+      joined();
+      await late;
+      return reply;
+    };
+    const first = service.acquire('k');
+    await there;
+    const second = other.acquire('k');
+    await view.queued('k', 2);
+    await late;
+    await held.release();
+    const next = await Promise.race([first, second]);
+    await next.release();
+    const last = await second;
+    expect(last.fencingToken).toBeGreaterThan(next.fencingToken);
+    await last.release();
+  }, 15_000);
 
   it('a grant in the queue whose reply is lost is found, with one token', async () => {
     const { courier, service } = await remote();

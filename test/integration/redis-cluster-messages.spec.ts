@@ -39,15 +39,21 @@ async function channels(kind: 'CHANNELS' | 'SHARDCHANNELS'): Promise<string[]> {
   return ((await Promise.all(lists)) as string[][]).flat();
 }
 
-/** Waits until a process listens for the key where its slot is: no longer than for a heartbeat and a look or two. */
+/**
+ * Waits until the process of the last waiter listens where the key's slot is: no longer than for a
+ * heartbeat, at which it learns that the slot has moved, and a look or two.
+ */
 async function listening(key: string): Promise<void> {
+  const keyspace = view.keyspaceOf(key);
+  const [, queue] = keyspace.of(key);
   const listens = async () => {
     const { admin } = await view.masterOf(key);
-    const pattern = `${view.keyspaceOf(key).channel}*`;
-    const kinds = ['CHANNELS', 'SHARDCHANNELS'].map((kind) => admin.call('PUBSUB', kind, pattern));
-    return ((await Promise.all(kinds)) as string[][]).flat().length > 0;
+    const [waiter = ''] = await admin.zrange(queue, '-1', '-1');
+    const own = `${keyspace.channel}${waiter.split(':')[0]}`;
+    const kinds = ['NUMSUB', 'SHARDNUMSUB'].map((kind) => admin.call('PUBSUB', kind, own));
+    return ((await Promise.all(kinds)) as [string, number][]).some(([, count]) => count > 0);
   };
-  await eventually(`somebody listens for ${key}`, listens, 3 * HEARTBEAT);
+  await eventually(`somebody waits for ${key} and listens`, listens, 3 * HEARTBEAT);
 }
 
 /** As if a process had queued and died: nobody refreshes it. */

@@ -163,6 +163,7 @@ export class EtcdAcquirer {
   ): Promise<Answer | Taken> {
     if (request.isSettled()) throw new ChangedMeanwhileError('settled meanwhile');
     request.use(session);
+    if (waiting !== undefined) request.use(waiting);
     const isFirst = request.place === undefined && this.#holdings.get(request.id) === undefined;
     const place = (request.place ??= this.#placeOf(request, session));
     const signOfLife = session.fresh();

@@ -16,7 +16,7 @@ export class EtcdRequest {
   readonly #grant: (grant: Grant) => void;
   readonly #refuse: (error: unknown) => void;
   #settled = false;
-  #session: EtcdSession | undefined;
+  readonly #sessions = new Set<EtcdSession>();
 
   /** Nobody wants it any more. */
   over = false;
@@ -66,11 +66,10 @@ export class EtcdRequest {
     return this.#settled || this.over;
   }
 
-  /** The session that its grant will be on: kept alive meanwhile. */
+  /** A session that its place in the queue, or its grant, will be on: kept alive meanwhile. */
   use(session: EtcdSession): void {
-    if (this.#session === session) return;
-    this.#session?.leave(this);
-    this.#session = session;
+    if (this.#sessions.has(session)) return;
+    this.#sessions.add(session);
     session.join(this, () => undefined);
   }
 
@@ -101,7 +100,7 @@ export class EtcdRequest {
   #leave(): void {
     this.#settle();
     this.stopWaiting();
-    this.#session?.leave(this);
-    this.#session = undefined;
+    for (const session of this.#sessions) session.leave(this);
+    this.#sessions.clear();
   }
 }

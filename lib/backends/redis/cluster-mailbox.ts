@@ -137,7 +137,7 @@ export class ClusterMailbox implements Mailbox {
       throw error;
     }
     if (before === subscriber) return;
-    const elsewhere = place.last !== undefined && place.last !== subscriber.node;
+    const elsewhere = place.last !== subscriber.node;
     place.last = subscriber.node;
     place.listener.listening(elsewhere);
   }
