@@ -76,14 +76,16 @@ export class Trial {
   /** Takes several keys at once by a LockService; whoever gets them has asked for them. */
   async askTogether(all: readonly Asked[], terms: Terms): Promise<Verdict> {
     const names = all.map(({ key }) => this.#nameOf(key));
-    let lock: Lock | null;
-    try {
-      lock = await this.#soon('all or none', this.crew.service.tryAcquire(names, terms));
-    } catch (error) {
-      if (error instanceof LockConfigurationError) return 'conflict';
+    const asking = this.crew.service.tryAcquire(names, terms).catch((error: unknown) => {
+      if (error instanceof LockConfigurationError) return 'conflict' as const;
       throw error;
+    });
+    const lock = (await this.#soon('all or none', asking)) ?? 'busy';
+    if (typeof lock === 'string') {
+      // A busy store has a moment more to give back what was taken in vain.
+      for (const { key } of all) await this.comesToAgree(key, this.crew.pace.prompt);
+      return lock;
     }
-    if (lock === null) return 'busy';
     this.#bundles.set(all, lock);
     for (const [index, asked] of all.entries()) {
       const key = names[index]!;
