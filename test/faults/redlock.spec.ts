@@ -208,7 +208,7 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'of which one was wiped, where a second one never had the lease: the holder goes on as well',
     async () => {
-      const ttl = 1_500;
+      const ttl = 3_000;
       const { nodes, service } = await startQuorum(scene);
       const [, wiped, away] = nodes;
       const [holder, other] = [service({ ttl }), service({ ttl })];
