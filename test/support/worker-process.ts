@@ -12,6 +12,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** How long a process may take to exit by itself, in milliseconds. */
 const PATIENCE = 8_000;
 
+/** How long Node may take to clean up after that, in milliseconds: version 20 sometimes spins there for ever. */
+const CLEAN_UP = 2_000;
+
 /** What a worker rejected with. */
 export class WorkerError extends Error {
   readonly reason: string | undefined;
@@ -43,12 +46,15 @@ export class WorkerProcess {
   readonly #events = new EventEmitter();
   #calls = 0;
   #ending: Ending | undefined;
+  /** When it had nothing left to do, and with what code it went then. */
+  #exit: { readonly code: number; readonly at: number } | undefined;
   #killed = false;
   #log = '';
 
   private constructor(private readonly child: ChildProcess) {
     this.ended = once(child, 'close').then(([code, signal]) => {
-      this.#ending = { code: code as number | null, signal: signal as NodeJS.Signals | null };
+      const how = { code: code as number | null, signal: signal as NodeJS.Signals | null };
+      this.#ending = this.#exit === undefined ? how : { code: this.#exit.code, signal: null };
       for (const { reject } of this.#turns.values()) reject(new Error('the worker has ended'));
       return this.#ending;
     });
@@ -57,6 +63,10 @@ export class WorkerProcess {
     });
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#log += chunk.toString();
+      const code = /^exits with (\d+)$/m.exec(this.#log)?.[1];
+      if (code === undefined || this.#exit !== undefined) return;
+      this.#exit = { code: Number(code), at: performance.now() };
+      setTimeout(() => this.child.kill('SIGKILL'), CLEAN_UP).unref();
     });
   }
 
@@ -118,18 +128,6 @@ export class WorkerProcess {
     this.thaw();
     // The process goes without an answer.
     this.call('close').catch(() => undefined);
-    await this.#exit();
-    return performance.now() - start;
-  }
-
-  /** Closes it unless it has ended already; throws unless it ended well, or was killed from here. */
-  async assertEndsWell(): Promise<void> {
-    if (this.#ending === undefined) await this.close();
-    if (this.#killed || this.#ending?.code === 0) return;
-    throw new Error(`a worker ended with ${JSON.stringify(this.#ending)}: ${this.#log}`);
-  }
-
-  async #exit(): Promise<void> {
     const overdue = setTimeout(() => {
       const where = this.child.connected ? 'in the midst of close()' : 'though it has closed all';
       this.#log += `\nstill running ${PATIENCE} ms after it was told to close, ${where}`;
@@ -137,6 +135,14 @@ export class WorkerProcess {
     }, PATIENCE);
     await this.ended;
     clearTimeout(overdue);
+    return (this.#exit?.at ?? performance.now()) - start;
+  }
+
+  /** Closes it unless it has ended already; throws unless it ended well, or was killed from here. */
+  async assertEndsWell(): Promise<void> {
+    if (this.#ending === undefined) await this.close();
+    if (this.#killed || this.#ending?.code === 0) return;
+    throw new Error(`a worker ended with ${JSON.stringify(this.#ending)}: ${this.#log}`);
   }
 
   #hear(report: Report): void {

@@ -1,6 +1,7 @@
 // The program of a process that a test may kill, stop and hold up. It runs on the built package,
 // as a user's process would; worker-process.ts starts it and speaks to it over IPC. It imports
 // packages only, no neighbours: it is handed to node as text.
+import { writeSync } from 'node:fs';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Redis } from 'ioredis';
@@ -249,6 +250,8 @@ async function answer({ call, method, args }: Call): Promise<void> {
   }
 }
 
+// Nothing keeps it alive any more, or it was told to exit.
+process.on('exit', (code) => writeSync(2, `\nexits with ${code}\n`));
 process.on('disconnect', abandoned);
 process.on('message', (call) => void answer(call as Call));
 report({ ready: true });
