@@ -187,6 +187,23 @@ describe('late requests', () => {
     expect(await lock.release()).toBe('released');
   });
 
+  it('a move to another ttl arrives, though nobody has used that one for long', async () => {
+    const { courier, service } = await remote(2 * UNUSED);
+    await service.withLock('other', { ttl: '4s' }, () => undefined);
+    await sleep(3_800);
+    const lock = await service.acquire('k', { ttl: '3s', renew: false });
+    courier.carry = async ({ send }) => {
+      const reply = await send();
+      // By then a session that nobody uses has ended.
+      await sleep(1_800);
+      return reply;
+    };
+    await lock.renew('4s');
+    courier.carry = ({ send }) => send();
+    expect(lock.held).toBe(true);
+    expect(await lock.release()).toBe('released');
+  }, 15_000);
+
   it('a move to another ttl whose reply is lost is found', async () => {
     const { courier, service } = await remote();
     const lock = await service.acquire('k', { ttl: '2s', renew: false });

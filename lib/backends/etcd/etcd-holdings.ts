@@ -182,12 +182,18 @@ export class EtcdHoldings {
   }
 
   /** To a session of the new ttl, which is longer than what its own can give. */
-  async #move({ ttl }: LeaseRenewal, holding: Holding, called: Instant): Promise<boolean> {
-    const session = await this.sessions.of(ttl);
-    const [alive, reply] = await Promise.all([session.beat(), this.#change(holding, session)]);
-    if (!reply.succeeded) return this.#differs(holding, kvsRead(reply)[0]?.[0]);
-    this.#moved(holding, session, reply.stamp.revision);
-    return this.#renewed(holding, session, ttl, called, alive, reply.stamp);
+  async #move(lease: LeaseRenewal, holding: Holding, called: Instant): Promise<boolean> {
+    const session = await this.sessions.of(lease.ttl);
+    // Else it could end meanwhile, as one that nobody uses.
+    session.join(lease, () => undefined);
+    try {
+      const [alive, reply] = await Promise.all([session.beat(), this.#change(holding, session)]);
+      if (!reply.succeeded) return this.#differs(holding, kvsRead(reply)[0]?.[0]);
+      this.#moved(holding, session, reply.stamp.revision);
+      return this.#renewed(holding, session, lease.ttl, called, alive, reply.stamp);
+    } finally {
+      session.leave(lease);
+    }
   }
 
   #change({ name, modified, state }: Holding, session: EtcdSession): Promise<TxnReply> {
