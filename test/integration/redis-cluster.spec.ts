@@ -163,7 +163,7 @@ describe('ten thousand keys', () => {
 
   it('are held at once, and renewed together', async () => {
     const service = open();
-    const ttl = 3_000;
+    const ttl = 6_000;
     const locks: Lock[] = [];
     for (let first = 0; first < keys.length; first += 500) {
       const some = keys.slice(first, first + 500).map((key) => service.acquire(key, { ttl }));
