@@ -8,7 +8,7 @@ import { RedisView } from '../support/redis-view.js';
 import { Scene } from '../support/scene.js';
 
 /** What a busy machine may add, in milliseconds. */
-const SLACK = 250;
+const SLACK = 500;
 
 /** How long `tryAcquire` lets a backend hang, in milliseconds. */
 const ATTEMPT = 2_000;

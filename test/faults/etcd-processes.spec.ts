@@ -10,7 +10,7 @@ import type { WorkerSettings } from '../support/worker.js';
 const [WAITING_TTL, EXPIRY] = [4_000, 1_500];
 
 /** Of a process that ends quietly, and of one that first tries in vain to release what it holds, in milliseconds. */
-const [PROMPT, PATIENT] = [2_000, 6_500];
+const [PROMPT, PATIENT] = [2_000, 6_000];
 
 describe('processes on etcd', () => {
   const scene = new Scene();

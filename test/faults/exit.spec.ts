@@ -3,7 +3,7 @@ import { RedisView } from '../support/redis-view.js';
 import { Scene } from '../support/scene.js';
 
 /** Of a quiet process, and of one that first tries in vain to release what it holds, in milliseconds. */
-const [PROMPT, PATIENT] = [1_000, 5_000];
+const [PROMPT, PATIENT] = [1_500, 6_000];
 
 // Each worker must end with code 0, so without an unhandled rejection; without process.exit().
 describe.each([

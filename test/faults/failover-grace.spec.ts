@@ -9,8 +9,8 @@ import { Scene } from '../support/scene.js';
 /** The ttl of all leases here, and so the length of a grace, in milliseconds. */
 const TTL = 2_000;
 
-/** What a busy machine may add, in milliseconds. */
-const SLACK = 400;
+/** What a busy machine may add, in milliseconds: less than half of what would be late. */
+const SLACK = 700;
 
 const HEARTBEAT = 1_450;
 

@@ -52,7 +52,7 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
 
   /** Kills it while it is inside. */
   async function kill(one: WorkerProcess): Promise<Visit[]> {
-    await eventually('a visit', () => one.visits.some(isInside));
+    await eventually('a visit', () => one.visits.some(isInside), back + 5_000);
     const killed = machineTime();
     await one.kill();
     return one.visits.map((visit) => (isInside(visit) ? { ...visit, leave: killed } : visit));

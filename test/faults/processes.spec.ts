@@ -7,7 +7,7 @@ import { backendOf, storeKinds, StoreView } from '../support/stores.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import type { Locks } from '../support/worker.js';
 
-/** What a busy machine may add, in milliseconds: less than from one heartbeat of a waiter to the next. */
+/** What a busy machine may add, in milliseconds: less than half of what would be late. */
 const SLACK = 700;
 
 describe.each(storeKinds)(

@@ -46,7 +46,7 @@ describe.each(storeKinds)('readers and writers who share $name', ({ start }) => 
     const over = () =>
       workers.flatMap(({ visits }) => visits).filter(({ leave }) => leave < Infinity);
     const together = () => crowd(over()) > READERS;
-    await eventually('readers of several processes', together);
+    await eventually('readers of several processes', together, 20_000);
     const writing = workers.map((worker) => worker.call('visit', KEY, WRITERS, STAY, options));
     await sleep(SPAN);
     await Promise.all(workers.map((worker) => worker.call('goHome')));

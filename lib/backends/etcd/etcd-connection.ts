@@ -133,9 +133,10 @@ export class EtcdConnection implements BackendConnection {
     this.#acquirer.close();
     this.#holdings.close();
     this.#keeps.close();
-    await this.#withdrawals.close();
+    const patience = Deadline.in(this.#calls.patience);
+    await this.#withdrawals.close(patience.remaining);
     this.#closed = true;
-    await this.#sessions.close();
+    await this.#sessions.close(patience.remaining);
     this.#watch.close();
     this.#calls.close();
     this.client.close();

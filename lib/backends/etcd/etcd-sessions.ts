@@ -46,7 +46,8 @@ export class EtcdSessions {
     return [...this.#sessions.values()].find(({ id }) => id === lease);
   }
 
-  async close(): Promise<void> {
+  /** Ends what nobody uses; waits for that, but for no more than so many milliseconds. */
+  async close(ms: number): Promise<void> {
     this.#closed = true;
     const sessions = [...this.#sessions.values()];
     const opening = [...this.#opening.values()].map((one) =>
@@ -55,10 +56,7 @@ export class EtcdSessions {
         () => undefined,
       ),
     );
-    await within(
-      this.context.calls.patience,
-      Promise.all([...sessions.map((session) => session.close()), ...opening]),
-    );
+    await within(ms, Promise.all([...sessions.map((session) => session.close()), ...opening]));
   }
 
   #alive(kind: number | typeof WAITING): EtcdSession | undefined {

@@ -69,8 +69,9 @@ export class EtcdWithdrawals {
     this.#underWay.add(settled);
   }
 
-  async close(): Promise<void> {
-    await within(this.calls.patience, Promise.all(this.#underWay));
+  /** Waits for those under way, but for no more than so many milliseconds. */
+  async close(ms: number): Promise<void> {
+    await within(ms, Promise.all(this.#underWay));
     this.#closed = true;
   }
 }
