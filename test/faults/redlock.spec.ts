@@ -489,7 +489,12 @@ describe('a quorum of Redis nodes', () => {
       let wipes = 0;
       const caller = async (locks: LockService, key: string) => {
         while (history.length < goal) {
-          const { lock, ...entry } = await entered(locks.acquire(key));
+          const granted = await entered(locks.acquire(key)).catch((error: unknown) => {
+            // Of so short a ttl a busy machine may leave nothing: then nobody has it.
+            if (!(error instanceof LockBackendError)) throw error;
+          });
+          if (granted === undefined) continue;
+          const { lock, ...entry } = granted;
           if (key.startsWith('long')) await sleep(ttl / 2);
           else await setImmediate();
           const leave = machineTime();
