@@ -310,7 +310,7 @@ describe('a quorum of Redis nodes', () => {
   it.concurrent(
     'of which the one with the greatest token was wiped: it does not vote with less than the others had',
     async () => {
-      const ttl = 500;
+      const ttl = 1_500;
       const { nodes, service } = await startQuorum(scene);
       const [one, wiped, away] = nodes;
       const locks = service({ ttl });
