@@ -1,5 +1,5 @@
-// Two things that jest does not do by itself: it hands its totals to tools/test.mjs, and a run that
-// is over but does not end (a test left a connection open) fails instead of hanging for ever.
+// Two things that jest does not do by itself: it hands its totals and what failed to tools/test.mjs, and
+// a run that is over but does not end (a test left a connection open) fails instead of hanging for ever.
 import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';

@@ -23,6 +23,8 @@ describeLockBackend(
       backend: new EtcdBackend({
         hosts: cluster.urls,
         namespace: `conformance:${randomUUID()}`,
+        // A slow machine may not answer the last of a thousand requests at once within two seconds.
+        commandTimeout: '10s',
       }),
       close: () => undefined,
     }),

@@ -491,7 +491,7 @@ describe('a quorum of Redis nodes', () => {
         while (history.length < goal) {
           const granted = await entered(locks.acquire(key)).catch((error: unknown) => {
             // Of so short a ttl a busy machine may leave nothing: then nobody has it.
-            if (!(error instanceof LockBackendError)) throw error;
+            if (!String(error).includes('took longer than the ttl')) throw error;
           });
           if (granted === undefined) continue;
           const { lock, ...entry } = granted;

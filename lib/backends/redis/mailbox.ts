@@ -14,7 +14,7 @@ export interface Listener {
   hear(message: string): void;
   /**
    * From now on it hears; what was published before, it may have missed.
-   * @param elsewhere whether it is another server, with another clock, that it hears
+   * @param elsewhere whether it may be another server, with another clock, than requests went to before
    */
   listening(elsewhere: boolean): void;
 }
