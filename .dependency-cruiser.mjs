@@ -61,20 +61,24 @@ export default {
     {
       name: 'backends-are-strangers',
       comment:
-        'What two stores share lies beside them in lib/backends. But a quorum is made of Redis nodes, ' +
-        'and is found behind the same door.',
+        'What two stores share lies beside them in lib/backends, and what Redis and Redlock share in ' +
+        'redis-common. Both are found behind the same door.',
       severity: 'error',
-      from: {
-        path: '^lib/backends/([^/]+)/',
-        pathNot: '^lib/backends/(redlock/|redis/index\\.ts$)',
-      },
-      to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/$1/' },
+      from: { path: '^lib/backends/([^/]+)/', pathNot: '^lib/backends/redis/index\\.ts$' },
+      to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/($1|redis-common)/' },
+    },
+    {
+      name: 'redis-common-is-for-redis',
+      comment: 'What is in there speaks to Redis.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/backends/(redis|redis-common|redlock)/' },
+      to: { path: '^lib/backends/redis-common/' },
     },
     {
       name: 'ioredis-only-in-its-backends',
       comment: 'ioredis is an optional peer.',
       severity: 'error',
-      from: { path: '^lib/', pathNot: '^lib/backends/(redis|redlock)/' },
+      from: { path: '^lib/', pathNot: '^lib/backends/(redis|redis-common|redlock)/' },
       to: { path: npm('ioredis') },
     },
     {

@@ -4,15 +4,16 @@
 // find a file beside itself, and a bundled application would leave the files behind.
 //
 // A script may say  --- @include "hand-off"  and gets the text of _hand-off.lua in that place, from
-// its own folder or else from that of the redis backend. Files that begin with an underscore exist
+// its own folder or else from redis-common. Files that begin with an underscore exist
 // only to be included.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const backends = join(import.meta.dirname, '../lib/backends');
-const shared = join(backends, 'redis/scripts');
+const shared = join(backends, 'redis-common/scripts');
 
-for (const backend of ['redis', 'redlock']) embed(join(backends, backend, 'scripts'));
+for (const backend of ['redis-common', 'redis', 'redlock'])
+  embed(join(backends, backend, 'scripts'));
 
 function embed(folder) {
   const names = readdirSync(folder)

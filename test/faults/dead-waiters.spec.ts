@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Lock, LockService } from 'nestjs-lock';
-import { scripts } from '../../lib/backends/redis/scripts.js';
+import { redisScripts } from '../../lib/backends/redis/redis-scripts.js';
 import { deadWaiter } from '../support/dead-waiter.js';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime, violations, visit } from '../support/history.js';
@@ -33,7 +33,7 @@ describe('a queue full of dead waiters', () => {
     server = await scene.redis();
     redis = scene.client(server.url);
     view = new RedisView(redis);
-    await redis.script('LOAD', scripts.acquire.source);
+    await redis.script('LOAD', redisScripts.acquire.source);
     monitor = await redis.monitor();
     let commands = 0;
     monitor.on('monitor', (_at: string, _command: string[], source: string) => {
@@ -66,7 +66,10 @@ describe('a queue full of dead waiters', () => {
   async function bury(key: string, count = DEAD): Promise<void> {
     const pipeline = redis.pipeline();
     for (let dead = 0; dead < count; dead++) {
-      pipeline.evalsha(scripts.acquire.sha, ...deadWaiter(view.keyspace, key, `dead-${dead}:1`));
+      pipeline.evalsha(
+        redisScripts.acquire.sha,
+        ...deadWaiter(view.keyspace, key, `dead-${dead}:1`),
+      );
     }
     await pipeline.exec();
     expect(await view.waiters(key)).toBe(count);

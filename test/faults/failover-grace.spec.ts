@@ -1,6 +1,6 @@
 import { LockBackendError, LockTimeoutError } from 'nestjs-lock';
 import { RedisBackend, type RedisBackendOptions } from 'nestjs-lock/redis';
-import { scripts } from '../../lib/backends/redis/scripts.js';
+import { redisScripts } from '../../lib/backends/redis/redis-scripts.js';
 import { eventually } from '../support/eventually.js';
 import { entered, lost, machineTime, violations, visit } from '../support/history.js';
 import { RedisView } from '../support/redis-view.js';
@@ -265,7 +265,7 @@ describe('a Redis that forgot what it granted', () => {
       const { run } = await memory();
       const names = [keyspace.guard, keyspace.sequence];
       const enter = () =>
-        proxyless.eval(scripts.enter.source, 2, ...names, run, knew, 0, TTL, 0) as Promise<
+        proxyless.eval(redisScripts.enter.source, 2, ...names, run, knew, 0, TTL, 0) as Promise<
           [number, number, number, number]
         >;
       const [, left, longest, begun] = await enter();

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { LockBackendError, type LockModuleOptions } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
-import { scripts } from '../../lib/backends/redis/scripts.js';
+import { redisScripts } from '../../lib/backends/redis/redis-scripts.js';
 import { Courier } from '../support/courier.js';
 import { eventually } from '../support/eventually.js';
 import { machineTime } from '../support/history.js';
@@ -29,7 +29,7 @@ describe('what arrives late', () => {
     redis = scene.client(server.url);
     view = new RedisView(redis);
     // A request that a test sends again itself must find its script.
-    for (const { source } of Object.values(scripts)) await redis.script('LOAD', source);
+    for (const { source } of Object.values(redisScripts)) await redis.script('LOAD', source);
   });
 
   afterAll(() => scene.end(), 30_000);

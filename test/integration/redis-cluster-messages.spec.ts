@@ -1,7 +1,7 @@
 import { Cluster, Redis } from 'ioredis';
 import type { LockService } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
-import { scripts } from '../../lib/backends/redis/scripts.js';
+import { redisScripts } from '../../lib/backends/redis/redis-scripts.js';
 import { Cluster as Cluster5 } from '../nest-11/node_modules/ioredis/built/index.js';
 import { ClusterView } from '../support/cluster-view.js';
 import { deadWaiter } from '../support/dead-waiter.js';
@@ -59,7 +59,7 @@ async function listening(key: string): Promise<void> {
 /** As if a process had queued and died: nobody refreshes it. */
 async function bury(key: string, id: string): Promise<void> {
   const { admin } = await view.masterOf(key);
-  await admin.eval(scripts.acquire.source, ...deadWaiter(view.keyspaceOf(key), key, id));
+  await admin.eval(redisScripts.acquire.source, ...deadWaiter(view.keyspaceOf(key), key, id));
 }
 
 /** How long it takes, from the release on, until a waiter of another process has the lock. */

@@ -1,7 +1,7 @@
 import type { Lock, LockModuleOptions, LockService } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
-import { slotOf } from '../../lib/backends/redis/cluster-slot.js';
-import { BUCKETS, bucketOf } from '../../lib/backends/redis/keyspace.js';
+import { slotOf } from '../../lib/backends/redis-common/cluster-slot.js';
+import { BUCKETS, bucketOf } from '../../lib/backends/redis-common/keyspace.js';
 import { ClusterView } from '../support/cluster-view.js';
 import { eventually } from '../support/eventually.js';
 import { machineTime } from '../support/history.js';

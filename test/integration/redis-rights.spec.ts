@@ -83,10 +83,11 @@ describe('the minimal rights', () => {
   });
 
   it('are for exactly what the scripts call', () => {
-    const scripts = join(root, 'lib/backends/redis/scripts');
-    const source = readdirSync(scripts)
-      .filter((file) => file.endsWith('.lua') && file !== 'check.lua')
-      .map((file) => readFileSync(join(scripts, file), 'utf8'));
+    const source = ['redis', 'redis-common']
+      .map((folder) => join(root, 'lib/backends', folder, 'scripts'))
+      .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+      .filter((file) => file.endsWith('.lua') && !file.endsWith('check.lua'))
+      .map((file) => readFileSync(file, 'utf8'));
     const calls = source.join('').matchAll(/redis\.p?call\('(\w+)'/g);
     const called = new Set([...calls].map(([, command]) => command!.toLowerCase()));
     // Only on a Cluster.

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type BackendConnection, LockBackendError, type LockMode } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
-import { scripts } from '../../lib/backends/redis/scripts.js';
+import { redisScripts } from '../../lib/backends/redis/redis-scripts.js';
 import { deadWaiter } from '../support/dead-waiter.js';
 import { eventually } from '../support/eventually.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -37,7 +37,7 @@ const open = () => openService(new RedisBackend({ url: server.url }));
 
 /** A process that queued and died. */
 async function bury(id: string, terms: string): Promise<void> {
-  await admin.eval(scripts.acquire.source, ...deadWaiter(view.keyspace, 'k', id, terms));
+  await admin.eval(redisScripts.acquire.source, ...deadWaiter(view.keyspace, 'k', id, terms));
 }
 
 async function modesOf(key: string): Promise<LockMode[]> {

@@ -1,5 +1,5 @@
-import { slotOf } from '../../lib/backends/redis/cluster-slot.js';
-import { bucketOf, Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { slotOf } from '../../lib/backends/redis-common/cluster-slot.js';
+import { bucketOf, Keyspace } from '../../lib/backends/redis-common/keyspace.js';
 import { eventually } from './eventually.js';
 import type { ClusterNode, RedisCluster } from './redis-cluster.js';
 

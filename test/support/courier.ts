@@ -1,15 +1,15 @@
 import { Redis } from 'ioredis';
-import { scripts, type ScriptName } from '../../lib/backends/redis/scripts.js';
+import { redisScripts, type RedisScript } from '../../lib/backends/redis/redis-scripts.js';
 
 /** A request on its way to the server. */
 export interface CarriedRequest {
-  readonly script: ScriptName;
+  readonly script: RedisScript;
   /** Lets it arrive there, now or later; resolves with the reply. */
   readonly send: () => Promise<unknown>;
 }
 
 const NAMES = new Map(
-  Object.entries(scripts).map(([name, { sha }]) => [sha, name as ScriptName] as const),
+  Object.entries(redisScripts).map(([name, { sha }]) => [sha, name as RedisScript] as const),
 );
 
 /** What a client says of a request when its connection breaks. */
@@ -24,7 +24,7 @@ const straight = ({ send }: CarriedRequest): Promise<unknown> => send();
 export class Courier {
   readonly options = {};
   /** Every script that was asked for, whether or not it arrived. */
-  readonly asked: ScriptName[] = [];
+  readonly asked: RedisScript[] = [];
   /** What is done with each request; resolves or rejects for who asked. */
   carry = straight;
   /** What is done with each message. */
@@ -56,12 +56,12 @@ export class Courier {
   }
 
   /** How often a script was asked for. */
-  count(script: ScriptName): number {
+  count(script: RedisScript): number {
     return this.asked.filter((asked) => asked === script).length;
   }
 
   /** What is done with each request of one script from now on; the others go straight. */
-  on(script: ScriptName, carry: (request: CarriedRequest) => Promise<unknown>): void {
+  on(script: RedisScript, carry: (request: CarriedRequest) => Promise<unknown>): void {
     this.carry = (request) => (request.script === script ? carry : straight)(request);
   }
 
@@ -69,7 +69,7 @@ export class Courier {
    * The connection seems to break under the next request of this script. Resolves to what lets it
    * arrive at the server after all: late, once or often.
    */
-  stray(script: ScriptName): Promise<() => Promise<unknown>> {
+  stray(script: RedisScript): Promise<() => Promise<unknown>> {
     return new Promise((resolve) => {
       this.on(script, ({ send }) => {
         this.carry = straight;

@@ -1,4 +1,4 @@
-import type { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import type { Keyspace } from '../../lib/backends/redis-common/keyspace.js';
 
 /** How long a waiter lives without a sign of life, in milliseconds. */
 const LIVENESS = 3_500;

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { LockModuleOptions, LockService } from 'nestjs-lock';
 import { RedlockBackend, type RedlockBackendOptions } from 'nestjs-lock/redis';
-import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { Keyspace } from '../../lib/backends/redis-common/keyspace.js';
 import { eventually } from './eventually.js';
 import type { RedisServer } from './redis-server.js';
 import type { Scene } from './scene.js';

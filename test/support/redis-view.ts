@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { Keyspace } from '../../lib/backends/redis/keyspace.js';
+import { Keyspace } from '../../lib/backends/redis-common/keyspace.js';
 import { eventually } from './eventually.js';
 import { machineTime } from './history.js';
 

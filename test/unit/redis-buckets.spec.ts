@@ -1,5 +1,5 @@
-import { BUCKETS, bucketOf, Keyspace } from '../../lib/backends/redis/keyspace.js';
-import { slotOf } from '../../lib/backends/redis/cluster-slot.js';
+import { BUCKETS, bucketOf, Keyspace } from '../../lib/backends/redis-common/keyspace.js';
+import { slotOf } from '../../lib/backends/redis-common/cluster-slot.js';
 
 describe('the bucket of a key', () => {
   // Processes of different versions must agree: these never change.

@@ -5,9 +5,9 @@ import type { BusyKey, Grant, LockRequest } from '../lock-backend.js';
 import { NOTHING_DONE } from './acquire-reply.js';
 import { graceError } from './failover-guard.js';
 import type { RedisRequest } from './redis-request.js';
-import type { ServerClock } from './server-clock.js';
+import type { ServerClock } from '../redis-common/server-clock.js';
 import type { RedisStoreContext } from './redis-store.js';
-import { termsOf } from './terms.js';
+import { termsOf } from '../redis-common/terms.js';
 
 /** As acquire-all.lua says it; an index counts from 1. */
 type Refusal =

@@ -3,7 +3,7 @@ import { LockBackendError } from '../../errors/index.js';
 import { limitConflict } from '../limit-conflict.js';
 import type { Busy, Grant, LockRequest } from '../lock-backend.js';
 import { graceError } from './failover-guard.js';
-import { replyError } from './redis-errors.js';
+import { replyError } from '../redis-common/redis-errors.js';
 
 /** What becomes of a request. */
 export type AcquireReply =

@@ -1,5 +1,10 @@
 import { Cluster, type ClusterOptions } from 'ioredis';
-import { duplicated, ownOptions, type RedisClient, type RedisTarget } from './redis-client.js';
+import {
+  duplicated,
+  ownOptions,
+  type RedisClient,
+  type RedisTarget,
+} from '../redis-common/redis-client.js';
 
 /** What we need of an ioredis Cluster, by structure, on top of what any client offers. */
 export interface ClusterClient extends RedisClient {

@@ -2,10 +2,10 @@ import { pause, within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
 import type { ClusterClient } from './cluster-client.js';
 import type { ClusterRouter } from './cluster-router.js';
-import { slotOf } from './cluster-slot.js';
-import type { Delivery, Listener, Mailbox } from './mailbox.js';
-import { ownOptions, type RedisClient } from './redis-client.js';
-import { isPassing } from './redis-errors.js';
+import { slotOf } from '../redis-common/cluster-slot.js';
+import type { Delivery, Listener, Mailbox } from '../redis-common/mailbox.js';
+import { ownOptions, type RedisClient } from '../redis-common/redis-client.js';
+import { isPassing } from '../redis-common/redis-errors.js';
 import { ShardSubscriber } from './shard-subscriber.js';
 
 /** The first version with sharded channels. */

@@ -1,8 +1,8 @@
 import { Deadline, pause } from '../../clock.js';
 import type { ClusterClient, ClusterNode } from './cluster-client.js';
-import { slotOf } from './cluster-slot.js';
-import { isReply } from './redis-errors.js';
-import type { ScriptServer } from './script-runner.js';
+import { slotOf } from '../redis-common/cluster-slot.js';
+import { isReply } from '../redis-common/redis-errors.js';
+import type { ScriptServer } from '../redis-common/script-runner.js';
 
 /** Between two looks at the map of the Cluster, in milliseconds. */
 const LOOK_AGAIN = 100;

@@ -1,8 +1,8 @@
 import { Deadline, Instant } from '../../clock.js';
-import type { Keyspace } from './keyspace.js';
-import type { RedisClient } from './redis-client.js';
-import type { ScriptRunner } from './script-runner.js';
-import type { ScriptName } from './scripts.js';
+import type { Keyspace } from '../redis-common/keyspace.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
+import type { ScriptRunner } from '../redis-common/script-runner.js';
+import type { RedisScript } from './redis-scripts.js';
 
 /**
  * `on`: a server that another process knew differently is not trusted. `strict`: neither is one of
@@ -15,7 +15,7 @@ export interface FailoverGuardContext {
   /** The longest ttl that anybody uses, as far as the server cannot tell it, in milliseconds. */
   readonly longestTtl: number;
   readonly client: RedisClient;
-  readonly runner: ScriptRunner<ScriptName>;
+  readonly runner: ScriptRunner<RedisScript>;
   readonly keyspace: Keyspace;
   readonly warn: (message: string) => void;
 }

@@ -1,3 +1,3 @@
 export { RedisBackend, type RedisBackendOptions } from './redis.backend.js';
-export type { DuplicableRedisClient } from './redis-client.js';
+export type { DuplicableRedisClient } from '../redis-common/redis-client.js';
 export { RedlockBackend, type RedlockBackendOptions } from '../redlock/redlock.backend.js';

@@ -14,20 +14,20 @@ import type {
 } from '../lock-backend.js';
 import type { AcquireAllReply } from './acquire-all.js';
 import type { AcquireReply } from './acquire-reply.js';
-import { FIRST_WORD, type Mailbox } from './mailbox.js';
+import { FIRST_WORD, type Mailbox } from '../redis-common/mailbox.js';
 import type { RedisOperators } from './redis-operators.js';
 import type { RedisRequest } from './redis-request.js';
 import { LIVENESS, type RedisStore, type Tell } from './redis-store.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
-import type { ScriptRunner } from './script-runner.js';
-import type { ScriptName } from './scripts.js';
+import type { ScriptRunner } from '../redis-common/script-runner.js';
+import type { RedisScript } from './redis-scripts.js';
 
 export interface RedisBucketContext {
   readonly process: Pick<LockProcess, 'lost' | 'revoked'>;
   readonly store: RedisStore;
   readonly operators: RedisOperators;
-  readonly runner: ScriptRunner<ScriptName>;
+  readonly runner: ScriptRunner<RedisScript>;
   readonly mailbox: Mailbox;
   /** On which this process is told of its grants, and of what becomes of its leases. */
   readonly channel: string;
@@ -36,7 +36,7 @@ export interface RedisBucketContext {
 
 /**
  * One process's locks under one hash tag: on one node all of them; on a Cluster those of one of many
- * buckets, each as good as a Redis of its own. The protocol itself is in the scripts.
+ * buckets, each as good as a Redis of its own. The protocol itself is in the redisScripts.
  */
 export class RedisBucket {
   readonly #waiters: RedisWaiters;

@@ -11,18 +11,18 @@ import type {
   Revocation,
 } from '../lock-backend.js';
 import { FailoverGuard, type FailoverGrace } from './failover-guard.js';
-import { KeyScan } from './key-scan.js';
-import { bucketOf, Keyspace, LockNames, slotsOfBuckets } from './keyspace.js';
+import { KeyScan } from '../redis-common/key-scan.js';
+import { bucketOf, Keyspace, LockNames, slotsOfBuckets } from '../redis-common/keyspace.js';
 import type { ClusterRouter } from './cluster-router.js';
-import type { Mailbox } from './mailbox.js';
+import type { Mailbox } from '../redis-common/mailbox.js';
 import { RedisBucket } from './redis-bucket.js';
-import type { RedisClient } from './redis-client.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
 import { RedisOperators } from './redis-operators.js';
 import { RedisStore } from './redis-store.js';
 import { ReplicaWitness } from './replica-witness.js';
-import { ScriptRunner } from './script-runner.js';
-import { scripts, type ScriptName } from './scripts.js';
-import { checkServer } from './server-check.js';
+import { ScriptRunner } from '../redis-common/script-runner.js';
+import { redisScripts, type RedisScript } from './redis-scripts.js';
+import { checkServer } from '../redis-common/server-check.js';
 
 export interface RedisSettings {
   readonly keyPrefix: string;
@@ -39,7 +39,7 @@ export interface RedisSettings {
 
 /** One process's locks on Redis: those of one bucket, or on a Cluster of many. */
 export class RedisConnection implements BackendConnection {
-  readonly #runner: ScriptRunner<ScriptName>;
+  readonly #runner: ScriptRunner<RedisScript>;
   readonly #guard: FailoverGuard | undefined;
   readonly #witness: ReplicaWitness | undefined;
   readonly #scan: KeyScan;
@@ -59,7 +59,7 @@ export class RedisConnection implements BackendConnection {
     const warn = (message: string) => {
       if (!this.#closed) process.warn(message);
     };
-    const runner = new ScriptRunner(commands, scripts, patience, router);
+    const runner = new ScriptRunner(commands, redisScripts, patience, router);
     this.#runner = runner;
     const masters = () => router?.mastersOf(slotsOfBuckets(keyPrefix, namespace)) ?? [commands];
     this.#scan = new KeyScan(

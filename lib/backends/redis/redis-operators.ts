@@ -1,6 +1,6 @@
 import { MOST_SHOWN, type KeyState, type Revocation } from '../lock-backend.js';
-import type { Keyspace } from './keyspace.js';
-import { isReply, toBackendError } from './redis-errors.js';
+import type { Keyspace } from '../redis-common/keyspace.js';
+import { isReply, toBackendError } from '../redis-common/redis-errors.js';
 import type { RedisStore } from './redis-store.js';
 
 /** As inspect.lua says it. */

@@ -1,12 +1,9 @@
 import { LockConfigurationError } from '../../errors/index.js';
 import { shown } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
+import type { RedisTarget } from '../redis-common/redis-client.js';
+import { checkClient, checkUrl } from '../redis-common/target-checks.js';
 import type { FailoverGrace } from './failover-guard.js';
-import {
-  unwelcomeParameters,
-  type DuplicableRedisClient,
-  type RedisTarget,
-} from './redis-client.js';
 import type { RedisSettings } from './redis-connection.js';
 
 /** The ways to say it; undefined stands for off. */
@@ -28,22 +25,6 @@ export function readFailoverGrace(given: unknown): FailoverGrace | undefined {
 export function readReplicas(given: unknown): number {
   if (Number.isSafeInteger(given) && (given as number) >= 0) return given as number;
   throw new LockConfigurationError(`replicas must be a whole number from 0, got ${shown(given)}`);
-}
-
-/** What a namespace can be at most, in UTF-16 units. */
-const LONGEST_NAMESPACE = 200;
-
-export function checkNamespace(namespace: unknown): asserts namespace is string {
-  const fits =
-    typeof namespace === 'string' &&
-    /^[^{}\s]+$/.test(namespace) &&
-    namespace.isWellFormed() &&
-    namespace.length <= LONGEST_NAMESPACE;
-  if (!fits) {
-    throw new LockConfigurationError(
-      `namespace must be a string of 1 to ${LONGEST_NAMESPACE} characters without braces and spaces, got ${shown(namespace)}`,
-    );
-  }
 }
 
 /** How each way to say where the server is, is checked. */
@@ -71,23 +52,6 @@ export function readTarget(given: Record<string, unknown>): RedisTarget {
   const [option, value] = way;
   WAYS[option]?.(value);
   return Object.fromEntries([way]) as RedisTarget;
-}
-
-export function checkUrl(url: unknown): asserts url is string {
-  if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${shown(url)}`);
-  }
-  const [parameter] = unwelcomeParameters(url);
-  if (parameter !== undefined) {
-    throw new LockConfigurationError(`url must not set ${parameter}, got ${shown(url)}`);
-  }
-}
-
-export function checkClient(client: unknown): void {
-  const { duplicate } = (client ?? {}) as Partial<DuplicableRedisClient>;
-  if (typeof duplicate !== 'function') {
-    throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
-  }
 }
 
 function checkCluster(given: unknown): void {

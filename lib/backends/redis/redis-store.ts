@@ -10,15 +10,15 @@ import { acquireAll, type AcquireAllReply } from './acquire-all.js';
 import { readAcquire, STRANGER, type AcquireAnswers, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
 import type { FailoverGuard } from './failover-guard.js';
-import type { Keyspace } from './keyspace.js';
-import type { Mailbox } from './mailbox.js';
-import { isPassing, isReply } from './redis-errors.js';
+import type { Keyspace } from '../redis-common/keyspace.js';
+import type { Mailbox } from '../redis-common/mailbox.js';
+import { isPassing, isReply } from '../redis-common/redis-errors.js';
 import type { RedisRequest } from './redis-request.js';
 import { ReleaseBatch } from './release-batch.js';
-import type { ScriptRunner } from './script-runner.js';
-import type { ScriptName } from './scripts.js';
-import { ServerClock } from './server-clock.js';
-import { termsOf } from './terms.js';
+import type { ScriptRunner } from '../redis-common/script-runner.js';
+import type { RedisScript } from './redis-scripts.js';
+import { ServerClock } from '../redis-common/server-clock.js';
+import { termsOf } from '../redis-common/terms.js';
 
 /** How long a waiter lives at the server without a sign of life, in milliseconds. */
 export const LIVENESS = 3_500;
@@ -40,7 +40,7 @@ export type Seen =
 
 export interface RedisStoreContext {
   readonly keyspace: Keyspace;
-  readonly runner: ScriptRunner<ScriptName>;
+  readonly runner: ScriptRunner<RedisScript>;
   readonly mailbox: Mailbox;
   readonly guard: FailoverGuard | undefined;
 }
@@ -220,7 +220,7 @@ export class RedisStore {
 
   /** Runs a script here, once. */
   async send(
-    name: ScriptName,
+    name: RedisScript,
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {

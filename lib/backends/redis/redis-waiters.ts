@@ -1,8 +1,8 @@
 import { alarm, Deadline, type Instant } from '../../clock.js';
 import { Register } from '../../register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
-import type { Mailbox } from './mailbox.js';
-import { isPassing, toBackendError } from './redis-errors.js';
+import type { Mailbox } from '../redis-common/mailbox.js';
+import { isPassing, toBackendError } from '../redis-common/redis-errors.js';
 import { RedisRequest } from './redis-request.js';
 import type { RedisStore, Seen } from './redis-store.js';
 

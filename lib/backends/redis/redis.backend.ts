@@ -2,24 +2,19 @@ import type { RedisOptions } from 'ioredis';
 import { readDuration } from '../../duration.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
-import { isCluster, openCluster } from './cluster-client.js';
+import { SubscriberMailbox } from '../redis-common/mailbox.js';
 import { ClusterMailbox } from './cluster-mailbox.js';
 import { ClusterRouter } from './cluster-router.js';
-import { SubscriberMailbox } from './mailbox.js';
 import {
   keyPrefixOf,
   openClient,
   type DuplicableRedisClient,
   type RedisTarget,
-} from './redis-client.js';
+} from '../redis-common/redis-client.js';
+import { checkNamespace } from '../redis-common/target-checks.js';
+import { isCluster, openCluster } from './cluster-client.js';
 import { RedisConnection, type RedisSettings } from './redis-connection.js';
-import {
-  checkNamespace,
-  readFailoverGrace,
-  readReplicas,
-  readTarget,
-  refuseOnCluster,
-} from './redis-options.js';
+import { readFailoverGrace, readReplicas, readTarget, refuseOnCluster } from './redis-options.js';
 
 interface RedisBackendSettings {
   /**

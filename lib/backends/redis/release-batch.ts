@@ -1,6 +1,6 @@
 import { Batch } from './batch.js';
-import type { Keyspace } from './keyspace.js';
-import { replyError } from './redis-errors.js';
+import type { Keyspace } from '../redis-common/keyspace.js';
+import { replyError } from '../redis-common/redis-errors.js';
 
 interface AskedRelease {
   readonly key: string;

@@ -1,6 +1,6 @@
-import type { RedisClient } from './redis-client.js';
-import type { ScriptRunner } from './script-runner.js';
-import type { ScriptName } from './scripts.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
+import type { ScriptRunner } from '../redis-common/script-runner.js';
+import type { RedisScript } from './redis-scripts.js';
 
 /** How long replicas may take to say that they have a write, in milliseconds. */
 const PATIENCE = 500;
@@ -15,7 +15,7 @@ export class ReplicaWitness {
 
   constructor(
     private readonly client: RedisClient,
-    private readonly runner: ScriptRunner<ScriptName>,
+    private readonly runner: ScriptRunner<RedisScript>,
     private readonly replicas: number,
   ) {
     client.on('ready', () => {

@@ -1,6 +1,6 @@
 import { within } from '../../clock.js';
-import type { Delivery } from './mailbox.js';
-import type { RedisClient } from './redis-client.js';
+import type { Delivery } from '../redis-common/mailbox.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
 
 export interface ShardSubscriberContext {
   /** Not yet connected, and never reconnecting: after its end the map of the Cluster says where to go. */

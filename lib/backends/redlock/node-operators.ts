@@ -5,10 +5,10 @@ import {
   type Revocation,
   type WaiterState,
 } from '../lock-backend.js';
-import { KeyScan } from '../redis/key-scan.js';
-import type { Keyspace, LockNames } from '../redis/keyspace.js';
-import type { RedisClient } from '../redis/redis-client.js';
-import type { ScriptRunner } from '../redis/script-runner.js';
+import { KeyScan } from '../redis-common/key-scan.js';
+import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
+import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { RedlockScript } from './redlock-scripts.js';
 
 /** How a key stands at one node. */

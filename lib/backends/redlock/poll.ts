@@ -1,4 +1,4 @@
-import { isPassing } from '../redis/redis-errors.js';
+import { isPassing } from '../redis-common/redis-errors.js';
 
 /** What one of several nodes said, or that it failed; undefined while it has not answered. */
 export type Reply<T> =

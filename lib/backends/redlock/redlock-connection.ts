@@ -1,5 +1,5 @@
 import { Deadline, Instant } from '../../clock.js';
-import { insistFor } from '../redis/insist.js';
+import { insistFor } from '../redis-common/insist.js';
 import type {
   Answer,
   BackendConnection,

@@ -1,8 +1,8 @@
 import { Deadline, Instant, pause } from '../../clock.js';
-import type { Keyspace } from '../redis/keyspace.js';
-import type { RedisClient } from '../redis/redis-client.js';
-import type { ScriptRunner } from '../redis/script-runner.js';
-import type { ServerClock } from '../redis/server-clock.js';
+import type { Keyspace } from '../redis-common/keyspace.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
+import type { ScriptRunner } from '../redis-common/script-runner.js';
+import type { ServerClock } from '../redis-common/server-clock.js';
 import type { RedlockScript } from './redlock-scripts.js';
 
 export const FORGOT = 'the node has lost its memory';

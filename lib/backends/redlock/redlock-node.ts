@@ -1,13 +1,13 @@
 import { Instant, within } from '../../clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
-import type { Keyspace, LockNames } from '../redis/keyspace.js';
-import { FIRST_WORD, SubscriberMailbox } from '../redis/mailbox.js';
-import type { RedisClient } from '../redis/redis-client.js';
-import { ScriptRunner } from '../redis/script-runner.js';
-import { scripts } from '../redis/scripts.js';
-import { checkServer } from '../redis/server-check.js';
-import { ServerClock } from '../redis/server-clock.js';
-import { termsOf } from '../redis/terms.js';
+import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
+import { FIRST_WORD, SubscriberMailbox } from '../redis-common/mailbox.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
+import { ScriptRunner } from '../redis-common/script-runner.js';
+import { commonScripts } from '../redis-common/scripts.js';
+import { checkServer } from '../redis-common/server-check.js';
+import { ServerClock } from '../redis-common/server-clock.js';
+import { termsOf } from '../redis-common/terms.js';
 import { endedBy, NodeOperators } from './node-operators.js';
 import { kindOf, waiterOf } from './kinds.js';
 import { FORGOT, RedlockEntry, type Memory } from './redlock-entry.js';
@@ -94,7 +94,7 @@ export class RedlockNode {
       trouble: () => this.trouble,
       isStranger: () => this.#entry.isStranger(),
     });
-    const checking = new ScriptRunner(client, scripts, patience);
+    const checking = new ScriptRunner(client, commonScripts, patience);
     client.once('ready', () => {
       void checkServer(client, checking, keyspace, this.#mailbox.delivery).then((warnings) => {
         for (const warning of warnings) this.#warn(warning);

@@ -1,6 +1,6 @@
 import type { KeyState, Revocation } from '../lock-backend.js';
-import { insistFor } from '../redis/insist.js';
-import { toBackendError } from '../redis/redis-errors.js';
+import { insistFor } from '../redis-common/insist.js';
+import { toBackendError } from '../redis-common/redis-errors.js';
 import { failureOf, poll } from './poll.js';
 import type { RedlockNode } from './redlock-node.js';
 import { countOf, stateOf } from './verdicts.js';

@@ -1,5 +1,5 @@
 import { Instant, wallTimeIn } from '../../clock.js';
-import { insist } from '../redis/insist.js';
+import { insist } from '../redis-common/insist.js';
 import type { Answer, LockRequest } from '../lock-backend.js';
 import { agreedToken } from './agreed-token.js';
 import { count, failureOf, poll, type Reply } from './poll.js';

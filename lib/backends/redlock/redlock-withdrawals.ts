@@ -1,6 +1,6 @@
 import { Deadline, pause } from '../../clock.js';
 import type { LeaseIdentity, LeaseMode } from '../lock-backend.js';
-import { isReply } from '../redis/redis-errors.js';
+import { isReply } from '../redis-common/redis-errors.js';
 
 /** What is still to be taken back when a node comes back. More of it is left to end by its ttl. */
 const MOST = 1_000;

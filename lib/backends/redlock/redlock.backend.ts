@@ -3,14 +3,14 @@ import { LockConfigurationError } from '../../errors/index.js';
 import { shown } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
-import { Keyspace, LockNames } from '../redis/keyspace.js';
-import { checkClient, checkNamespace, checkUrl } from '../redis/redis-options.js';
+import { Keyspace, LockNames } from '../redis-common/keyspace.js';
+import { checkClient, checkNamespace, checkUrl } from '../redis-common/target-checks.js';
 import {
   keyPrefixOf,
   openClient,
   type DuplicableRedisClient,
   type SingleTarget,
-} from '../redis/redis-client.js';
+} from '../redis-common/redis-client.js';
 import { RedlockConnection } from './redlock-connection.js';
 import { RedlockNode } from './redlock-node.js';
 

@@ -18,6 +18,7 @@ export function readScripts<Name extends string>(
   return Object.fromEntries(Object.entries<string>(texts).map(read)) as Scripts<Name>;
 }
 
-export const scripts = readScripts(sources);
+/** Those that a Redis that stands alone and each node of a quorum have in common. */
+export const commonScripts = readScripts(sources);
 
-export type ScriptName = keyof typeof scripts;
+export type CommonScript = keyof typeof commonScripts;

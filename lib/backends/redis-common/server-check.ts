@@ -3,7 +3,7 @@ import type { Delivery } from './mailbox.js';
 import type { RedisClient } from './redis-client.js';
 import { isReply } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
-import type { ScriptName } from './scripts.js';
+import type { CommonScript } from './scripts.js';
 
 /** The first version with SET … GET, in which the scripts take their tokens. */
 const OLDEST = [6, 2] as const;
@@ -11,7 +11,7 @@ const OLDEST = [6, 2] as const;
 /** What at this server would break our promises, each with its mend. Never rejects. */
 export async function checkServer(
   client: RedisClient,
-  runner: ScriptRunner<ScriptName>,
+  runner: ScriptRunner<CommonScript>,
   keyspace: Keyspace,
   delivery: Delivery,
 ): Promise<string[]> {
@@ -47,7 +47,7 @@ async function checkSettings(client: RedisClient): Promise<string[]> {
 }
 
 async function checkRights(
-  runner: ScriptRunner<ScriptName>,
+  runner: ScriptRunner<CommonScript>,
   keyspace: Keyspace,
   delivery: Delivery,
 ): Promise<string[]> {

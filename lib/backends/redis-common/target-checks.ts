@@ -1,0 +1,36 @@
+import { LockConfigurationError } from '../../errors/index.js';
+import { shown } from '../../errors/shown.js';
+import { unwelcomeParameters, type DuplicableRedisClient } from './redis-client.js';
+
+/** What a namespace can be at most, in UTF-16 units. */
+const LONGEST_NAMESPACE = 200;
+
+export function checkNamespace(namespace: unknown): asserts namespace is string {
+  const fits =
+    typeof namespace === 'string' &&
+    /^[^{}\s]+$/.test(namespace) &&
+    namespace.isWellFormed() &&
+    namespace.length <= LONGEST_NAMESPACE;
+  if (!fits) {
+    throw new LockConfigurationError(
+      `namespace must be a string of 1 to ${LONGEST_NAMESPACE} characters without braces and spaces, got ${shown(namespace)}`,
+    );
+  }
+}
+
+export function checkUrl(url: unknown): asserts url is string {
+  if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${shown(url)}`);
+  }
+  const [parameter] = unwelcomeParameters(url);
+  if (parameter !== undefined) {
+    throw new LockConfigurationError(`url must not set ${parameter}, got ${shown(url)}`);
+  }
+}
+
+export function checkClient(client: unknown): void {
+  const { duplicate } = (client ?? {}) as Partial<DuplicableRedisClient>;
+  if (typeof duplicate !== 'function') {
+    throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
+  }
+}
