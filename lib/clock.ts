@@ -1,7 +1,4 @@
-import { nextTick } from 'node:process';
-
-/** What timers can count, in milliseconds. */
-export const LONGEST_TIMER = 2 ** 31 - 1;
+import { timers, type Timed } from './timers.js';
 
 /**
  * A moment on this process's clocks.
@@ -55,8 +52,7 @@ export class Deadline {
   /** The one that comes first. */
   earliest(other: Deadline | undefined): Deadline {
     if (other === undefined) return this;
-    const sooner = this.from.monotonic + this.after <= other.from.monotonic + other.after;
-    return sooner ? this : other;
+    return this.remaining <= other.remaining ? this : other;
   }
 }
 
@@ -66,72 +62,35 @@ export function wallTimeIn(ms: number): number {
 }
 
 /**
- * What keeps the process from exiting while somebody wants that. One timer for all, which outlives
- * moments in which nobody does: to give and take back a timer of its own costs more than an alarm.
- */
-const anchor = {
-  wanted: 0,
-  timer: undefined as NodeJS.Timeout | undefined,
-  looking: false,
-
-  hold(): void {
-    this.wanted++;
-    this.timer ??= setInterval(() => undefined, LONGEST_TIMER);
-  },
-
-  letGo(): void {
-    if (--this.wanted > 0 || this.looking) return;
-    this.looking = true;
-    nextTick(() => {
-      this.looking = false;
-      if (this.wanted > 0) return;
-      clearInterval(this.timer);
-      this.timer = undefined;
-    });
-  },
-};
-
-/**
  * Calls back once when its deadline has passed, never before, unless it was called off. Only with
- * `keepAlive` it keeps the process from exiting.
+ * `keepAlive` it keeps the process from exiting, for as long as it is pending: also where its
+ * deadline never comes.
  */
-export class Alarm {
-  #timer: NodeJS.Timeout;
-  #pending = true;
+export class Alarm implements Timed {
+  /** @internal */
+  due = 0;
+  /** @internal */
+  index = -1;
 
   constructor(
     private readonly deadline: Deadline,
-    private readonly ring: () => void,
-    private readonly keepAlive = false,
+    /** @internal */
+    readonly ring: () => void,
+    /** @internal */
+    readonly keepAlive = false,
   ) {
-    this.#timer = this.#arm();
-    if (keepAlive) anchor.hold();
+    timers.add(this);
   }
 
+  /** @internal */
+  get remaining(): number {
+    return this.deadline.remaining;
+  }
+
+  /** May be called again, and after it rang. */
   off(): void {
-    if (!this.#pending) return;
-    clearTimeout(this.#timer);
-    this.#end();
+    timers.remove(this);
   }
-
-  #arm(): NodeJS.Timeout {
-    return setTimeout(Alarm.#due, Math.ceil(this.deadline.remaining), this).unref();
-  }
-
-  #end(): void {
-    this.#pending = false;
-    if (this.keepAlive) anchor.letGo();
-  }
-
-  static readonly #due = (alarm: Alarm): void => {
-    // Timers may fire a fraction early, and never count more than the monotonic clock.
-    if (!alarm.deadline.passed) {
-      alarm.#timer = alarm.#arm();
-      return;
-    }
-    alarm.#end();
-    alarm.ring();
-  };
 }
 
 /** An {@link Alarm}, as what calls it off. */

@@ -1,5 +1,5 @@
 import ms from 'ms';
-import { LONGEST_TIMER } from './clock.js';
+import { LONGEST_TIMER } from './timers.js';
 import { LockConfigurationError } from './errors/index.js';
 import { shown } from './errors/shown.js';
 

@@ -46,6 +46,7 @@ import {
   type LockSettings,
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
+import { outsideOfContexts } from './timers.js';
 import { WebLocks } from './web-locks/web-locks.js';
 
 /** What `withLock` runs, with the lock at hand. */
@@ -327,7 +328,9 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   #open(): LockSession {
-    return (this.#session ??= new LockSession(this.#backend, this.#label, this.#warn));
+    return (this.#session ??= outsideOfContexts(
+      () => new LockSession(this.#backend, this.#label, this.#warn),
+    ));
   }
 
   #drain(): Promise<void> {

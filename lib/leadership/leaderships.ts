@@ -1,6 +1,6 @@
 import { LockConfigurationError } from '../errors/index.js';
 import type { Leadership, Lock, LockState } from '../interfaces/index.js';
-import { outsideOfLocks } from '../lock-context.js';
+import { outsideOfContexts } from '../timers.js';
 import { Candidate } from './candidate.js';
 
 export interface LeadershipsContext {
@@ -33,7 +33,7 @@ export class Leaderships {
         this.context.warn(message);
       },
     };
-    const candidate = outsideOfLocks(() => new Candidate(key, context));
+    const candidate = outsideOfContexts(() => new Candidate(key, context));
     this.#candidates.set(key, { candidate, ttl });
     return candidate;
   }

@@ -1,5 +1,6 @@
 import type { LeaseMode, LockGuard, Revocation } from '../backends/lock-backend.js';
 import { Alarm, Deadline } from '../clock.js';
+import { outsideOfContexts } from '../timers.js';
 import { LockLostError, type LockLostReason } from '../errors/index.js';
 import type { Lease } from './lease.js';
 
@@ -104,19 +105,19 @@ export class Holding {
     if (!this.held || this.#revoked !== undefined) return;
     const revoked = new LockLostError(this.key, 'revoked', { cause: new Error(reason) });
     this.#revoked = revoked;
-    this.#revocation?.abort(revoked);
+    abort(this.#revocation, revoked);
     this.#grace = new Alarm(Deadline.in(grace), () => this.#notify(revoked));
   }
 
   #notify(reason: LockLostError): void {
     if (!this.held) return;
     this.#notice ??= reason;
-    this.#abort?.abort(this.#notice);
+    abort(this.#abort, this.#notice);
   }
 
   /** Its lease was lost. */
   abort(reason: LockLostError): void {
-    this.#abort?.abort(reason);
+    abort(this.#abort, reason);
   }
 
   /** Another holder of the same async context enters. */
@@ -136,6 +137,11 @@ export class Holding {
   /** The backend says at the release that it was gone already. */
   endedAsStolen(): void {
     this.#lost ??= new LockLostError(this.key, 'stolen');
-    this.#abort?.abort(this.#lost);
+    abort(this.#abort, this.#lost);
   }
+}
+
+/** Whoever listens is in none of the contexts of those who ask for the lock, break it, or look at it. */
+function abort(controller: AbortController | undefined, reason: LockLostError): void {
+  if (controller !== undefined) outsideOfContexts(() => controller.abort(reason));
 }

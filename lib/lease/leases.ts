@@ -8,7 +8,6 @@ import { LockBackendError, type LockLostReason, LockShutdownError } from '../err
 import { ByKey } from '../by-key.js';
 import { Chain } from '../chain.js';
 import { within } from '../clock.js';
-import { Patience } from '../patience.js';
 import { Register } from '../register.js';
 import { Asker } from './asker.js';
 import type { Holding } from './holding.js';
@@ -17,7 +16,7 @@ import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { validUntil } from './validity.js';
-import { ATTEMPT_PATIENCE, Waiter, type GiveUp, type Wish } from './waiter.js';
+import { Waiter, type GiveUp, type Wish } from './waiter.js';
 
 /**
  * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
@@ -45,7 +44,6 @@ export class Leases {
   );
   readonly #waiting = new Chain<Waiter>();
   readonly #held = new Register<Lease>();
-  #patience = new Patience(ATTEMPT_PATIENCE, true);
   #closing = false;
   #whenAllReleased: () => void = () => undefined;
 
@@ -84,7 +82,7 @@ export class Leases {
       for (const one of asking) if (one.request === undefined && !one.settled) this.#asker.ask(one);
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
-      waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
+      waiter.bound(this.#outOfPatience);
     });
   }
 
@@ -110,7 +108,7 @@ export class Leases {
           waiters.push(waiter);
           waiter.line.join(waiter);
           waiter.presence = this.#waiting.add(waiter);
-          waiter.bound(this.#patienceFor(waiter.longest), this.#outOfPatience);
+          waiter.bound(this.#outOfPatience);
         }),
     );
     this.#asker.askAll(waiters, acquireAll);
@@ -212,15 +210,6 @@ export class Leases {
   readonly #outOfPatience: GiveUp = (waiter, aborted) => {
     this.#giveUp(waiter, aborted === undefined ? this.#asker.outOfTime(waiter) : aborted.reason);
   };
-
-  /** Most callers of a process are ready to wait equally long: they share a timer. */
-  #patienceFor(wait: number): Patience | undefined {
-    if (wait === Infinity) return undefined;
-    if (wait === this.#patience.ms) return this.#patience;
-    const own = new Patience(wait, true);
-    if (this.#patience.idle) this.#patience = own;
-    return own;
-  }
 
   /** Sees to the first of a line: whether it waits for a lease of ours, or asks the backend. */
   #moveUp(line: Line): void {

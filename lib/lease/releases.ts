@@ -1,6 +1,5 @@
 import type { BackendConnection, LockRequest } from '../backends/lock-backend.js';
-import { Deadline, pause, within } from '../clock.js';
-import { Patience } from '../patience.js';
+import { Alarm, Deadline, pause, within } from '../clock.js';
 import type { Lease } from './lease.js';
 import type { Holding } from './holding.js';
 import { whenAnswered } from './when-answered.js';
@@ -21,7 +20,6 @@ export interface ReleasesContext {
 
 /** Gives back to the backend what is not wanted any more, and knows how much of that is under way. */
 export class Releases {
-  readonly #patience = new Patience(RELEASE_PATIENCE, true);
   #underWay = 0;
   #whenDone: () => void = () => undefined;
   #closed = false;
@@ -59,9 +57,9 @@ export class Releases {
     );
     if (outcome !== undefined) return outcome;
     return new Promise((resolve) => {
-      const wait = this.#patience.begin({ outOfPatience: () => tell('unconfirmed') });
+      const late = new Alarm(Deadline.in(RELEASE_PATIENCE), () => tell('unconfirmed'), true);
       settle = (told) => {
-        this.#patience.end(wait);
+        late.off();
         resolve(told);
       };
     });

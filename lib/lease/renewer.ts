@@ -1,5 +1,6 @@
 import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
 import { Deadline, Instant } from '../clock.js';
+import { afterThisTurn } from '../timers.js';
 import { Rounds, ROUND, type Place, type Traveller } from './rounds.js';
 import { validUntil } from './validity.js';
 
@@ -27,7 +28,6 @@ export class Renewer {
   /** By ttl. */
   readonly #rounds = new Map<number, Rounds>();
   #batch: Renewal[] = [];
-  #planned: NodeJS.Immediate | undefined;
 
   constructor(private readonly connection: BackendConnection) {}
 
@@ -43,12 +43,9 @@ export class Renewer {
   }
 
   renew(renewal: Renewal, urgent: boolean): void {
-    this.#batch.push(renewal);
+    const gathered = this.#batch.push(renewal);
     if (urgent) this.#send();
-    else
-      this.#planned ??= setImmediate(() => {
-        this.#send();
-      });
+    else if (gathered === 1) afterThisTurn(() => this.#send());
   }
 
   /** No lease is held any more. */
@@ -57,8 +54,6 @@ export class Renewer {
   }
 
   #send(): void {
-    clearImmediate(this.#planned);
-    this.#planned = undefined;
     const renewals = this.#batch;
     this.#batch = [];
     for (let first = 0; first < renewals.length; first += ROUND) {

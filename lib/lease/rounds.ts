@@ -1,5 +1,6 @@
 import { Chain, type Link } from '../chain.js';
 import { Alarm, Deadline } from '../clock.js';
+import { timers } from '../timers.js';
 
 /** Leases in one round: few enough that the call that renews them does not hold up others at the backend. */
 export const ROUND = 500;
@@ -16,19 +17,17 @@ export type Place = Link<Traveller>;
 interface Round {
   readonly due: Deadline;
   readonly travellers: Chain<Traveller>;
+  readonly alarm: Alarm;
 }
 
 /**
  * When the leases of one ttl are renewed: each a third of it after it came, or up to a thirtieth
- * earlier, to travel with those before it. They fall due in the order in which they came, so that
- * there is one queue, and one timer for all of them: to join and to leave costs next to nothing, as
- * most locks are given back long before their round.
+ * earlier, to travel with those before it: to join and to leave costs next to nothing, as most locks
+ * are given back long before their round.
  */
 export class Rounds {
-  /** In the order in which they fall due. */
+  /** In the order in which they fall due; a round may outlast who travels with it. */
   readonly #rounds: Round[] = [];
-  /** That of the first round. It does not keep the process from exiting, and may outlast who travels. */
-  #alarm: Alarm | undefined;
   readonly #period: number;
 
   /** @param whenEmpty called when nobody travels any more: then it is over */
@@ -40,12 +39,13 @@ export class Rounds {
   }
 
   join(traveller: Traveller): Place {
+    timers.lookAfterTimer();
     const round = this.#roundFor(1) ?? this.#begin(Deadline.in(this.#period), new Chain());
     return round.travellers.add(traveller);
   }
 
   close(): void {
-    this.#alarm?.off();
+    for (const { alarm } of this.#rounds) alarm.off();
   }
 
   /** The last round, if so many can still travel with it. */
@@ -56,30 +56,14 @@ export class Rounds {
   }
 
   #begin(due: Deadline, travellers: Chain<Traveller>): Round {
-    const round = { due, travellers };
-    this.#rounds.push(round);
-    if (this.#alarm === undefined) this.#arm(due);
-    return round;
-  }
-
-  #arm(due: Deadline): void {
-    this.#alarm = new Alarm(due, () => {
-      this.#ring();
+    const alarm = new Alarm(due, () => {
+      this.#rounds.splice(this.#rounds.indexOf(round), 1);
+      this.#travel(travellers);
+      if (this.#rounds.length === 0) this.whenEmpty();
     });
-  }
-
-  #ring(): void {
-    for (;;) {
-      const [first] = this.#rounds;
-      if (first === undefined) break;
-      if (!first.due.passed) {
-        this.#arm(first.due);
-        return;
-      }
-      this.#rounds.shift();
-      this.#travel(first.travellers);
-    }
-    this.whenEmpty();
+    const round = { due, travellers, alarm };
+    this.#rounds.push(round);
+    return round;
   }
 
   /** They travel now, and then again, with those who have just done so if they are few. */

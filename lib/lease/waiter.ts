@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
 import type { Link } from '../chain.js';
+import { Alarm, Deadline } from '../clock.js';
 import type { Holding, HoldingTerms } from './holding.js';
-import type { Impatient, Patience, Wait } from '../patience.js';
 import type { Line } from './line.js';
 
 /** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
@@ -21,7 +21,7 @@ export interface Wish extends HoldingTerms {
 export type GiveUp = (waiter: Waiter, aborted?: AbortSignal) => void;
 
 /** A caller that wants a lock. It settles exactly once: with its holding, or with why there is none. */
-export class Waiter implements Impatient {
+export class Waiter {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
   /** In its {@link Line}, which keeps it. */
@@ -31,9 +31,7 @@ export class Waiter implements Impatient {
   #settled = false;
   readonly #answersBefore: number;
   readonly #cameToBusy: boolean;
-  #patience: Patience | undefined;
-  #wait: Wait | undefined;
-  #giveUp: GiveUp = () => undefined;
+  #alarm: Alarm | undefined;
   #stopListening: (() => void) | undefined;
 
   constructor(
@@ -62,11 +60,9 @@ export class Waiter implements Impatient {
     return this.#cameToBusy || this.line.queued || this.line.answers > this.#answersBefore;
   }
 
-  /** Calls `giveUp` when the patience is over, or with its reason when the caller's signal aborts. */
-  bound(patience: Patience | undefined, giveUp: GiveUp): void {
-    this.#giveUp = giveUp;
-    this.#patience = patience;
-    this.#wait = patience?.begin(this);
+  /** Calls `giveUp` when the longest is over, or with its reason when the caller's signal aborts. */
+  bound(giveUp: GiveUp): void {
+    this.#alarm = new Alarm(Deadline.in(this.longest), () => giveUp(this), true);
     const { signal } = this.wish;
     if (signal !== undefined) {
       const listener = () => {
@@ -81,10 +77,6 @@ export class Waiter implements Impatient {
     }
   }
 
-  outOfPatience(): void {
-    this.#giveUp(this);
-  }
-
   grant(holding: Holding): void {
     this.#settle();
     this.resolve(holding);
@@ -97,7 +89,7 @@ export class Waiter implements Impatient {
 
   #settle(): void {
     this.#settled = true;
-    if (this.#wait !== undefined) this.#patience?.end(this.#wait);
+    this.#alarm?.off();
     this.#stopListening?.();
   }
 }

@@ -11,10 +11,8 @@ export function whenAnswered<T>(
   try {
     answer = ask();
   } catch (error) {
-    queueMicrotask(() => {
-      refuse(error);
-    });
-    return;
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it was thrown
+    answer = Promise.reject<T>(error);
   }
   if (isPromise(answer)) answer.then(tell, refuse);
   else tell(answer);

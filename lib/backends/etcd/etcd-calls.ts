@@ -7,6 +7,7 @@ import type {
   IResponseOp,
 } from 'etcd3';
 import { Deadline, Instant, pause, wallTimeIn } from '../../clock.js';
+import { outsideOfContexts } from '../../timers.js';
 import { Alarms } from './alarms.js';
 import { isPassing, isUnsent, NoAnswerError, toBackendError } from './etcd-errors.js';
 import type { Queue } from './keyspace.js';
@@ -172,7 +173,10 @@ export class EtcdCalls {
     return new Promise((resolve, reject) => {
       // gRPC reads its wall clock at once, so that this says how long and not when. Our own alarm is
       // for what it does not cover: a login, or the retries of the user's client.
-      const reply = this.#reach(call, { deadline: wallTimeIn(patience) }, this.otherHosts);
+      // The first call to a host opens the connection for all that come later.
+      const reply = outsideOfContexts(() =>
+        this.#reach(call, { deadline: wallTimeIn(patience) }, this.otherHosts),
+      );
       const fail = (error: unknown) => {
         this.#trouble = isPassing(error) ? (error as Error) : undefined;
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it came

@@ -111,7 +111,7 @@ export class EtcdSession {
   /** Keeps it alive until the user leaves. */
   join(user: object, whenEnded: WhenEnded): void {
     if (this.hasEnded()) {
-      queueMicrotask(whenEnded);
+      void Promise.resolve().then(whenEnded);
       return;
     }
     this.#idle = undefined;

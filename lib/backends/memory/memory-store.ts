@@ -229,7 +229,7 @@ export class MemoryStore {
     if (entry.queue.size === 0) return;
     let first: Deadline | undefined;
     for (const { ends } of entry.holders) first = ends.earliest(first);
-    if (first !== undefined) entry.disarm = alarm(first, () => this.#advance(entry), true);
+    if (first !== undefined) entry.disarm = alarm(first, () => this.#advance(entry));
   }
 }
 

@@ -1,6 +1,5 @@
-import { within } from '../../clock.js';
+import { alarm, Deadline, within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
-import { Patience } from '../../patience.js';
 import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import type { RedisClient } from './redis-client.js';
@@ -17,7 +16,7 @@ export class ScriptRunner<Name extends string> {
   #trouble: Error | undefined;
   /** What the server answered when the connection was set up. */
   #refusal: Error | undefined;
-  readonly #awaited: Patience;
+  #closed = false;
   /** Who waits for the connection. */
   readonly #waiting = new Set<(ready: boolean) => void>();
 
@@ -28,7 +27,6 @@ export class ScriptRunner<Name extends string> {
     readonly patience: number,
     private readonly server: ScriptServer = serverOf(client),
   ) {
-    this.#awaited = new Patience(patience, false);
     client.on('ready', () => {
       this.#trouble = undefined;
       for (const tell of this.#waiting) tell(true);
@@ -59,8 +57,8 @@ export class ScriptRunner<Name extends string> {
   }
 
   close(): void {
+    this.#closed = true;
     for (const tell of this.#waiting) tell(false);
-    this.#awaited.close();
   }
 
   /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
@@ -128,15 +126,10 @@ export class ScriptRunner<Name extends string> {
 
   /** Calls `fail` when the patience is over; returns what ends the waiting. */
   #await(fail: (error: Error) => void): () => void {
-    const wait = this.#awaited.begin({
-      outOfPatience: () => {
-        this.server.reconnect();
-        fail(new Error(`no reply within ${this.patience} ms`));
-      },
+    return alarm(Deadline.in(this.patience), () => {
+      if (!this.#closed) this.server.reconnect();
+      fail(new Error(`no reply within ${this.patience} ms`));
     });
-    return () => {
-      this.#awaited.end(wait);
-    };
   }
 }
 
