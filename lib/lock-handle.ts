@@ -69,6 +69,11 @@ export class LockHandle implements Lock {
     return this.holding.lost;
   }
 
+  /** @internal Calls back once when it is lost, however long its holder goes on. */
+  onLost(tell: () => void): void {
+    this.holding.onLost(tell);
+  }
+
   /** @internal Whether its holder gave it back. */
   get released(): boolean {
     return this.#releasing !== undefined;

@@ -81,6 +81,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #leaderships = new Leaderships({
     acquire: async (key, ttl, signal) =>
       this.#take(key, { ...this.#defaults, ...STANDING, ttl, signal }),
+    runUnder: (lock, body) => runUnder(this, this.#share(lock), body),
     inspect: (key) => this.inspect(key),
     warn: this.#warn,
   });
@@ -316,8 +317,13 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if (!settings.reentrant || upgrade) throw new LockReentrancyError(key, upgrade);
     const { limit } = outer.holding.lease;
     if (limit !== settings.limit) throw limitConflict(key, settings.limit, limit);
-    outer.holding.share();
-    return Promise.resolve(this.#open().handle(outer.holding));
+    return Promise.resolve(this.#share(outer));
+  }
+
+  /** One more holder of a lock, which is given back with the last of them. */
+  #share({ holding }: LockHandle): LockHandle {
+    holding.share();
+    return this.#open().handle(holding);
   }
 
   /** @throws LockShutdownError when nothing can be asked any more */

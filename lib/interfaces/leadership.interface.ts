@@ -55,23 +55,32 @@ export interface Leadership extends AsyncIterable<LeaderTerm>, AsyncDisposable {
   /** Calls back at each election of this process, at once if it leads already. Returns what ends that. */
   onElected(listener: LeadershipListener): () => void;
 
-  /** Calls back when a term of this process is over: given back, or lost. Returns what ends that. */
+  /**
+   * Calls back when a term of this process is over: given back, or lost, in which case what runs under it
+   * may still go on. Returns what ends that.
+   */
   onDeposed(listener: LeadershipListener): () => void;
 
   /**
-   * Runs `body` if this process leads, and otherwise resolves to undefined at once. The term is not
-   * given back before `body` has settled.
+   * Runs `body` if this process leads, and otherwise resolves to undefined at once, as it does from
+   * {@link stepDown} and {@link withdraw} on. The term is not given back before `body` has settled, and
+   * when it is lost this process stands again only after that. The body runs under the leader's lock:
+   * it is `LockService.current()`, and who asks for its key there is refused at once, as under `withLock`.
    * @throws LockLostError when the term was lost before that; an error of the body comes first
    */
   run<T>(body: (term: LeaderTerm) => Promise<T> | T): Promise<T | undefined>;
 
   /**
    * Who leads, now and after each change; undefined while nobody does. Asks the backend each
-   * `every` (default 1 s), as long as it is iterated.
+   * `every` (default 1 s), as long as it is iterated and this process stands. While the backend cannot
+   * be asked, which is logged, nothing is told.
    */
   observe(every?: Duration): AsyncIterable<LeaderState | undefined>;
 
-  /** Gives the leadership back, if this process has it, and stands again behind all who wait. */
+  /**
+   * Gives the leadership back, if this process has it, and stands again behind all who wait. Resolves
+   * when what runs under the term has settled: a body must not wait for it.
+   */
   stepDown(): Promise<void>;
 
   /** Gives it back and does not stand again: the iterations end. */

@@ -8,40 +8,42 @@ import type {
   LeadershipListener,
   LeaderState,
   LeaderTerm,
-  Lock,
   LockState,
 } from '../interfaces/index.js';
+import type { LockHandle } from '../lock-handle.js';
+import { Term, type RunUnder } from './term.js';
 
 /** Between two tries to stand at a backend that refuses, in milliseconds. */
 const RETRY = 1_000;
 
 export interface CandidateContext {
   /** Waits in line for as long as it takes. */
-  acquire(signal: AbortSignal): Promise<Lock>;
+  acquire(signal: AbortSignal): Promise<LockHandle>;
+  readonly runUnder: RunUnder;
   inspect(): Promise<LockState>;
   warn(message: string): void;
 }
 
 /** A leadership is a lock that is sought again whenever it is over. */
 export class Candidate implements Leadership {
-  #lock: Lock | undefined;
-  /** What runs under the present term. */
-  readonly #bodies = new Set<Promise<unknown>>();
+  #term: Term | undefined;
   readonly #withdrawal = new AbortController();
-  #stepsDown: () => void = () => undefined;
   #over = false;
+  /** Whether it was told already that who leads cannot be seen. */
+  #blind = false;
   readonly #elected = new Set<LeadershipListener>();
   readonly #deposed = new Set<LeadershipListener>();
   /** Who waits for the next election, or for the end. */
   #waiting: (() => void)[] = [];
   #serving: Promise<void> | undefined;
-  readonly #campaigning: Promise<void>;
+  /** Resolves when it does not stand any more. */
+  readonly ended: Promise<void>;
 
   constructor(
     readonly key: string,
     private readonly context: CandidateContext,
   ) {
-    this.#campaigning = this.#campaign();
+    this.ended = this.#campaign();
   }
 
   /** Whether it does not stand any more. */
@@ -54,7 +56,7 @@ export class Candidate implements Leadership {
   }
 
   get term(): LeaderTerm | undefined {
-    return this.#lock?.held && !this.#lock.signal.aborted ? this.#lock : undefined;
+    return this.#term?.leads ? this.#term.lock : undefined;
   }
 
   onElected(listener: LeadershipListener): () => void {
@@ -68,17 +70,7 @@ export class Candidate implements Leadership {
   }
 
   async run<T>(body: (term: LeaderTerm) => Promise<T> | T): Promise<T | undefined> {
-    const { term } = this;
-    if (term === undefined) return undefined;
-    const running = Promise.resolve().then(() => body(term));
-    this.#bodies.add(running);
-    try {
-      const result = await running;
-      term.assertHeld();
-      return result;
-    } finally {
-      this.#bodies.delete(running);
-    }
+    return this.#term?.leads ? this.#term.run(body) : undefined;
   }
 
   observe(every: Duration = 1_000): AsyncGenerator<LeaderState | undefined> {
@@ -86,14 +78,14 @@ export class Candidate implements Leadership {
   }
 
   async stepDown(): Promise<void> {
-    this.#stepsDown();
+    this.#term?.end();
     await this.#serving;
   }
 
   async withdraw(): Promise<void> {
     this.#withdrawal.abort();
-    this.#stepsDown();
-    await this.#campaigning;
+    this.#term?.end();
+    await this.ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -112,15 +104,31 @@ export class Candidate implements Leadership {
   async *#observe(every: number): AsyncGenerator<LeaderState | undefined> {
     let told: number | 'nothing' | undefined = 'nothing';
     while (!this.#over) {
+      const state = await this.#look();
+      if (state === 'closed') return;
+      if (state !== 'unknown' && state?.fencingToken !== told) {
+        told = state?.fencingToken;
+        yield state;
+      }
+      await Promise.race([pause(every), this.ended]);
+    }
+  }
+
+  /** What passes is looked for again: it says nothing of who leads. */
+  async #look(): Promise<LeaderState | undefined | 'unknown' | 'closed'> {
+    try {
       const [holder] = (await this.context.inspect()).holders;
       const token = holder?.fencingToken;
-      if (token !== told) {
-        told = token;
-        yield token === undefined
-          ? undefined
-          : { fencingToken: token, isSelf: token === this.term?.fencingToken };
+      this.#blind = false;
+      if (token === undefined) return undefined;
+      return { fencingToken: token, isSelf: token === this.term?.fencingToken };
+    } catch (error) {
+      if (error instanceof LockShutdownError) return 'closed';
+      if (!this.#blind) {
+        this.#blind = true;
+        this.context.warn(`Cannot see who leads "${this.key}": ${messageOf(error)}`);
       }
-      await pause(every);
+      return 'unknown';
     }
   }
 
@@ -140,21 +148,25 @@ export class Candidate implements Leadership {
     this.#changed();
   }
 
-  /** From the election until the term is over. Never rejects. */
-  async #serve(lock: Lock): Promise<void> {
-    const stepsDown = new Promise<void>((resolve) => {
-      this.#stepsDown = resolve;
-    });
-    if (this.#isWithdrawn()) this.#stepsDown();
-    this.#lock = lock;
+  /** From the election until the term is over, and what ran under it. Never rejects. */
+  async #serve(lock: LockHandle): Promise<void> {
+    const term = new Term(lock, this.context.runUnder);
+    this.#term = term;
+    if (this.#isWithdrawn()) term.end();
     this.#changed();
     for (const listener of this.#elected) this.#tell(listener, lock);
-    await Promise.race([stepsDown, aborted(lock.signal)]);
-    // Whoever works under a term that is not lost yet may finish.
-    if (lock.held) await Promise.allSettled(this.#bodies);
-    await lock.release();
-    this.#lock = undefined;
-    for (const listener of this.#deposed) this.#tell(listener, lock);
+    // Who is deposed hears of it at once, also while what runs under the term goes on.
+    lock.onLost(() => {
+      this.#depose(term);
+    });
+    await term.serve();
+    this.#depose(term);
+  }
+
+  #depose(term: Term): void {
+    if (this.#term !== term) return;
+    this.#term = undefined;
+    for (const listener of this.#deposed) this.#tell(listener, term.lock);
   }
 
   #isWithdrawn(): boolean {
@@ -179,11 +191,4 @@ export class Candidate implements Leadership {
 function subscribed<T>(listeners: Set<T>, listener: T): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -27,6 +27,8 @@ export class Holding {
   #ended = false;
   #lost: LockLostError | undefined;
   #abort: AbortController | undefined;
+  /** Who is told of its loss, which the signal does not tell after a notice. */
+  #whenLost: (() => void)[] = [];
   #notice: LockLostError | undefined;
   /** Aborted when somebody asks for the lock. */
   #revocation: AbortController | undefined;
@@ -118,6 +120,15 @@ export class Holding {
   /** Its lease was lost. */
   abort(reason: LockLostError): void {
     abort(this.#abort, reason);
+    const told = this.#whenLost;
+    this.#whenLost = [];
+    for (const tell of told) tell();
+  }
+
+  /** Calls back once when its lease is lost, at once if it is; never after it was given back. */
+  onLost(tell: () => void): void {
+    if (this.lost !== undefined) tell();
+    else this.#whenLost.push(tell);
   }
 
   /** Another holder of the same async context enters. */

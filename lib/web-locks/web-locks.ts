@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import type { HolderState, KeyState, WaiterState } from '../backends/lock-backend.js';
-import { pause, within } from '../clock.js';
+import { within } from '../clock.js';
 import { LockReentrancyError, LockTimeoutError } from '../errors/index.js';
 import type {
   LockMode,
@@ -12,15 +11,13 @@ import type {
   WebLockOptions,
 } from '../interfaces/index.js';
 import { type HeldLock, outsideOfLocks } from '../lock-context.js';
+import type { LockHandle } from '../lock-handle.js';
 import { processIdOf } from '../owner.js';
 import { broken } from './dom-exceptions.js';
 import { readRequest, type WebLockRequest } from './web-lock-request.js';
 
 /** A theft may keep the next one of the same name waiting for so long, in milliseconds. */
 const LONGEST_THEFT = 1_000;
-
-/** Whether a lock that is asked for is lost in the end, is looked at so often, in milliseconds. */
-const LOOK = 1_000;
 
 export interface TakeOptions {
   readonly mode: LockMode;
@@ -29,10 +26,10 @@ export interface TakeOptions {
 }
 
 export interface WebLocksContext {
-  take(key: string, options: TakeOptions): Promise<HeldLock>;
+  take(key: string, options: TakeOptions): Promise<LockHandle>;
   /** The lock of this key that this async context runs under. */
   current(key: string): HeldLock | undefined;
-  runUnder<T>(lock: HeldLock, body: () => Promise<T> | T): Promise<T>;
+  runUnder<T>(lock: LockHandle, body: () => Promise<T> | T): Promise<T>;
   forceRelease(key: string): Promise<number>;
   /** The keys that are held, as the store has them. */
   held(): AsyncIterable<readonly [key: string, state: KeyState]>;
@@ -77,7 +74,7 @@ export class WebLocks implements WebLockManager {
     ifAvailable,
     steal,
     signal,
-  }: WebLockRequest<unknown>): Promise<HeldLock | undefined> {
+  }: WebLockRequest<unknown>): Promise<LockHandle | undefined> {
     if (steal) return this.#steal(name);
     if (!ifAvailable) {
       this.#refuseToWaitForItself(name, mode);
@@ -92,7 +89,7 @@ export class WebLocks implements WebLockManager {
   }
 
   /** Each request has a lock of its own, whatever its context holds. */
-  #takeAnew(name: string, options: TakeOptions): Promise<HeldLock> {
+  #takeAnew(name: string, options: TakeOptions): Promise<LockHandle> {
     return outsideOfLocks(() => this.context.take(name, options));
   }
 
@@ -107,7 +104,7 @@ export class WebLocks implements WebLockManager {
    * One theft after the other, so that the last of them has the lock in the end: one that breaks it
    * before the theft ahead has taken it would break nothing.
    */
-  #steal(name: string): Promise<HeldLock> {
+  #steal(name: string): Promise<LockHandle> {
     const ahead = this.#thefts.get(name);
     const theft = this.#stealAfter(ahead, name);
     const forget = () => {
@@ -118,13 +115,16 @@ export class WebLocks implements WebLockManager {
     return theft;
   }
 
-  async #stealAfter(ahead: Promise<unknown> | undefined, name: string): Promise<HeldLock> {
+  async #stealAfter(ahead: Promise<unknown> | undefined, name: string): Promise<LockHandle> {
     await ahead;
     await this.context.forceRelease(name);
     return this.#takeAnew(name, { mode: 'exclusive', wait: Infinity, signal: undefined });
   }
 
-  async #hold<T>(lock: HeldLock, { name, mode, signal, callback }: WebLockRequest<T>): Promise<T> {
+  async #hold<T>(
+    lock: LockHandle,
+    { name, mode, signal, callback }: WebLockRequest<T>,
+  ): Promise<T> {
     const running = this.context.runUnder(lock, async () => {
       // Granted, but not told yet: for the caller it was aborted while it waited.
       signal?.throwIfAborted();
@@ -138,10 +138,10 @@ export class WebLocks implements WebLockManager {
 }
 
 /** Resolves when the lock is lost, however long its callback still runs. */
-async function whenLost(lock: HeldLock): Promise<void> {
-  if (!lock.signal.aborted) await once(lock.signal, 'abort');
-  // The signal may have been a request to finish, of an application that closes or of an operator.
-  while (lock.lost === undefined && !lock.released) await pause(LOOK);
+function whenLost(lock: LockHandle): Promise<void> {
+  return new Promise((resolve) => {
+    lock.onLost(resolve);
+  });
 }
 
 function infoOf(name: string, { id, mode }: HolderState | WaiterState): WebLockInfo {

@@ -1,17 +1,21 @@
 import { Logger } from '@nestjs/common';
 import {
+  type HolderState,
   type Leadership,
   type LeaderState,
   type LeaderTerm,
   type LockBackend,
+  LockBackendError,
   LockConfigurationError,
   LockKeyError,
   LockLostError,
+  LockReentrancyError,
   LockService,
   LockShutdownError,
   MemoryBackend,
 } from 'nestjs-lock';
 import { eventually } from '../support/eventually.js';
+import { pending, ScriptedBackend } from '../support/scripted-backend.js';
 import { WatchedBackend } from '../support/watched-backend.js';
 
 const services: LockService[] = [];
@@ -29,6 +33,16 @@ function elected(leadership: Leadership): Promise<LeaderTerm> {
       resolve(term);
     });
   });
+}
+
+/** Takes what comes until there is nothing more. */
+async function drained(states: AsyncIterable<unknown>): Promise<void> {
+  const iterator = states[Symbol.asyncIterator]();
+  while ((await iterator.next()).done !== true);
+}
+
+function holder(token: number): HolderState {
+  return { id: 'p:1', token, mode: 'exclusive', age: 0, remaining: 1_000 };
 }
 
 beforeAll(() => {
@@ -125,6 +139,27 @@ describe('a leader', () => {
     ]);
   });
 
+  it.each<[string, (leadership: Leadership, locks: LockService) => unknown]>([
+    ['steps down', (leadership) => leadership.stepDown()],
+    ['was asked to', (_leadership, locks) => locks.revoke('reports', { grace: 0 })],
+  ])('is told of a loss at once, also while a body of it ends as it %s', async (_, ask) => {
+    const backend = new WatchedBackend();
+    const locks = service(backend);
+    const leadership = locks.leader('reports');
+    await elected(leadership);
+    const body = pending<undefined>();
+    const running = leadership.run(() => body.promise);
+    void ask(leadership, locks);
+    await eventually('it ends', () => !leadership.isLeader);
+    const deposed = new Promise<void>((resolve) => leadership.onDeposed(() => resolve()));
+
+    backend.lose('reports');
+
+    await deposed;
+    body.resolve(undefined);
+    await expect(running).rejects.toThrow(LockLostError);
+  });
+
   it('has its terms by iteration, until it withdraws', async () => {
     const leadership = service(new MemoryBackend()).leader('reports');
     const tokens: number[] = [];
@@ -198,6 +233,76 @@ describe('run', () => {
     expect(held).toEqual([true]);
   });
 
+  it.each(['stepDown', 'withdraw'] as const)('begins no body from %s on', async (end) => {
+    const leadership = service(new MemoryBackend()).leader('reports');
+    await elected(leadership);
+    const body = pending<undefined>();
+    const running = leadership.run(() => body.promise);
+
+    const ended = leadership[end]();
+    expect(leadership.isLeader).toBe(false);
+    await expect(leadership.run(() => 'ran')).resolves.toBeUndefined();
+
+    body.resolve(undefined);
+    await Promise.all([running, ended]);
+  });
+
+  it('begins no body once the signal of its term has aborted', async () => {
+    const locks = service(new MemoryBackend());
+    const leadership = locks.leader('reports');
+    const { signal } = await elected(leadership);
+    const body = pending<undefined>();
+    const running = leadership.run(() => body.promise);
+    await locks.revoke('reports', { grace: 0 });
+    await eventually('it is asked to end', () => signal.aborted);
+
+    await expect(leadership.run(() => 'ran')).resolves.toBeUndefined();
+
+    body.resolve(undefined);
+    await running;
+  });
+
+  it('stands again only when what ran under a lost term has settled', async () => {
+    const backend = new MemoryBackend();
+    const leadership = service(backend).leader('reports');
+    const { fencingToken } = await elected(leadership);
+    const body = pending<undefined>();
+    const running = leadership.run(() => body.promise);
+    let again = 0;
+    leadership.onElected((term) => {
+      if (term.fencingToken > fencingToken) again = term.fencingToken;
+    });
+
+    const others = service(backend);
+    await others.forceRelease('reports');
+    // Another one is let in, and has gone: so it is free.
+    const other = others.leader('reports');
+    await elected(other);
+    await other.withdraw();
+    expect(again).toBe(0);
+
+    body.resolve(undefined);
+    await expect(running).rejects.toThrow(LockLostError);
+    await eventually('elected again', () => again > fencingToken);
+  });
+
+  it('is under the lock of the leader', async () => {
+    const locks = service(new MemoryBackend());
+    const leadership = locks.leader('reports');
+    const { fencingToken } = await elected(leadership);
+
+    await leadership.run(async () => {
+      expect(locks.current('reports')?.fencingToken).toBe(fencingToken);
+      await expect(locks.withLock('reports', () => 'ran')).rejects.toThrow(LockReentrancyError);
+      await expect(
+        locks.withLock('reports', { reentrant: true }, (lock) => lock.fencingToken),
+      ).resolves.toBe(fencingToken);
+    });
+
+    expect(locks.current('reports')).toBeUndefined();
+    expect(leadership.isLeader).toBe(true);
+  });
+
   it('rejects when the term was lost meanwhile, unless the body has an error of its own', async () => {
     const backend = new WatchedBackend();
     const leadership = service(backend).leader('reports');
@@ -229,6 +334,46 @@ describe('run', () => {
   });
 });
 
+describe('observe', () => {
+  it('goes on, and says nothing, while the backend cannot be asked', async () => {
+    const backend = new ScriptedBackend();
+    const locks = service(backend);
+    const leadership = locks.leader('reports');
+    const term = await elected(leadership);
+    const answers = [
+      () => Promise.reject(new LockBackendError('down for a moment')),
+      () => Promise.reject(new Error('down in another way')),
+      () => Promise.resolve({ holders: [holder(term.fencingToken)], waiters: 0, queue: [] }),
+    ];
+    backend.inspect = () => answers.shift()!();
+
+    for await (const state of leadership.observe(1)) {
+      expect(state).toEqual({ fencingToken: term.fencingToken, isSelf: true });
+      break;
+    }
+    expect(answers).toEqual([]);
+  });
+
+  it('ends with the service, also while that lets a body finish, and with the withdrawal', async () => {
+    const closing = service(new MemoryBackend(), 60_000);
+    const leadership = closing.leader('reports');
+    await elected(leadership);
+    const body = pending<undefined>();
+    const running = leadership.run(() => body.promise);
+    const observed = drained(leadership.observe(1));
+    const closed = closing.close();
+    await expect(observed).resolves.toBeUndefined();
+    body.resolve(undefined);
+    await Promise.all([running, closed]);
+
+    const other = service(new MemoryBackend()).leader('reports');
+    const seen = drained(other.observe('1h'));
+    await elected(other);
+    await other.withdraw();
+    await expect(seen).resolves.toBeUndefined();
+  });
+});
+
 describe('leader()', () => {
   it('is the same leadership for the same key', () => {
     const locks = service(new MemoryBackend());
@@ -240,6 +385,13 @@ describe('leader()', () => {
     const locks = service(new MemoryBackend());
     await locks.leader('reports').withdraw();
     expect((await elected(locks.leader('reports'))).held).toBe(true);
+  });
+
+  it('is forgotten when it is over', async () => {
+    const locks = service(new MemoryBackend());
+    const leadership = locks.leader('reports');
+    await leadership.withdraw();
+    expect(locks.leader('reports', { ttl: '3s' })).not.toBe(leadership);
   });
 
   it('stands on its own when it is called under the lock of its key', async () => {
