@@ -387,7 +387,7 @@ describe('leader()', () => {
     expect((await elected(locks.leader('reports'))).held).toBe(true);
   });
 
-  it('is forgotten when it is over', async () => {
+  it('may have another ttl when it begins anew', async () => {
     const locks = service(new MemoryBackend());
     const leadership = locks.leader('reports');
     await leadership.withdraw();
