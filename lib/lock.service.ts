@@ -26,6 +26,7 @@ import type {
   WebLockManager,
 } from './interfaces/index.js';
 import { Leaderships } from './leadership/leaderships.js';
+import { collect } from './lease/collecting.js';
 import type { Wish } from './lease/waiter.js';
 import { LockBundle } from './lock-bundle.js';
 import { currentLock, runUnder, type HeldLock } from './lock-context.js';
@@ -287,16 +288,15 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     }
   }
 
-  #takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
+  async #takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const [only = ''] = keys;
     if (keys.length === 1) return this.#take(only, settings);
-    const one = async (key: string, time: Partial<Wish>) =>
-      this.#take(key, { ...settings, ...time });
-    return LockBundle.take(keys, settings, {
+    const one = async (key: string, wish: LockSettings & Wish) => this.#take(key, wish);
+    const parts = await collect<LockHandle, LockSettings & Wish>(keys, settings, {
       one,
-      all: (all, time) =>
-        this.#takeTogether(all, { ...settings, ...time }) ?? all.map((key) => one(key, time)),
+      all: (all, wish) => this.#takeTogether(all, wish) ?? all.map((key) => one(key, wish)),
     });
+    return new LockBundle(parts);
   }
 
   /** In one step, if the backend has one, and the caller runs under none of the keys. */

@@ -20,8 +20,7 @@ export interface HoldingTerms {
  * this process, until it is given back. Once lost it stays lost; no late reply revives it.
  */
 export class Holding {
-  /** When it may not go on, however well its lease is. */
-  readonly maxHold: Deadline | undefined;
+  #maxHold: Deadline | undefined;
   /** Reentrant holders that share it. */
   #holders = 1;
   #ended = false;
@@ -41,7 +40,17 @@ export class Holding {
     readonly token: number,
     maxHold: number | undefined,
   ) {
-    this.maxHold = maxHold === undefined ? undefined : Deadline.in(maxHold);
+    this.limit(maxHold);
+  }
+
+  /** When it may not go on, however well its lease is. */
+  get maxHold(): Deadline | undefined {
+    return this.#maxHold;
+  }
+
+  /** It may be held for so many milliseconds from now. */
+  limit(maxHold: number | undefined): void {
+    this.#maxHold = maxHold === undefined ? undefined : Deadline.in(maxHold);
   }
 
   get key(): string {
@@ -68,7 +77,7 @@ export class Holding {
 
   get remaining(): number {
     if (!this.held) return 0;
-    return Math.min(this.lease.remaining, this.maxHold?.remaining ?? Infinity);
+    return Math.min(this.lease.remaining, this.#maxHold?.remaining ?? Infinity);
   }
 
   /** Why it ended before it was released. */

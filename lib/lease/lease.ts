@@ -33,18 +33,18 @@ export class Lease implements LeaseIdentity, Renewable {
   readonly limit: number;
   #mode: LeaseMode;
   /** Until when the key stays taken, also when it is given back before. */
-  readonly #kept: Deadline | undefined;
+  #kept: Deadline | undefined;
   readonly #firstToken: number;
   /** How many tokens after the first are its own as well, and how many of these it gave. */
   readonly #reserve: number;
   #handedOver = 0;
   #holding: Holding;
   /** Until when it may be handed over within this process. */
-  readonly #handOvers: Deadline | undefined;
+  #handOvers: Deadline | undefined;
 
   #ttl: number;
   #validity: Deadline;
-  readonly #keepRenewing: boolean;
+  #keepRenewing: boolean;
   /** A hand-off grants a short claim, so long: it is renewed to the full ttl once, also when `renew` is false. */
   #claim: number | undefined;
   #lost: LockLostError | undefined;
@@ -73,7 +73,7 @@ export class Lease implements LeaseIdentity, Renewable {
     const { reserve = 0, since, token } = grant;
     this.limit = terms.limit;
     this.#mode = terms.mode;
-    this.#kept = terms.minHold === 0 ? undefined : Deadline.in(terms.minHold);
+    this.#kept = keptBy(terms);
     this.#firstToken = token;
     this.#reserve = reserve;
     this.#holding = new Holding(this, token, terms.maxHold);
@@ -163,6 +163,16 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, maxHold);
     if (this.#holding.maxHold !== before) this.#rearm();
     return this.#holding;
+  }
+
+  /** Until here it was only kept for its holder, whose terms begin now. */
+  begin(terms: HoldingTerms): void {
+    this.#kept = keptBy(terms);
+    if (!isPassable(terms)) this.#handOvers = undefined;
+    this.#keepRenewing = terms.renew;
+    if (!this.#renewsItself) this.#nextRenewal = undefined;
+    this.#holding.limit(terms.maxHold);
+    if (!terms.renew || terms.maxHold !== undefined) this.#rearm();
   }
 
   /** It is given back: no renewal and no loss from here on. */
@@ -300,6 +310,11 @@ export class Lease implements LeaseIdentity, Renewable {
 /** Whether those who hold a lock on these terms may have it one from the other. */
 function isPassable(terms: HoldingTerms): boolean {
   return isAlone(terms) && terms.minHold === 0;
+}
+
+/** Until when a key stays taken that is held on these terms from now on. */
+function keptBy({ minHold }: HoldingTerms): Deadline | undefined {
+  return minHold === 0 ? undefined : Deadline.in(minHold);
 }
 
 function retryDelay(ttl: number): number {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { setImmediate as turn } from 'node:timers/promises';
-import { LockTimeoutError } from '../../errors/index.js';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { Deadline } from '../../clock.js';
+import { type LockLostError, LockTimeoutError } from '../../errors/index.js';
 import type { LockService } from '../../lock.service.js';
 import type { Chapter } from '../chapter.js';
-import { eventually, LONG, soon } from '../patience.js';
+import { aborted, eventually, LONG, SOON, soon } from '../patience.js';
 
 export const severalKeys: Chapter = {
   title: 'several keys',
@@ -46,6 +47,53 @@ export const severalKeys: Chapter = {
       // A caller whose wait is over does not wait on for a slow store to take the others back.
       for (const key of ['a', 'c']) {
         await eventually(`${key} is free`, async () => !(await isHeld(caller, key)));
+      }
+    },
+
+    'that are refused leave nothing taken, whatever their minHold': async (world) => {
+      const [holder, caller] = [world.service(), world.service()];
+      await holder.acquire('b', { ttl: LONG });
+      const minHold = LONG;
+      assert.equal(await caller.tryAcquire(['a', 'b', 'c'], { minHold }), null);
+      const waiting = caller.acquire(['a', 'b', 'c'], { minHold, wait: 100 });
+      await assert.rejects(waiting, LockTimeoutError);
+      for (const key of ['a', 'c']) {
+        await eventually(`${key} is free`, async () => !(await isHeld(caller, key)));
+      }
+    },
+
+    'are held for their maxHold, and live for their ttl, from when all are there': async (
+      world,
+    ) => {
+      const [holder, caller] = [world.service(), world.service()];
+      const ttl = world.short;
+      for (const terms of [{ maxHold: ttl }, { ttl, renew: false }]) {
+        const held = await holder.acquire('b', { ttl: LONG });
+        const granted = caller.acquire(['a', 'b'], { ...terms, wait: LONG });
+        await eventually('a is held', () => isHeld(holder, 'a'));
+        await sleep(1.5 * ttl);
+        await held.release();
+        const lock = await soon('the grant', granted);
+        await soon('the end', aborted(lock.signal), ttl + SOON);
+        const reason = 'renew' in terms ? 'expired' : 'maxHold';
+        assert.equal((lock.signal.reason as LockLostError).reason, reason);
+        await lock.release();
+      }
+    },
+
+    'stay taken for their minHold from when all are there': async (world) => {
+      const [holder, caller] = [world.service(), world.service()];
+      const minHold = 2 * world.short;
+      const held = await holder.acquire('b', { ttl: LONG });
+      const granted = caller.acquire(['a', 'b'], { minHold, wait: LONG });
+      await eventually('a is held', () => isHeld(holder, 'a'));
+      await sleep(minHold / 2);
+      const end = Deadline.in(minHold);
+      await held.release();
+      await (await soon('the grant', granted)).release();
+      for (const key of ['a', 'b']) {
+        await soon(`the end of ${key}`, holder.acquire(key, { wait: LONG }), minHold + 2 * SOON);
+        assert.ok(end.remaining < 5, `${key} was free ${end.remaining} ms before its minHold`);
       }
     },
 
