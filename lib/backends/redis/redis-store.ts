@@ -12,7 +12,7 @@ import { Batch } from './batch.js';
 import type { FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import type { Mailbox } from '../redis-common/mailbox.js';
-import { isPassing, isReply } from '../redis-common/redis-errors.js';
+import { isPassing, isReply, replyError } from '../redis-common/redis-errors.js';
 import type { RedisRequest } from './redis-request.js';
 import { ReleaseBatch } from './release-batch.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
@@ -30,6 +30,9 @@ interface AskedAcquire {
   readonly request: RedisRequest;
   readonly tell: Tell;
 }
+
+/** As renew.lua says it. */
+type RenewAnswer = 0 | 1 | readonly [state: 'failed', error: string];
 
 /** What a heartbeat tells of one waiter. */
 export type Seen =
@@ -138,9 +141,9 @@ export class RedisStore {
       // One argument, as there may be thousands in a second.
       args.push(`${id} ${token} ${termsOf(lease)}`);
     }
-    const renewed = (await this.send('renew', keys, args)) as (number | string)[] | 'stranger';
+    const renewed = (await this.send('renew', keys, args)) as RenewAnswer[] | 'stranger';
     if (renewed === 'stranger') return this.#isStranger();
-    return renewed.map((one) => (typeof one === 'string' ? new Error(one) : one === 1));
+    return renewed.map((one) => (typeof one === 'object' ? replyError(one[1]) : one === 1));
   }
 
   release(lease: HeldLease, keepFor: number): Promise<boolean> {

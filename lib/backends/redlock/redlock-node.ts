@@ -3,6 +3,7 @@ import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.j
 import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
 import { FIRST_WORD, SubscriberMailbox } from '../redis-common/mailbox.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
+import { replyError } from '../redis-common/redis-errors.js';
 import { ScriptRunner } from '../redis-common/script-runner.js';
 import { commonScripts } from '../redis-common/scripts.js';
 import { checkServer } from '../redis-common/server-check.js';
@@ -23,6 +24,9 @@ export type Standing =
   | readonly [state: 'free' | 'dropped', none?: undefined]
   | readonly [state: 'waiting', remaining: number]
   | readonly [state: 'failed', error: string];
+
+/** As renew.lua says it. */
+type RenewAnswer = 0 | 1 | 2 | readonly [state: 'failed', error: string];
 
 /** What a node has of a lease that is renewed. */
 export type Renewed = 'renewed' | 'taken' | 'missing' | Error;
@@ -195,11 +199,11 @@ export class RedlockNode {
         ...[this.#entry.run, repair ? 1 : 0, endedBy(keyspace)],
         ...leases.flatMap((lease) => [lease.id, lease.token, termsOf(lease)]),
       ],
-    )) as (number | string)[] | 'stranger';
+    )) as RenewAnswer[] | 'stranger';
     if (answers === 'stranger') return this.#entry.isStranger();
     return answers.map((answer) => {
-      if (typeof answer === 'string') return new Error(answer);
-      return (['taken', 'renewed', 'missing'] as const)[answer] ?? 'taken';
+      if (typeof answer === 'object') return replyError(answer[1]);
+      return (['taken', 'renewed', 'missing'] as const)[answer];
     });
   }
 

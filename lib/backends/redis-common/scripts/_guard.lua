@@ -38,15 +38,15 @@ local function count_in(guard, state, ttl)
   write_guard(guard, state)
 end
 
--- What the server knows of itself: 'open', 'grace' and how many milliseconds of it are left, or
+-- What the server knows of itself: 'open' and -1, 'grace' and how many milliseconds of it are left, or
 -- 'stranger' when the caller took it for another one and has to enter first; then the longest ttl
 -- that a live lease may have. A lease of `ttl`, if there is one, is counted in.
 local function guarded(guard, run, ttl)
-  if run == '' then return 'open', 0, 0 end
+  if run == '' then return 'open', -1, 0 end
   local state = read_guard(guard)
   if not state or state.run ~= run then return 'stranger', 0, 0 end
   if ttl then count_in(guard, state, ttl) end
   local left = state.grace - now
   if left > 0 then return 'grace', left, state.longest end
-  return 'open', 0, state.longest
+  return 'open', -1, state.longest
 end

@@ -69,7 +69,8 @@ local function lease_of(held, id)
   end
 end
 
--- In how many milliseconds somebody may be let in who is not now, unless somebody leaves or renews.
+-- In how many milliseconds somebody may be let in who is not now, unless somebody leaves or renews;
+-- negative when no time will do that, as where a key stands that does not expire.
 local function free_in(held)
   if held.limit then return held.first - now end
   return redis.call('PTTL', held.lock)
@@ -78,8 +79,9 @@ end
 -- Gives a lease at least so much more life. Never less: what asks for it may be late.
 local function prolong(held, id, token, left, ttl)
   if left >= ttl then return end
+  -- First, as it needs no memory: after it Redis grants what is needed, also when it has none left.
+  redis.call('PEXPIRE', held.lock, math.max(ttl, held.limit and redis.call('PTTL', held.lock) or 0))
   if held.limit then redis.call('HSET', held.lock, id, write_lease(token, now + ttl)) end
-  if held.alone or redis.call('PTTL', held.lock) < ttl then redis.call('PEXPIRE', held.lock, ttl) end
 end
 
 -- One who had so many milliseconds left is gone, or has less: if it was the last to end, the key is to
@@ -101,6 +103,8 @@ end
 -- Ends a lease, if there is one, but keeps its place taken for so long.
 local function keep(held, id, token, left, ms)
   local kept = '- ' .. id
+  -- First, as it needs no memory: see prolong.
+  redis.call('PEXPIRE', held.lock, math.max(ms, redis.call('PTTL', held.lock)))
   if not held.limit then
     let_in(held, kept, '', token, ms)
   else

@@ -11,7 +11,7 @@
 --       or now, the longest ttl that a live lease may have, as far as it is known, then for each
 --       token                    granted, with as many tokens after it as were asked for
 --       {'granted', token}       granted, with none after it
---       {'waiting', ms until the lock may be free, place in the queue from 0}
+--       {'waiting', ms until the lock may be free or -1, place in the queue from 0}
 --       {'busy'}
 --       {'limit', that of those who use the lock now}  it was asked for with another
 --       {'grace', ms left of it} whether somebody holds the lock is not known: nothing was done
@@ -24,7 +24,7 @@ local sequence, guard = KEYS[1], KEYS[2]
 local not_after, address, liveness, run = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if not_after > 0 and now > not_after then return { now, 'late' } end
 
-local state, grace, longest = 'open', 0, 0
+local state, grace, longest = 'open', -1, 0
 if run ~= '' then
   --- @include "guard"
   local longest_asked = 0

@@ -19,7 +19,8 @@ local token, left = lease_of(held, id)
 if not token then return open and 0 or 2 end
 if held.alone then
   free(held)
-  let_in(held, id, 's', token, left)
+  -- In its last millisecond as well it is to expire.
+  let_in(held, id, 's', token, math.max(left, 1))
   if open then hand_off(held, queue, deadlines, sequence, address, nil) end
 end
 return 1

@@ -7,7 +7,7 @@
 --       3 run id of the server, or '' for no guard, then '<id> <terms>' for each
 -- Reply {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, then for each
---       {'waiting', ms until the lock may be free, place in the queue from 0}
+--       {'waiting', ms until the lock may be free or -1, place in the queue from 0}
 --       {'granted', token, ms left of the lease}
 --       {'dropped'}  it was counted as dead and must ask again
 --       {'failed', error}
@@ -17,6 +17,7 @@
 --- @include "mint"
 --- @include "hand-off"
 --- @include "guard"
+--- @include "each"
 local sequence, guard, address = KEYS[1], KEYS[2], ARGV[1]
 local liveness, run = tonumber(ARGV[2]), ARGV[3]
 
@@ -48,8 +49,6 @@ end
 local seen = { now }
 for index = 4, #ARGV do
   local key = 3 * (index - 4) + 3
-  -- What is wrong with one key must not stop the others' sign of life.
-  local fine, answer = pcall(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
-  seen[index - 2] = fine and answer or { 'failed', type(answer) == 'table' and answer.err or answer }
+  seen[index - 2] = each_alone(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
 end
 return seen

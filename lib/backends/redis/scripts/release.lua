@@ -34,16 +34,17 @@ if #waited_for + #others == 0 and (#not_owned == 0 or run == '') then return ans
 --- @include "admit"
 --- @include "hand-off"
 --- @include "guard"
+--- @include "each"
 local open = guarded(guard, run) == 'open'
 for _, index in ipairs(open and waited_for or {}) do
   local key = 3 * index
-  hand_off({ lock = KEYS[key] }, KEYS[key + 1], KEYS[key + 2], sequence, address, nil)
+  -- It is released, whatever stands in the place of its queue.
+  each_alone(hand_off, { lock = KEYS[key] }, KEYS[key + 1], KEYS[key + 2], sequence, address, nil)
 end
 for _, index in ipairs(open and {} or not_owned) do answers[index] = 2 end
 if #others == 0 then return answers end
 
 --- @include "holders"
---- @include "each"
 -- The first in the queue may have been told a later time to look.
 local function tell_first(held, queue)
   local first = redis.call('ZRANGE', queue, 0, 0)[1]

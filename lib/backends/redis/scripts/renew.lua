@@ -6,21 +6,25 @@
 -- KEYS  1 sequence  2 guard, then a lock each
 -- ARGV  1 run id of the server, or '' for no guard, then '<id> <token> <terms>' each
 -- Reply 'stranger'  the process has to enter first: nothing was done
---       or for each 1 renewed, 0 not (any more) the owner's, or the error of the command that failed
+--       or for each 1 renewed, 0 not (any more) the owner's, {'failed', error}
 -- Cost  TIME, then GET, PTTL, PEXPIRE each; of one beside others TYPE, 2 HGET, HSET, PTTL, PEXPIRE
 --- @include "clock"
 --- @include "owner"
 --- @include "guard"
 local sequence, guard, run = KEYS[1], KEYS[2], ARGV[1]
 
-local longest = 0
-if run ~= '' then
+local state = guarded(guard, run)
+if state == 'stranger' then return state end
+
+-- Last, as a renewal needs no memory, and this may: see prolong.
+local function count_all_in()
+  if run == '' then return end
+  local longest = 0
   for index = 2, #ARGV do
     longest = math.max(longest, tonumber(string.match(ARGV[index], '^%S+ %d+ (%d+)')))
   end
+  guarded(guard, run, longest)
 end
-local state = guarded(guard, run, longest)
-if state == 'stranger' then return state end
 
 local renewed, others = {}, {}
 for index = 3, #KEYS do
@@ -35,11 +39,15 @@ for index = 3, #KEYS do
     others[#others + 1] = index
   end
 end
-if #others == 0 then return renewed end
+if #others == 0 then
+  count_all_in()
+  return renewed
+end
 
 --- @include "holders"
 --- @include "make-room"
 --- @include "raise"
+--- @include "each"
 local function renew(lock, lease)
   local id, token, ttl, kind = string.match(lease, '^(%S+) (%d+) (%d+) ?(%S*)$')
   token, ttl = tonumber(token), tonumber(ttl)
@@ -56,9 +64,7 @@ local function renew(lock, lease)
 end
 
 for _, index in ipairs(others) do
-  -- What is wrong with one key must not end the leases of the others.
-  local fine, answer = pcall(renew, KEYS[index], ARGV[index - 1])
-  if not fine then answer = type(answer) == 'table' and answer.err or answer end
-  renewed[index - 2] = answer
+  renewed[index - 2] = each_alone(renew, KEYS[index], ARGV[index - 1])
 end
+count_all_in()
 return renewed

@@ -14,6 +14,7 @@
 --- @include "held"
 --- @include "guard"
 --- @include "queue"
+--- @include "each"
 local guard, channel, liveness, run = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { state } end
@@ -29,14 +30,12 @@ local function look(lock, queue, deadlines, waiter)
     local first, first_reader = tell_first(held, queue, deadlines, channel, waiter, false)
     if id == (kind == '' and first or first_reader) then return { 'free' } end
   end
-  return { 'waiting', math.max(free_in(held), grace > 0 and grace or -1) }
+  return { 'waiting', math.max(free_in(held), grace) }
 end
 
 local seen = {}
 for index = 4, #ARGV do
   local key = 3 * (index - 4) + 2
-  -- What is wrong with one key must not stop the others' sign of life.
-  local fine, answer = pcall(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
-  seen[index - 3] = fine and answer or { 'failed', type(answer) == 'table' and answer.err or answer }
+  seen[index - 3] = each_alone(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
 end
 return seen

@@ -21,7 +21,8 @@ local token, left = lease_of(held, id)
 if not token then return state == 'grace' and fits(held, 's') and 2 or 0 end
 if held.alone then
   free(held)
-  let_in(held, id, 's', token, left)
+  -- In its last millisecond as well it is to expire.
+  let_in(held, id, 's', token, math.max(left, 1))
   if state == 'open' then tell_first(held, queue, deadlines, channel, nil, true) end
 end
 return 1

@@ -7,20 +7,17 @@
 -- ARGV  1 run id of the node  2 whether to repair: 1 or 0  3 prefix of the names that say what was
 --       ended by force, then id, token and terms each: the ttl (ms), with ' s' of one that reads
 -- Reply 'stranger'  the process has to enter first: nothing was done
---       or for each 1 renewed, 0 another has the lock, 2 nobody has it, or the error of the command
+--       or for each 1 renewed, 0 another has the lock, 2 nobody has it, or {'failed', error}
 --- @include "clock"
 --- @include "held"
 --- @include "make-room"
 --- @include "guard"
 --- @include "raise"
+--- @include "each"
 local sequence, guard = KEYS[1], KEYS[2]
 local run, repairs, ended = ARGV[1], ARGV[2] == '1', ARGV[3]
 
-local longest = 0
-for index = 6, #ARGV, 3 do
-  longest = math.max(longest, tonumber(string.match(ARGV[index], '^%d+')))
-end
-local state = guarded(guard, run, longest)
+local state = guarded(guard, run)
 if state == 'stranger' then return state end
 
 local function renew(lock, id, token, terms)
@@ -47,11 +44,12 @@ local function renew(lock, id, token, terms)
   return 1
 end
 
-local renewed = {}
+local renewed, longest = {}, 0
 for index = 3, #KEYS do
   local first = 3 * (index - 3) + 4
-  local fine, answer = pcall(renew, KEYS[index], ARGV[first], ARGV[first + 1], ARGV[first + 2])
-  if not fine then answer = type(answer) == 'table' and answer.err or answer end
-  renewed[index - 2] = answer
+  renewed[index - 2] = each_alone(renew, KEYS[index], ARGV[first], ARGV[first + 1], ARGV[first + 2])
+  longest = math.max(longest, tonumber(string.match(ARGV[first + 2], '^%d+')))
 end
+-- Last, as a renewal needs no memory, and this may: see prolong.
+guarded(guard, run, longest)
 return renewed

@@ -54,7 +54,7 @@ elseif state == 'open' then
   end
   who = before
 end
-local left = math.max(free_in(held), grace > 0 and grace or -1)
+local left = math.max(free_in(held), grace)
 if not queues then return { 'busy', now, left, who } end
 
 local mine = redis.call('ZSCORE', queue, waiter)
