@@ -15,6 +15,9 @@ const HEARTBEAT = 1_450;
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
 
+/** After a look for so many requests there is none for a millisecond: each goes through all of them. */
+const PER_MILLISECOND = 500;
+
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
 
@@ -40,8 +43,9 @@ export class RedisWaiters {
   readonly #requests = new Register<RedisRequest>();
   /** Requests that were granted while an earlier try of theirs may still run at the server. */
   readonly #strays = new Map<string, RedisRequest>();
-  #disarm: (() => void) | undefined;
+  #alarm: { readonly at: Deadline; off(): void } | undefined;
   #nextBeat = Deadline.in(0);
+  #noLookBefore = Deadline.in(0);
   #beating = false;
   #closed = false;
 
@@ -82,13 +86,13 @@ export class RedisWaiters {
   stand(request: RedisRequest, remaining: number, place: number): void {
     if (this.#requests.size === 1) this.#nextBeat = Deadline.in(HEARTBEAT);
     this.#place(request, remaining, place);
-    this.#plan();
+    this.#planFor(request);
     request.wait();
   }
 
   close(): void {
     this.#closed = true;
-    this.#disarm?.();
+    this.#alarm?.off();
     this.#requests.clear();
     this.#strays.clear();
   }
@@ -110,7 +114,7 @@ export class RedisWaiters {
       this.#hearGrant(request, rest);
     } else if (word === 'waiting' && request.queued) {
       this.#place(request, Number(rest[0]), 0);
-      this.#plan();
+      this.#planFor(request);
     }
   }
 
@@ -152,19 +156,26 @@ export class RedisWaiters {
     request.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
   }
 
-  /** One alarm: for the next heartbeat, or for the first lock that may be free before it. */
+  /** One alarm for all: for the next heartbeat, or for the first lock that may be free before it. */
   #plan(): void {
-    this.#disarm?.();
+    this.#alarm?.off();
+    this.#alarm = undefined;
+    for (const request of this.#requests.values()) if (request.queued) this.#planFor(request);
+  }
+
+  /** The alarm is to ring in time for this one as well. */
+  #planFor({ free }: RedisRequest): void {
     if (this.#closed || this.#beating) return;
-    let next: number | undefined;
-    for (const { queued, free } of this.#requests.values()) {
-      if (!queued) continue;
-      next = Math.min(next ?? this.#nextBeat.remaining, free?.remaining ?? Infinity);
-    }
-    if (next === undefined) return;
-    this.#disarm = alarm(Deadline.in(next), () => {
+    let at = this.#nextBeat;
+    if (free !== undefined && free.remaining < at.remaining) at = free;
+    if (at.remaining < this.#noLookBefore.remaining) at = this.#noLookBefore;
+    if (this.#alarm !== undefined && this.#alarm.at.remaining <= at.remaining) return;
+    this.#alarm?.off();
+    const off = alarm(at, () => {
+      this.#alarm = undefined;
       void this.#beat();
     });
+    this.#alarm = { at, off };
   }
 
   async #beat(): Promise<void> {
@@ -181,6 +192,7 @@ export class RedisWaiters {
     for (let first = 0; first < due.length; first += BATCH) {
       await this.#look(due.slice(first, first + BATCH));
     }
+    this.#noLookBefore = Deadline.in(this.#requests.size / PER_MILLISECOND);
     this.#beating = false;
     this.#plan();
   }
