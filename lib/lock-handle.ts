@@ -102,7 +102,7 @@ export class LockHandle implements Lock {
   async downgrade(): Promise<void> {
     this.assertHeld();
     const { key, holding, mode } = this;
-    if (mode === 'shared') return;
+    if (mode === 'shared' && !holding.lease.isDowngrading) return;
     if (holding.lease.limit > 1) {
       throw new LockConfigurationError(`Lock "${key}" has a limit, and so no readers`, key);
     }

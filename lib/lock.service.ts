@@ -312,6 +312,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       const { leases, handle } = this.#sessionFor(key);
       return leases.acquire(key, settings, handle);
     }
+    settings.signal?.throwIfAborted();
     outer.assertHeld();
     const upgrade = outer.mode === 'shared' && settings.mode === 'exclusive';
     if (!settings.reentrant || upgrade) throw new LockReentrancyError(key, upgrade);

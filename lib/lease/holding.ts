@@ -131,7 +131,7 @@ export class Holding {
     abort(this.#abort, reason);
     const told = this.#whenLost;
     this.#whenLost = [];
-    for (const tell of told) tell();
+    if (told.length > 0) outsideOfContexts(() => told.forEach((tell) => tell()));
   }
 
   /** Calls back once when its lease is lost, at once if it is; never after it was given back. */

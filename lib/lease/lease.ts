@@ -32,6 +32,8 @@ export class Lease implements LeaseIdentity, Renewable {
   readonly guard: LockGuard | undefined;
   readonly limit: number;
   #mode: LeaseMode;
+  /** Whether the backend did not say yet that others may read beside its holder, who asked for that. */
+  #downgrading = false;
   /** Until when the key stays taken, also when it is given back before. */
   #kept: Deadline | undefined;
   readonly #firstToken: number;
@@ -66,6 +68,7 @@ export class Lease implements LeaseIdentity, Renewable {
     validity: Deadline,
     terms: HoldingTerms,
     private readonly renewer: Renewer,
+    private readonly whenLost: (lease: Lease) => void,
   ) {
     this.id = request.id;
     this.key = request.key;
@@ -125,7 +128,14 @@ export class Lease implements LeaseIdentity, Renewable {
     if (this.#ended || this.#lost !== undefined) return;
     this.#lost = new LockLostError(this.key, reason, cause === undefined ? undefined : { cause });
     this.#disarm();
+    this.whenLost(this);
     this.#holding.abort(this.#lost);
+  }
+
+  /** Whether, though it is lost, the backend may still keep others out for it. */
+  get mayLinger(): boolean {
+    const reason = this.#lost?.reason;
+    return reason !== 'stolen' && reason !== 'expired';
   }
 
   /**
@@ -181,9 +191,19 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#disarm();
   }
 
-  /** Others may read beside its holder from now on; it has to be asked of the backend. */
+  /** Others may read beside its holder from now on; to be asked for until the backend says so. */
   becomeShared(): void {
     this.#mode = 'shared';
+    this.#downgrading = true;
+  }
+
+  /** The backend lets others read beside its holder. */
+  downgraded(): void {
+    this.#downgrading = false;
+  }
+
+  get isDowngrading(): boolean {
+    return this.#downgrading;
   }
 
   /** Renews at once, with a new ttl if one is given. */

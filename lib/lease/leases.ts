@@ -7,7 +7,7 @@ import type {
 import { LockBackendError, type LockLostReason, LockShutdownError } from '../errors/index.js';
 import { ByKey } from '../by-key.js';
 import { Chain } from '../chain.js';
-import { within } from '../clock.js';
+import { Alarm, Deadline, within } from '../clock.js';
 import { Register } from '../register.js';
 import { Asker } from './asker.js';
 import type { Holding } from './holding.js';
@@ -32,6 +32,13 @@ export interface LeasesContext {
   warn(message: string): void;
 }
 
+interface Lingering {
+  readonly id: string;
+  readonly lease: Lease;
+  /** Rings when it has ended at the backend too. */
+  readonly over: Alarm;
+}
+
 /** Every lease that this process holds or waits for at one backend. */
 export class Leases {
   readonly #connection: BackendConnection;
@@ -44,6 +51,8 @@ export class Leases {
   );
   readonly #waiting = new Chain<Waiter>();
   readonly #held = new Register<Lease>();
+  /** Lost and not given back yet, while the backend may still have them. */
+  readonly #lingering = new Register<Lingering>();
   #closing = false;
   #whenAllReleased: () => void = () => undefined;
 
@@ -130,12 +139,11 @@ export class Leases {
       line.forget();
     }
     lease.end();
-    this.#held.delete(lease.id);
+    this.#letGo(lease);
     if (lost !== undefined) this.#releases.abandon(lease);
     const outcome = lost?.reason ?? this.#releases.release(holding);
     // Behind the release, so that both go as one request.
     if (line !== undefined) this.#moveUp(line);
-    if (this.#held.size === 0) this.#whenAllReleased();
     return outcome;
   }
 
@@ -168,7 +176,8 @@ export class Leases {
         cause: error,
       });
     }
-    if (!downgraded) lease.notOwned();
+    if (downgraded) lease.downgraded();
+    else lease.notOwned();
     holding.assertHeld();
   }
 
@@ -199,8 +208,9 @@ export class Leases {
         }),
       );
     }
-    for (const lease of this.#held.values()) {
-      lease.lose('shutdown');
+    for (const lease of this.#held.values()) lease.lose('shutdown');
+    for (const { lease } of this.#lingering.values()) {
+      this.#letGo(lease);
       this.#releases.abandon(lease);
     }
     this.#renewer.close();
@@ -214,8 +224,11 @@ export class Leases {
   /** Sees to the first of a line: whether it waits for a lease of ours, or asks the backend. */
   #moveUp(line: Line): void {
     const { first, lease } = line;
-    if (first === undefined || first.request !== undefined || this.#closing) return;
-    if (lease?.mayPassTo(first.wish)) {
+    if (first === undefined || this.#closing) return;
+    const mayPass = lease?.mayPassTo(first.wish);
+    // Whoever heard just now that the lease is lost may have given it back, and so moved up the line.
+    if (first.request !== undefined || first.settled) return;
+    if (mayPass === true && lease !== undefined) {
       line.whenPassedBy(lease, () => {
         this.#moveUp(line);
       });
@@ -235,11 +248,29 @@ export class Leases {
       this.#giveUp(waiter, new LockBackendError(`Lock "${request.key}": ${late}`, request.key));
       return;
     }
-    const lease = new Lease(request, grant, validity, waiter.wish, this.#renewer);
+    const lease = new Lease(request, grant, validity, waiter.wish, this.#renewer, this.#whenLost);
     this.#held.add(lease);
     if (lease.passableFor > 0) waiter.line.lease = lease;
     this.#leave(waiter);
     waiter.grant(lease.holding);
+  }
+
+  readonly #whenLost = (lease: Lease): void => {
+    this.#letGo(lease);
+    const line = this.#lines.find(lease.key);
+    if (line?.lease === lease) line.forget();
+    if (!lease.mayLinger) return;
+    const { id, ttl } = lease;
+    // By then it has ended there too, also when the last renewal was carried out late.
+    const over = new Alarm(Deadline.in(ttl), () => this.#lingering.delete(id));
+    this.#lingering.add({ id, lease, over });
+  };
+
+  #letGo({ id }: Lease): void {
+    this.#lingering.find(id)?.over.off();
+    this.#lingering.delete(id);
+    this.#held.delete(id);
+    if (this.#held.size === 0) this.#whenAllReleased();
   }
 
   #giveUp(waiter: Waiter, reason: unknown): void {

@@ -68,8 +68,7 @@ export class Waiter {
       const listener = () => {
         giveUp(this, signal);
       };
-      // One signal may well end many waits; Node would warn of a leak.
-      setMaxListeners(0, signal);
+      expectMany(signal);
       signal.addEventListener('abort', listener, { once: true });
       this.#stopListening = () => {
         signal.removeEventListener('abort', listener);
@@ -91,5 +90,14 @@ export class Waiter {
     this.#settled = true;
     this.#alarm?.off();
     this.#stopListening?.();
+  }
+}
+
+/** One signal may well end many waits; Node would warn of a leak. */
+function expectMany(signal: AbortSignal): void {
+  try {
+    setMaxListeners(0, signal);
+  } catch {
+    // It is not one of Node's, as in jsdom, and warns of nothing.
   }
 }

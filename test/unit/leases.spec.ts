@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import {
@@ -6,10 +8,12 @@ import {
   Instant,
   LockBackendError,
   LockError,
+  type LockOptions,
   LockShutdownError,
   LockService,
   LockTimeoutError,
 } from 'nestjs-lock';
+import type { LockHandle } from '../../lib/lock-handle.js';
 import { never, pending, ScriptedBackend } from '../support/scripted-backend.js';
 
 const TTL = 30_000;
@@ -53,6 +57,12 @@ function endOf(request: Promise<unknown>): { after?: number; error?: unknown; va
     (error: unknown) => Object.assign(end, { after: performance.now() - start, error }),
   );
   return end;
+}
+
+/** What collects garbage, as nothing is told of when that happens by itself. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
 }
 
 /** The ids of the requests that were withdrawn or released. */
@@ -556,6 +566,30 @@ describe('closing', () => {
     expect(backend.calls).toBe(calls);
   });
 
+  it('does not wait for holders who have lost their locks, and gives back what is left of these', async () => {
+    const own = new LockService({ backend, ttl: TTL, shutdownGrace: 60_000 });
+    await own.acquire('stolen');
+    const id = backend.asked.acquire[0]?.id ?? '';
+    await own.acquire('expired', { ttl: 100, renew: false });
+    await own.acquire('held too long', { maxHold: 100 });
+    backend.lose(id);
+    await pass(100);
+    const closing = endOf(own.close());
+    await pass(0);
+    expect(closing.after).toBe(0);
+    expect(backend.asked.release.map(({ key }) => key)).toEqual(['held too long']);
+  });
+
+  it('stops waiting when the last holder loses its lock', async () => {
+    const own = new LockService({ backend, ttl: TTL, shutdownGrace: 60_000 });
+    const lock = await own.acquire('k', { ttl: 100, renew: false });
+    const closing = endOf(own.close());
+    await pass(50);
+    expect([lock.held, closing.after]).toEqual([true, undefined]);
+    await pass(50);
+    expect(closing.after).toBeDefined();
+  });
+
   it('is the end of looking too', async () => {
     await locks.acquire('k');
     const closing = endOf(locks.close());
@@ -599,6 +633,59 @@ describe('closing', () => {
     await pass(100);
     expect(end.after).toBeDefined();
     expect(jest.getTimerCount()).toBe(before);
+  });
+});
+
+describe('a downgrade', () => {
+  it.each([['one key'], ['several']])(
+    'of %s that was not answered asks again when it is asked again',
+    async (which) => {
+      const lock = await locks.acquire(which === 'several' ? ['a', 'k'] : 'k');
+      let unanswered = 2;
+      backend.downgrade = ({ key }) =>
+        key === 'k' && unanswered-- > 0 ? Promise.reject(REFUSED) : Promise.resolve(true);
+      await expect(lock.downgrade()).rejects.toBeInstanceOf(LockBackendError);
+      await expect(lock.downgrade()).rejects.toBeInstanceOf(LockBackendError);
+      await lock.downgrade();
+      expect(lock.mode).toBe('shared');
+      await lock.downgrade();
+      const asked = backend.asked.downgrade.map(({ key }) => key);
+      expect(asked.filter((key) => key === 'k')).toHaveLength(3);
+      expect(asked.filter((key) => key === 'a')).toHaveLength(which === 'several' ? 1 : 0);
+    },
+  );
+});
+
+describe('a lock that is lost', () => {
+  it('asks once for who is next, also when its holder gives it back as it hears of it', async () => {
+    backend.acquire = (request) =>
+      Promise.resolve({ ...backend.grant(request), reserve: 64 } as Answer);
+    const lock = await locks.acquire('k', { maxHold: 5 });
+    lock.signal.addEventListener('abort', () => void lock.release());
+    jest.setSystemTime(Date.now() + 6);
+    const next = await locks.acquire('k');
+    expect(next.held).toBe(true);
+    expect(backend.asked.acquire).toHaveLength(2);
+  });
+
+  it('and never given back is let go of', async () => {
+    const collect = collector();
+    const release = jest.spyOn(backend, 'release');
+    const gone: WeakRef<object>[] = [];
+    backend.acquire = (request) =>
+      Promise.resolve({ ...backend.grant(request), reserve: 64 } as Answer);
+    const take = async (key: string, terms: LockOptions) => {
+      const lock = await locks.acquire(key, terms);
+      gone.push(new WeakRef((lock as LockHandle).holding));
+    };
+    await take('expired', { ttl: 100, renew: false });
+    await take('held too long', { ttl: 100, maxHold: 50 });
+    await pass(1_000);
+    backend.asked.acquire.length = 0;
+    await new Promise(setImmediate);
+    collect();
+    expect(gone.map((lock) => lock.deref())).toEqual([undefined, undefined]);
+    expect(release).not.toHaveBeenCalled();
   });
 });
 

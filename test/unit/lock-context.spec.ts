@@ -92,3 +92,11 @@ describe('who enters again a lock that was lost is told so', () => {
     expect(errors).toMatchObject([{ code: 'LOCK_LOST', reason: 'maxHold', key: 'k' }]);
   });
 });
+
+it('who enters again with a signal that is aborted is refused, as everybody is', async () => {
+  const signal = AbortSignal.abort(new TypeError('enough'));
+  await locks.withLock('k', async () => {
+    const again = locks.acquire('k', { reentrant: true, signal });
+    await expect(again).rejects.toThrow('enough');
+  });
+});
