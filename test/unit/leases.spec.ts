@@ -133,6 +133,41 @@ describe('a caller that waits', () => {
     expect(remove).toHaveBeenCalledTimes(2);
   });
 
+  it('may have a signal that is not of Node, as in jsdom', async () => {
+    class Foreign {
+      aborted = false;
+      reason: unknown;
+      #listener: () => void = () => undefined;
+      throwIfAborted(): void {
+        if (this.aborted) throw this.reason as Error;
+      }
+      addEventListener(_type: string, listener: () => void): void {
+        this.#listener = listener;
+      }
+      removeEventListener(): void {
+        this.#listener = () => undefined;
+      }
+      abort(reason: Error): void {
+        [this.aborted, this.reason] = [true, reason];
+        this.#listener();
+      }
+    }
+    const native = globalThis.AbortSignal;
+    globalThis.AbortSignal = Foreign as unknown as typeof AbortSignal;
+    try {
+      backend.acquire = () => Promise.resolve(WAITING);
+      const signal = new Foreign();
+      const end = endOf(locks.acquire('k', { signal: signal as unknown as AbortSignal }));
+      await pass(1);
+      expect(end).toEqual({});
+      signal.abort(new TypeError('enough'));
+      await pass(1);
+      expect(end.error).toMatchObject({ message: 'enough' });
+    } finally {
+      globalThis.AbortSignal = native;
+    }
+  });
+
   it('leaves no timer behind, however it ends', async () => {
     const before = jest.getTimerCount();
     const leaving = new AbortController();
