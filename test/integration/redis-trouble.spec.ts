@@ -1,10 +1,11 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { BackendConnection, LockBackend, LockRequest } from 'nestjs-lock';
 import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
 import { eventually } from '../support/eventually.js';
 import { RedisServer } from '../support/redis-server.js';
 import { RedisView } from '../support/redis-view.js';
-import { openService } from '../support/two-processes.js';
+import { openService, warnings } from '../support/two-processes.js';
 
 const [TTL, WAIT] = [30_000, 20_000];
 
@@ -65,6 +66,11 @@ async function scripts(): Promise<number> {
   const statistics = await admin.info('commandstats');
   const calls = [...statistics.matchAll(/^cmdstat_eval(?:sha)?:calls=(\d+)/gm)];
   return calls.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/** Since the server was started, or its statistics were reset. */
+async function connectionsReceived(): Promise<number> {
+  return Number(/^total_connections_received:(\d+)/m.exec(await admin.info('stats'))?.[1]);
 }
 
 describe('what is wrong with the server for a while', () => {
@@ -204,5 +210,77 @@ describe('what is wrong with one key', () => {
     const released = leases.map(async (lease) => connection.release(lease, 0));
     expect(await Promise.all(released)).toEqual([true, true]);
     expect((await answer.granted).state).toBe('granted');
+  });
+});
+
+describe('the check at the start', () => {
+  it.each([
+    [
+      'OOM',
+      () => admin.config('SET', 'maxmemory', '1'),
+      () => admin.config('SET', 'maxmemory', '0'),
+    ],
+    [
+      'NOREPLICAS',
+      () => admin.config('SET', 'min-replicas-to-write', '1'),
+      () => admin.config('SET', 'min-replicas-to-write', '0'),
+    ],
+  ])('takes no other trouble for a right that lacks: %s', async (_, begin, end) => {
+    await admin.config('RESETSTAT');
+    await begin();
+    try {
+      open();
+      await eventually('the check', async () =>
+        (await admin.info('commandstats')).includes('zcount'),
+      );
+    } finally {
+      await end();
+    }
+    // Its answer has come before that of what is asked after it.
+    await (await open().acquire('k')).release();
+    expect(warnings.filter((warning) => warning.includes('right'))).toEqual([]);
+  });
+});
+
+describe('an event loop that is busy for longer than a command may take', () => {
+  it.each<[string, () => LockBackend]>([
+    ['Redis', () => new RedisBackend({ url: server.url, commandTimeout: 100 })],
+  ])('finds the replies that came meanwhile, on the same connection: %s', async (_, make) => {
+    const connection = connect('one', make());
+    await hold(connection, request('one:1', 'k'));
+    const before = await connectionsReceived();
+    const asked = Array.from({ length: 40 }, async (__, index) =>
+      connection.acquire(request(`one:${index + 2}`, `k${index}`)),
+    );
+    await setImmediate();
+    const end = performance.now() + 200;
+    while (performance.now() < end);
+    const answers = await Promise.all(asked);
+    expect(answers.every(({ state }) => state === 'granted')).toBe(true);
+    expect(await connectionsReceived()).toBe(before);
+  });
+});
+
+describe('a server that has become a replica', () => {
+  it('is left once, however many find out, and then more and more seldom', async () => {
+    const service = open();
+    await (await service.acquire('warm')).release();
+    const before = await connectionsReceived();
+    await admin.replicaof('127.0.0.1', 1);
+    const asked = Array.from({ length: 20 }, (_, index) =>
+      service.acquire(`k${index}`, { wait: WAIT }),
+    );
+    try {
+      await eventually('three new connections', async () => {
+        return (await connectionsReceived()) >= before + 3;
+      });
+      // By then each of the twenty has asked several times on each connection.
+      await admin.config('RESETSTAT');
+      await eventually('more attempts', async () => (await errors('READONLY')) > 60);
+      expect(await connectionsReceived()).toBeLessThan(4);
+    } finally {
+      await admin.replicaof('NO', 'ONE');
+    }
+    for (const lock of await Promise.all(asked)) await lock.release();
   });
 });

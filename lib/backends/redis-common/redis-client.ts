@@ -8,8 +8,7 @@ export interface RedisClient {
   readonly status: string;
   connect(): Promise<void>;
   disconnect(reconnect?: boolean): void;
-  evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
-  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+  call(command: 'evalsha' | 'eval', args: (string | number)[]): Promise<unknown>;
   scan(
     cursor: string,
     match: 'MATCH',
@@ -75,6 +74,8 @@ const OWN = {
 export function ownOptions(silence: number) {
   return {
     ...OWN,
+    // Of those that can ask a replica: what stands there is too old for locks.
+    scaleReads: 'master' as const,
     socketTimeout: silence,
     connectTimeout: silence,
     // A sentinel that hangs would else be waited for for ever, though the next one would answer.
@@ -96,6 +97,23 @@ export function openClient(target: SingleTarget, silence: number): RedisClient {
   if ('client' in target) return duplicated(target.client, own) as RedisClient;
   if ('url' in target) return new Redis(target.url, own);
   return new Redis({ ...target.options, ...own });
+}
+
+/**
+ * The same for commands: once it is ready it is for a ScriptRunner to say that the server is silent,
+ * which reads first what came while the event loop was busy.
+ */
+export function openCommandClient(target: SingleTarget, silence: number): RedisClient {
+  const client = openClient(target, silence) as RedisClient & {
+    readonly options: { socketTimeout?: number | undefined };
+  };
+  client.on('ready', () => {
+    client.options.socketTimeout = undefined;
+  });
+  client.on('close', () => {
+    client.options.socketTimeout = silence;
+  });
+  return client;
 }
 
 /** A copy of a client of the user's, by whatever it takes to make one. */

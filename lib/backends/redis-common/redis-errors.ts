@@ -31,6 +31,11 @@ export function replyError(message: string): Error {
   return error;
 }
 
+/** Whether something else than other rights mends what the server said. */
+export function hasMend(error: Error): boolean {
+  return !LACKS_RIGHT.test(error.message) && MENDS.some(([code]) => code.test(error.message));
+}
+
 /** Whether trying again may mend it: all troubles of the connection, and some answers. */
 export function isPassing(error: unknown): boolean {
   return !(error instanceof LockBackendError) && (!isReply(error) || PASSING.test(String(error)));

@@ -1,14 +1,18 @@
+import { clearImmediate, setImmediate } from 'node:timers';
 import { alarm, Deadline, within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
 import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
+import { Reconnection } from './reconnection.js';
 import type { RedisClient } from './redis-client.js';
 import type { Scripts } from './scripts.js';
 
 /** Where scripts are sent to. */
-export interface ScriptServer extends Pick<RedisClient, 'eval' | 'evalsha'> {
-  /** To be told when it is silent, or is not the one to ask: only a new connection tells more. */
-  reconnect(): void;
+export interface ScriptServer extends Pick<RedisClient, 'call'> {
+  /** To be told when it is silent: only a new connection tells more. */
+  silent(): void;
+  /** To be told when it is not the one to ask, as it is no master. */
+  readonly(): void;
 }
 
 /** The one place where requests are sent to Redis. */
@@ -113,32 +117,45 @@ export class ScriptRunner<Name extends string> {
       const fail = (error: Error) => {
         end();
         this.#trouble = isPassing(error) ? error : undefined;
-        if (/\bREADONLY\b/.test(String(error))) this.server.reconnect();
+        if (/\bREADONLY\b/.test(String(error)) && !this.#closed) this.server.readonly();
         reject(error);
       };
       const end = this.#await(fail);
-      this.server.evalsha(sha, keys.length, ...keys, ...args).then(succeed, (error: unknown) => {
+      // As one list: a call takes some hundred thousand arguments at most.
+      const rest = [keys.length, ...keys, ...args];
+      this.server.call('evalsha', [sha, ...rest]).then(succeed, (error: unknown) => {
         if (!messageOf(error).startsWith('NOSCRIPT')) fail(error as Error);
-        else this.server.eval(source, keys.length, ...keys, ...args).then(succeed, fail);
+        else this.server.call('eval', [source, ...rest]).then(succeed, fail);
       });
     });
   }
 
   /** Calls `fail` when the patience is over; returns what ends the waiting. */
   #await(fail: (error: Error) => void): () => void {
-    return alarm(Deadline.in(this.patience), () => {
-      if (!this.#closed) this.server.reconnect();
-      fail(new Error(`no reply within ${this.patience} ms`));
+    let last: NodeJS.Immediate | undefined;
+    const off = alarm(Deadline.in(this.patience), () => {
+      // After the event loop was busy the replies may be there, and are read before this.
+      last = setImmediate(() => {
+        if (!this.#closed) this.server.silent();
+        fail(new Error(`no reply within ${this.patience} ms`));
+      });
     });
+    return () => {
+      off();
+      clearImmediate(last);
+    };
   }
 }
 
 function serverOf(client: RedisClient): ScriptServer {
+  const reconnection = new Reconnection(client);
   return {
-    evalsha: client.evalsha.bind(client),
-    eval: client.eval.bind(client),
-    reconnect: () => {
-      client.disconnect(true);
+    call: client.call.bind(client),
+    silent: () => {
+      reconnection.now();
+    },
+    readonly: () => {
+      void reconnection.elsewhere();
     },
   };
 }

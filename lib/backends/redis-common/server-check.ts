@@ -1,14 +1,14 @@
 import type { Keyspace } from './keyspace.js';
 import type { Delivery } from './mailbox.js';
 import type { RedisClient } from './redis-client.js';
-import { isReply } from './redis-errors.js';
+import { hasMend, isPassing, isReply, replyError, toBackendError } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { CommonScript } from './scripts.js';
 
 /** The first version with SET … GET, in which the scripts take their tokens. */
 const OLDEST = [6, 2] as const;
 
-/** What at this server would break our promises, each with its mend. Never rejects. */
+/** What at this server would break our promises, each with its mend. What may pass shows elsewhere. Never rejects. */
 export async function checkServer(
   client: RedisClient,
   runner: ScriptRunner<CommonScript>,
@@ -16,7 +16,7 @@ export async function checkServer(
   delivery: Delivery,
 ): Promise<string[]> {
   const [settings, rights] = await Promise.all([
-    checkSettings(client).catch((error: unknown) => unchecked('INFO', error)),
+    checkSettings(client, runner).catch((error: unknown) => unchecked('INFO', error)),
     checkRights(runner, keyspace, delivery).catch((error: unknown) =>
       unchecked('EVALSHA or EVAL', error),
     ),
@@ -24,9 +24,12 @@ export async function checkServer(
   return [...settings, ...rights];
 }
 
-async function checkSettings(client: RedisClient): Promise<string[]> {
+async function checkSettings(
+  client: RedisClient,
+  runner: ScriptRunner<CommonScript>,
+): Promise<string[]> {
   const warnings = [];
-  const info = await client.info('default');
+  const info = await runner.answered(client.info('default'));
   const read = (field: string) => new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(info)?.[1];
 
   const version = read('redis_version') ?? '';
@@ -55,14 +58,21 @@ async function checkRights(
     delivery,
     `${keyspace.channel}check`,
   ])) as string[];
-  return errors.map(
-    (error) =>
-      `The Redis user lacks a right that locks need: ${error}. See the minimal ACL in the README.`,
-  );
+  const warnings = errors
+    .map((error) => /^(\w+): (.*)$/s.exec(error)?.slice(1) ?? ['', error])
+    .map(([command = '', said = '']) => {
+      const error = replyError(said);
+      // It shows elsewhere while it lasts.
+      if (isPassing(error)) return undefined;
+      return hasMend(error)
+        ? toBackendError(error).message
+        : `The Redis user lacks a right that locks need: ${command}: ${said}. See the minimal ACL in the README.`;
+    });
+  return [...new Set(warnings)].filter((warning) => warning !== undefined);
 }
 
 function unchecked(what: string, error: unknown): string[] {
-  if (!isReply(error)) return [];
+  if (!isReply(error) || isPassing(error)) return [];
   return [
     `Redis refuses ${what}, so not everything could be checked: ${String(error)}. See the minimal ACL in the README.`,
   ];

@@ -14,7 +14,7 @@ export interface ClusterClient extends RedisClient {
   refreshSlotsCache(done: (error?: Error) => void): void;
 }
 
-export interface ClusterNode extends Pick<RedisClient, 'eval' | 'evalsha' | 'scan'> {
+export interface ClusterNode extends Pick<RedisClient, 'call' | 'scan'> {
   readonly options: { readonly host?: string | undefined; readonly port?: number | undefined };
   duplicate(override: object): unknown;
 }

@@ -22,16 +22,17 @@ export class ClusterRouter implements ScriptServer {
 
   constructor(private readonly cluster: ClusterClient) {}
 
-  evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown> {
-    return this.#atMasterOf(args, (node) => node.evalsha(sha, keys, ...args));
-  }
-
-  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown> {
-    return this.#atMasterOf(args, (node) => node.eval(script, keys, ...args));
+  /** Its first key stands after the script and the number of its keys. */
+  call(command: 'evalsha' | 'eval', args: (string | number)[]): Promise<unknown> {
+    return this.#atMasterOf(String(args[2]), (node) => node.call(command, args));
   }
 
   /** A node that is silent is given up by its own connection, and the others go on. */
-  reconnect(): void {
+  silent(): void {
+    void this.look();
+  }
+
+  readonly(): void {
     void this.look();
   }
 
@@ -76,11 +77,8 @@ export class ClusterRouter implements ScriptServer {
     return this.#looking;
   }
 
-  async #atMasterOf<T>(
-    [key]: readonly (string | number)[],
-    send: (node: ClusterNode) => Promise<T>,
-  ): Promise<T> {
-    const slot = slotOf(String(key));
+  async #atMasterOf<T>(key: string, send: (node: ClusterNode) => Promise<T>): Promise<T> {
+    const slot = slotOf(key);
     for (let moves = 0; ; moves++) {
       const master = this.masterOf(slot);
       try {

@@ -2,7 +2,7 @@ import { alarm, Deadline, type Instant } from '../../clock.js';
 import { Register } from '../../register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Mailbox } from '../redis-common/mailbox.js';
-import { isPassing, toBackendError } from '../redis-common/redis-errors.js';
+import { isPassing, replyError, toBackendError } from '../redis-common/redis-errors.js';
 import { RedisRequest } from './redis-request.js';
 import type { RedisStore, Seen } from './redis-store.js';
 
@@ -217,7 +217,7 @@ export class RedisWaiters {
       } else if (state === 'waiting') {
         this.#place(request, first, second);
       } else if (state === 'failed') {
-        this.#refuse(request, first);
+        this.#refuse(request, replyError(first));
       } else {
         this.#again(request);
       }

@@ -8,6 +8,7 @@ import { ClusterRouter } from './cluster-router.js';
 import {
   keyPrefixOf,
   openClient,
+  openCommandClient,
   type DuplicableRedisClient,
   type RedisTarget,
 } from '../redis-common/redis-client.js';
@@ -142,7 +143,7 @@ export class RedisBackend implements LockBackend {
     const mailbox = new SubscriberMailbox(openClient(this.#target, patience), patience, warn);
     return new RedisConnection(
       process,
-      openClient(this.#target, patience),
+      openCommandClient(this.#target, patience),
       mailbox,
       this.#settings,
     );

@@ -8,6 +8,7 @@ import { checkClient, checkNamespace, checkUrl } from '../redis-common/target-ch
 import {
   keyPrefixOf,
   openClient,
+  openCommandClient,
   type DuplicableRedisClient,
   type SingleTarget,
 } from '../redis-common/redis-client.js';
@@ -79,7 +80,7 @@ export class RedlockBackend implements LockBackend {
           const names = new LockNames(prefix, this.#namespace, false);
           const context = { ...hooks, processId: process.id, keyspace, names, patience, warn };
           return new RedlockNode(
-            openClient(target, patience),
+            openCommandClient(target, patience),
             openClient(target, patience),
             context,
           );
