@@ -176,7 +176,7 @@ export class RedisBucket {
     const { store, witness } = this.context;
     const ready = witness === undefined && this.#hears === undefined && store.isEntered();
     if (ready) store.acquire(request, this.#hearFirst);
-    else this.#insist(request, () => this.#attempt(request));
+    else this.#insist(request, () => this.#try(request));
   }
 
   /** The first try needs no more than this, mostly. */
@@ -187,7 +187,7 @@ export class RedisBucket {
     }
     let first = true;
     this.#insist(request, () => {
-      if (!first) return this.#attempt(request);
+      if (!first) return this.#try(request);
       first = false;
       return this.#hear(request, reply);
     });
@@ -204,11 +204,17 @@ export class RedisBucket {
       });
   }
 
+  #try(request: RedisRequest): Promise<void> {
+    const { witness } = this.context;
+    if (witness === undefined) return this.#attempt(request);
+    return witness.try(() => this.#attempt(request));
+  }
+
   async #attempt(request: RedisRequest): Promise<void> {
     const { store, witness } = this.context;
     await Promise.all([store.entered(), this.#hears]);
     if (request.isSettled()) return;
-    const connection = witness?.connection;
+    const connection = witness?.connection ?? 0;
     const reply = await new Promise<AcquireReply>((resolve) => {
       store.acquire(request, (_, told) => {
         resolve(told);
