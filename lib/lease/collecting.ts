@@ -47,8 +47,8 @@ export async function collect<P extends Part, W extends Wish>(
   const { wait, signal } = wish;
   const whole = wait || ATTEMPT_PATIENCE;
   const end = Deadline.in(whole);
-  const reserve = Math.min(GIVE_BACK_PATIENCE, whole / 10);
-  const left = () => Math.ceil(end.remaining - reserve);
+  const forGivingBack = Math.min(GIVE_BACK_PATIENCE, whole / 10);
+  const left = () => Math.ceil(end.remaining - forGivingBack);
   const neutral = { ...wish, ...NEUTRAL };
 
   const settle = async ({ parts, failure }: Taking<P>): Promise<Taking<P>> => {

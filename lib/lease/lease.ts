@@ -7,11 +7,10 @@ import {
   type LockRequest,
 } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
-import { leave } from '../chain.js';
-import { Alarm, Deadline } from '../clock.js';
+import { Deadline } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
-import type { Renewable, Renewal, Renewer } from './renewer.js';
-import type { Place } from './rounds.js';
+import type { Renewer } from './renewer.js';
+import { Upkeep, type Upheld } from './upkeep.js';
 
 /**
  * For so long after its grant a lease may be handed over within this process, in milliseconds: by
@@ -26,7 +25,7 @@ export const LOCAL_SPAN = 20;
  * so it ends here before it ends at the backend. It has one holder at a time, and may be handed over
  * to the next within the process as long as tokens were reserved for that with its grant.
  */
-export class Lease implements LeaseIdentity, Renewable {
+export class Lease implements LeaseIdentity, Upheld {
   readonly id: string;
   readonly key: string;
   readonly guard: LockGuard | undefined;
@@ -44,22 +43,9 @@ export class Lease implements LeaseIdentity, Renewable {
   /** Until when it may be handed over within this process. */
   #handOvers: Deadline | undefined;
 
-  #ttl: number;
-  #validity: Deadline;
-  #keepRenewing: boolean;
-  /** A hand-off grants a short claim, so long: it is renewed to the full ttl once, also when `renew` is false. */
-  #claim: number | undefined;
+  readonly #upkeep: Upkeep;
   #lost: LockLostError | undefined;
   #ended = false;
-
-  #nextRenewal: Deadline | undefined;
-  /** Until when an unanswered renewal is waited for before the next one is sent. */
-  #unanswered: Deadline | undefined;
-  #trouble: unknown;
-  /** Where it is renewed with others, while all is well. */
-  #place: Place | undefined;
-  /** For what it must see to itself. */
-  #alarm: Alarm | undefined;
 
   /** @param validity until when it may be believed in: it must not have passed */
   constructor(
@@ -67,7 +53,7 @@ export class Lease implements LeaseIdentity, Renewable {
     grant: Grant,
     validity: Deadline,
     terms: HoldingTerms,
-    private readonly renewer: Renewer,
+    renewer: Renewer,
     private readonly whenLost: (lease: Lease) => void,
   ) {
     this.id = request.id;
@@ -82,12 +68,9 @@ export class Lease implements LeaseIdentity, Renewable {
     this.#holding = new Holding(this, token, terms.maxHold);
     const passable = reserve > 0 && isPassable(terms);
     this.#handOvers = passable ? new Deadline(since, LOCAL_SPAN) : undefined;
-    this.#ttl = terms.ttl;
-    this.#keepRenewing = terms.renew;
-    this.#claim = grant.ttl < terms.ttl ? grant.ttl : undefined;
-    this.#validity = validity;
-    if (this.#claim !== undefined) this.#sendRenewal(Deadline.in(this.#claim / 3));
-    this.#arm();
+    const { ttl, renew } = terms;
+    const claim = grant.ttl < ttl ? grant.ttl : undefined;
+    this.#upkeep = new Upkeep(this, { ttl, renew, validity, claim }, renewer);
   }
 
   get mode(): LeaseMode {
@@ -110,24 +93,40 @@ export class Lease implements LeaseIdentity, Renewable {
 
   /** Milliseconds: what each renewal asks for. */
   get ttl(): number {
-    return this.#ttl;
+    return this.#upkeep.ttl;
   }
 
   /** Milliseconds for which it may be believed in without a renewal. */
   get remaining(): number {
-    return this.lost === undefined ? this.#validity.remaining : 0;
+    return this.lost === undefined ? this.#upkeep.remaining : 0;
   }
 
-  /** Why it ended before it was given back. */
+  /** When its holder may not go on, however well it is. */
+  get bound(): Deadline | undefined {
+    return this.#holding.maxHold;
+  }
+
+  get isOver(): boolean {
+    return this.#ended || this.lost !== undefined;
+  }
+
+  /** Why it ended before it was given back. Looks at the clock: what is over is lost from this moment on. */
   get lost(): LockLostError | undefined {
-    if (!this.#ended) this.#judge();
+    if (!this.#ended && this.#lost === undefined) {
+      const { verdict } = this.#upkeep;
+      if (verdict !== undefined) this.lose(verdict, this.#upkeep.trouble);
+    }
     return this.#lost;
+  }
+
+  notOwned(): void {
+    if (!this.isOver) this.lose('stolen');
   }
 
   lose(reason: LockLostReason, cause?: unknown): void {
     if (this.#ended || this.#lost !== undefined) return;
     this.#lost = new LockLostError(this.key, reason, cause === undefined ? undefined : { cause });
-    this.#disarm();
+    this.#upkeep.stop();
     this.whenLost(this);
     this.#holding.abort(this.#lost);
   }
@@ -149,10 +148,10 @@ export class Lease implements LeaseIdentity, Renewable {
       isAlone(this) &&
       isPassable(terms) &&
       renew &&
-      this.#keepRenewing &&
-      ttl === this.#ttl &&
+      this.#upkeep.goesOn &&
+      ttl === this.ttl &&
       this.passableFor > 0 &&
-      this.#trouble === undefined &&
+      this.#upkeep.trouble === undefined &&
       this.lost === undefined
     );
   }
@@ -171,7 +170,7 @@ export class Lease implements LeaseIdentity, Renewable {
   passTo({ maxHold }: HoldingTerms): Holding {
     const before = this.#holding.maxHold;
     this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, maxHold);
-    if (this.#holding.maxHold !== before) this.#rearm();
+    if (this.#holding.maxHold !== before) this.#upkeep.replan();
     return this.#holding;
   }
 
@@ -179,16 +178,14 @@ export class Lease implements LeaseIdentity, Renewable {
   begin(terms: HoldingTerms): void {
     this.#kept = keptBy(terms);
     if (!isPassable(terms)) this.#handOvers = undefined;
-    this.#keepRenewing = terms.renew;
-    if (!this.#renewsItself) this.#nextRenewal = undefined;
     this.#holding.limit(terms.maxHold);
-    if (!terms.renew || terms.maxHold !== undefined) this.#rearm();
+    if (!terms.renew || terms.maxHold !== undefined) this.#upkeep.change(terms.renew);
   }
 
   /** It is given back: no renewal and no loss from here on. */
   end(): void {
     this.#ended = true;
-    this.#disarm();
+    this.#upkeep.stop();
   }
 
   /** Others may read beside its holder from now on; to be asked for until the backend says so. */
@@ -207,123 +204,17 @@ export class Lease implements LeaseIdentity, Renewable {
   }
 
   /** Renews at once, with a new ttl if one is given. */
-  async renew(ttl = this.#ttl): Promise<void> {
-    this.#holding.assertHeld();
-    this.#ttl = ttl;
+  async renew(ttl = this.ttl): Promise<void> {
     const holding = this.#holding;
-    const failure = await new Promise<unknown>((resolve) => {
-      this.#sendRenewal(Deadline.in(ttl / 3), resolve);
-    });
+    holding.assertHeld();
+    const failure = await this.#upkeep.renew(ttl);
     holding.assertHeld();
     if (failure !== undefined) {
       throw new LockBackendError(`Lock "${this.key}" could not be renewed`, this.key, {
         cause: failure,
       });
     }
-    this.#rearm();
-  }
-
-  due(patience: Deadline): void {
-    if (this.#ended || this.lost !== undefined) return;
-    const late = this.#unanswered !== undefined;
-    this.#sendRenewal(patience);
-    // It has its answer before its next round, or else looks after itself from then on.
-    if (late) this.#rearm();
-  }
-
-  renewed(validity: Deadline): void {
-    if (this.#ended) return;
-    // Before anything is believed: a reply that comes after the end must not revive the lease.
-    this.#judge();
-    this.#unanswered = undefined;
-    this.#trouble = undefined;
-    if (this.#lost !== undefined) return;
-    this.#claim = undefined;
-    this.#nextRenewal = undefined;
-    // Renewals never shorten a lease, so that of two answers the longer holds.
-    if (this.#validity.earliest(validity) === this.#validity) this.#validity = validity;
-    if (this.#place === undefined) this.#rearm();
-  }
-
-  notOwned(): void {
-    if (this.#ended) return;
-    this.#judge();
-    this.#unanswered = undefined;
-    this.#trouble = undefined;
-    this.lose('stolen');
-  }
-
-  unanswered({ asked, patience }: Renewal, error: unknown): void {
-    if (this.#unanswered === patience) this.#unanswered = undefined;
-    this.#trouble = error;
-    if (this.#renewsItself) this.#nextRenewal = Deadline.in(retryDelay(asked.ttl));
-    this.#rearm();
-  }
-
-  get #renewsItself(): boolean {
-    return this.#keepRenewing || this.#claim !== undefined;
-  }
-
-  /** Looks at the clock, so that what is over is lost from this moment on. */
-  #judge(): void {
-    if (this.#holding.maxHold?.passed) {
-      this.lose('maxHold');
-    } else if (this.#validity.passed) {
-      const unreachable = this.#trouble !== undefined || this.#unanswered !== undefined;
-      this.lose(unreachable ? 'backend' : 'expired', this.#trouble);
-    }
-  }
-
-  /**
-   * Whether it is renewed with the others. For that it must be valid until the round after the next
-   * one, where it would look after itself if the next renewal were not answered.
-   */
-  get #travels(): boolean {
-    return (
-      this.#keepRenewing &&
-      this.#claim === undefined &&
-      this.#unanswered === undefined &&
-      this.#trouble === undefined &&
-      this.#validity.remaining > (2 / 3) * this.#ttl
-    );
-  }
-
-  #sendRenewal(patience: Deadline, settled?: (failure?: unknown) => void): void {
-    const { id, key, token, mode, limit } = this;
-    this.#unanswered = patience;
-    if (this.#renewsItself) this.#nextRenewal = patience;
-    const asked = { id, key, token, mode, limit, ttl: this.#ttl };
-    this.renewer.renew({ asked, patience, lease: this, settled }, this.#claim !== undefined);
-  }
-
-  #rearm(): void {
-    this.#disarm();
-    if (!this.#ended && this.#lost === undefined) this.#arm();
-  }
-
-  #disarm(): void {
-    this.#alarm?.off();
-    if (this.#place !== undefined) leave(this.#place);
-    this.#alarm = this.#place = undefined;
-  }
-
-  #arm(): void {
-    let next = this.#holding.maxHold;
-    if (this.#travels) {
-      this.#nextRenewal = undefined;
-      this.#place = this.renewer.join(this);
-    } else {
-      if (this.#keepRenewing) this.#nextRenewal ??= Deadline.in(this.#ttl / 3);
-      next = this.#validity.earliest(this.#nextRenewal).earliest(next);
-    }
-    if (next !== undefined) this.#alarm = new Alarm(next, () => this.#ring());
-  }
-
-  #ring(): void {
-    if (this.lost === undefined && this.#nextRenewal?.passed) {
-      this.#sendRenewal(Deadline.in((this.#claim ?? this.#ttl) / 3));
-    }
-    this.#rearm();
+    this.#upkeep.replan();
   }
 }
 
@@ -335,8 +226,4 @@ function isPassable(terms: HoldingTerms): boolean {
 /** Until when a key stays taken that is held on these terms from now on. */
 function keptBy({ minHold }: HoldingTerms): Deadline | undefined {
   return minHold === 0 ? undefined : Deadline.in(minHold);
-}
-
-function retryDelay(ttl: number): number {
-  return Math.min(500, ttl / 20) * (0.5 + Math.random());
 }

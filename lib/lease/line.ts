@@ -34,7 +34,7 @@ export class Line {
 
   /** @returns those that have to ask the backend for this, apart from the first of all */
   join(waiter: Waiter): readonly Waiter[] {
-    waiter.place = this.#waiters.add(waiter);
+    waiter.standing = this.#waiters.add(waiter);
     if (this.length === 1) this.#all = false;
     if (this.#all) return [waiter];
     this.#all = !isAlone(waiter.wish);
@@ -43,7 +43,7 @@ export class Line {
 
   leave(waiter: Waiter): void {
     if (this.first === waiter) this.queued = false;
-    if (waiter.place !== undefined) this.#waiters.remove(waiter.place);
+    if (waiter.standing !== undefined) this.#waiters.remove(waiter.standing);
   }
 
   /** Calls back when the lease may not be passed on any more, unless {@link forget} comes first. */

@@ -1,7 +1,8 @@
 import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
+import type { Link } from '../chain.js';
 import { Deadline, Instant } from '../clock.js';
 import { afterThisTurn } from '../timers.js';
-import { Rounds, ROUND, type Place, type Traveller } from './rounds.js';
+import { Rounds, ROUND, type Traveller } from './rounds.js';
 import { validUntil } from './validity.js';
 
 /** What is renewed, and told of it. */
@@ -32,7 +33,7 @@ export class Renewer {
   constructor(private readonly connection: BackendConnection) {}
 
   /** Has it renewed together with others of its ttl, again and again until it leaves. */
-  join(lease: Renewable): Place {
+  join(lease: Renewable): Link<Traveller> {
     const { ttl } = lease;
     let rounds = this.#rounds.get(ttl);
     if (rounds === undefined) {

@@ -11,9 +11,6 @@ export interface Traveller {
   due(patience: Deadline): void;
 }
 
-/** A lease's place in a round, which it may leave at any time. */
-export type Place = Link<Traveller>;
-
 interface Round {
   readonly due: Deadline;
   readonly travellers: Chain<Traveller>;
@@ -38,7 +35,8 @@ export class Rounds {
     this.#period = ttl / 3;
   }
 
-  join(traveller: Traveller): Place {
+  /** Returns its place in a round, which it may leave at any time. */
+  join(traveller: Traveller): Link<Traveller> {
     timers.lookAfterTimer();
     const round = this.#roundFor(1) ?? this.#begin(Deadline.in(this.#period), new Chain());
     return round.travellers.add(traveller);

@@ -25,7 +25,7 @@ export class Waiter {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
   /** In its {@link Line}, which keeps it. */
-  place: Link<Waiter> | undefined;
+  standing: Link<Waiter> | undefined;
   /** Among all that wait. */
   presence: Link<Waiter> | undefined;
   #settled = false;
