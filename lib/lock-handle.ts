@@ -48,6 +48,12 @@ export class LockHandle implements Lock {
     return key === this.key ? this : undefined;
   }
 
+  /** @internal One more holder of the lock, which is given back with the last of them. */
+  share(): LockHandle {
+    this.holding.share();
+    return new LockHandle(this.holding, this.keeper);
+  }
+
   get signal(): AbortSignal {
     return this.holding.signal;
   }

@@ -13,20 +13,30 @@ export class LockSession {
   readonly leases: Leases;
   readonly view: LockView;
   readonly #keeper: Keeper;
+  #drained: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
 
-  constructor(backend: LockBackend, label: string, warn: (message: string) => void) {
+  constructor(
+    backend: LockBackend,
+    label: string,
+    private readonly shutdownGrace: number,
+    warn: (message: string) => void,
+  ) {
     const processId = makeProcessId(label);
+    // A backend may tell of something as soon as it connects.
+    const told: { leases?: Leases } = {};
     const connection = backend.connect({
       id: processId,
       warn,
       lost: (id) => {
-        leases.lose(id);
+        told.leases?.lose(id);
       },
       revoked: (id, revocation) => {
-        leases.revoke(id, revocation);
+        told.leases?.revoke(id, revocation);
       },
     });
     const leases = new Leases({ processId, backendName: backend.name, connection, warn });
+    told.leases = leases;
     this.connection = connection;
     this.leases = leases;
     this.view = new LockView(processId, connection, leases);
@@ -43,4 +53,18 @@ export class LockSession {
 
   /** What one caller has of a holding. */
   readonly handle = (holding: Holding): LockHandle => new LockHandle(holding, this.#keeper);
+
+  /** Whether nothing may be asked any more. */
+  get isClosed(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  /** Refuses new requests, ends waiting ones, lets holders finish for a while, and releases the rest. */
+  drain(): Promise<void> {
+    return (this.#drained ??= this.leases.shutdown(this.shutdownGrace));
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.drain().then(() => this.connection.close()));
+  }
 }

@@ -82,14 +82,13 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   readonly #leaderships = new Leaderships({
     acquire: async (key, ttl, signal) =>
       this.#take(key, { ...this.#defaults, ...STANDING, ttl, signal }),
-    runUnder: (lock, body) => runUnder(this, this.#share(lock), body),
+    runUnder: (lock, body) => runUnder(this, lock.share(), body),
     inspect: (key) => this.inspect(key),
     warn: this.#warn,
   });
   #webLocks: WebLocks | undefined;
-  #session: LockSession | undefined;
-  #shutdown: Promise<void> | undefined;
-  #end: Promise<void> | undefined;
+  /** From its first use on; 'over' when it was closed before. */
+  #session: LockSession | 'over' | undefined;
 
   /**
    * @param name the instance that decorators name, when there are several
@@ -259,7 +258,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.#drain();
+    await this.#last()?.drain();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -270,8 +269,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * Refuses new requests, ends waiting ones, lets holders finish for `shutdownGrace`, releases the
    * rest, and closes the connections that were opened here. Nest calls it at `app.close()`.
    */
-  close(): Promise<void> {
-    return (this.#end ??= this.#drain().then(() => this.#session?.connection.close()));
+  async close(): Promise<void> {
+    await this.#last()?.close();
   }
 
   #acquire(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {
@@ -318,30 +317,25 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if (!settings.reentrant || upgrade) throw new LockReentrancyError(key, upgrade);
     const { limit } = outer.holding.lease;
     if (limit !== settings.limit) throw limitConflict(key, settings.limit, limit);
-    return Promise.resolve(this.#share(outer));
-  }
-
-  /** One more holder of a lock, which is given back with the last of them. */
-  #share({ holding }: LockHandle): LockHandle {
-    holding.share();
-    return this.#open().handle(holding);
+    return Promise.resolve(outer.share());
   }
 
   /** @throws LockShutdownError when nothing can be asked any more */
   #sessionFor(key: string): LockSession {
-    const over = this.#session === undefined ? this.#shutdown : this.#end;
-    if (over !== undefined) throw new LockShutdownError(key);
-    return this.#open();
+    const session = this.#open();
+    if (session === 'over' || session.isClosed) throw new LockShutdownError(key);
+    return session;
   }
 
-  #open(): LockSession {
+  #open(): LockSession | 'over' {
     return (this.#session ??= outsideOfContexts(
-      () => new LockSession(this.#backend, this.#label, this.#warn),
+      () => new LockSession(this.#backend, this.#label, this.#shutdownGrace, this.#warn),
     ));
   }
 
-  #drain(): Promise<void> {
-    return (this.#shutdown ??=
-      this.#session?.leases.shutdown(this.#shutdownGrace) ?? Promise.resolve());
+  /** The session, if there is one; none is opened any more. */
+  #last(): LockSession | undefined {
+    this.#session ??= 'over';
+    return this.#session === 'over' ? undefined : this.#session;
   }
 }

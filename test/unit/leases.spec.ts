@@ -671,6 +671,16 @@ describe('closing', () => {
   });
 });
 
+it('a backend may tell of leases while it connects', async () => {
+  const connect = backend.connect.bind(backend);
+  backend.connect = (process) => {
+    process.lost('nobody:1');
+    process.revoked('nobody:1', { reason: 'none', grace: 0 });
+    return connect(process);
+  };
+  expect((await locks.acquire('k')).held).toBe(true);
+});
+
 describe('a downgrade', () => {
   it.each([['one key'], ['several']])(
     'of %s that was not answered asks again when it is asked again',
