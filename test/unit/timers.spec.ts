@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { alarm, Deadline } from '../../lib/clock.js';
 import { LockService, MemoryBackend } from '../../lib/index.js';
 import { ScriptedBackend } from '../support/scripted-backend.js';
@@ -142,6 +144,7 @@ describe('fake timers that fake everything', () => {
 
 describe('contexts of users', () => {
   const requests = new AsyncLocalStorage<string>();
+  const objects = new AsyncLocalStorage<object>();
   const contextOfAlarmIn = (ms: number) =>
     new Promise((resolve) => alarm(Deadline.in(ms), () => resolve(requests.getStore()), true));
   const contextOfAbort = (signal: AbortSignal) =>
@@ -179,6 +182,28 @@ describe('contexts of users', () => {
     expect(toldIn).toBeUndefined();
     expect(seenIn.length).toBeGreaterThan(1);
     expect(new Set(seenIn)).toEqual(new Set([undefined]));
+    await locks.close();
+  });
+
+  it('are not kept alive by locks that are held, or were waited for', async () => {
+    const locks = new LockService({ ttl: 300, shutdownGrace: 0 });
+    const gone: WeakRef<object>[] = [];
+    const inRequest = <T>(body: () => Promise<T>): Promise<T> => {
+      const request = {};
+      gone.push(new WeakRef(request));
+      return objects.run(request, body);
+    };
+    const held = await inRequest(() => locks.acquire('held'));
+    await Promise.all([
+      inRequest(() => locks.acquire('held', { wait: 50 }).catch(() => undefined)),
+      inRequest(() => locks.withLock('k', () => sleep(150))),
+    ]);
+    await inRequest(() => held.renew());
+    await sleep(1);
+    setFlagsFromString('--expose-gc');
+    (runInNewContext('gc') as () => void)();
+    expect(gone.map((request) => request.deref())).toEqual(gone.map(() => undefined));
+    expect(held.held).toBe(true);
     await locks.close();
   });
 
