@@ -8,7 +8,9 @@ import { Certificate } from '../support/certificate.js';
 import { EtcdServer } from '../support/etcd-server.js';
 import { EtcdView } from '../support/etcd-view.js';
 import { freePort } from '../support/free-port.js';
-import { failure, openService, useEverything, warnings } from '../support/two-processes.js';
+import { eventually } from '../support/eventually.js';
+import { expectNoOtherWarnings } from '../support/etcd-warnings.js';
+import { failure, openService, useEverything } from '../support/two-processes.js';
 
 let server: EtcdServer;
 let admin: Etcd3;
@@ -55,7 +57,7 @@ describe('the ways to say where etcd is', () => {
     ],
   ])('%s', async (_, make) => {
     await useEverything(await make(), await make());
-    expect(warnings).toEqual([]);
+    await expectNoOtherWarnings(2);
   });
 
   it('a host that cannot be reached costs no call: the next one is asked', async () => {
@@ -174,7 +176,7 @@ describe('TLS', () => {
     const credentials = { rootCertificate: Buffer.from(certificate.text) };
     const make = () => new EtcdBackend({ hosts: secure.url, credentials });
     await useEverything(make(), make());
-    expect(warnings).toEqual([]);
+    await expectNoOtherWarnings(2);
   });
 
   it('does not trust a certificate that nobody vouches for', async () => {
@@ -182,6 +184,13 @@ describe('TLS', () => {
     expect(message).toMatch(/self[- ]signed/i);
   });
 });
+
+/** What an application needs. */
+const PERM = {
+  permType: 'Readwrite',
+  key: Buffer.from('nestjs-lock/'),
+  range_end: Buffer.from('nestjs-lock0'),
+} as const;
 
 describe('users', () => {
   const [root, app] = ['root', 'app'].map((username) => ({ username, password: 's3cret' }));
@@ -198,11 +207,7 @@ describe('users', () => {
     }
     await client.auth.roleGrantPermission({
       name: 'app',
-      perm: {
-        permType: 'Readwrite',
-        key: Buffer.from('nestjs-lock/'),
-        range_end: Buffer.from('nestjs-lock0'),
-      },
+      perm: PERM,
     });
     await client.auth.authEnable();
     client.close();
@@ -215,7 +220,7 @@ describe('users', () => {
 
   it('with rights for the namespace and nothing else', async () => {
     await useEverything(make(app), make(app));
-    expect(warnings).toEqual([]);
+    await expectNoOtherWarnings(2);
   });
 
   it('whose token has ended log in again', async () => {
@@ -229,6 +234,38 @@ describe('users', () => {
     await sleep(2_000);
     await first.withLock('token', () => undefined);
   }, 15_000);
+
+  it('whose rights were missing when a lock was given back leave nothing behind when they are back', async () => {
+    const admin = guarded.client({ auth: root });
+    const [locks, other] = [
+      openService(make(app), { ttl: '2s', wait: 500 }),
+      openService(make(app)),
+    ];
+    const lock = await locks.acquire('refused');
+    // The application goes on working, which keeps the lease of all its locks of that ttl alive.
+    const over = new AbortController();
+    const working = (async () => {
+      while (!over.signal.aborted) {
+        await locks.withLock('job', () => undefined).catch(() => undefined);
+        await sleep(100);
+      }
+    })();
+    await admin.auth.roleRevokePermission({
+      role: 'app',
+      key: PERM.key,
+      range_end: PERM.range_end,
+    });
+    expect(await lock.release()).toBe('unconfirmed');
+    await eventually('the lease is over', () => lock.remaining === 0);
+    await sleep(2_000);
+    await admin.auth.roleGrantPermission({ name: 'app', perm: PERM });
+
+    const next = await other.acquire('refused', { wait: '20s' });
+    await next.release();
+    over.abort();
+    await working;
+    admin.close();
+  }, 40_000);
 
   it('without rights are told so', async () => {
     const { message } = await failure(make(app, 'elsewhere'));

@@ -39,6 +39,8 @@ export type WatchStream = Awaited<ReturnType<Etcd3['watchClient']['watch']>>;
 export class EtcdCalls {
   #trouble: Error | undefined;
   readonly #alarms = new Alarms();
+  /** The greatest revision that a transaction was answered with. */
+  #revision = 0;
 
   constructor(
     private readonly client: Etcd3,
@@ -46,6 +48,7 @@ export class EtcdCalls {
     private readonly otherHosts: number,
     /** How long to wait for an answer, in milliseconds. */
     readonly patience: number,
+    private readonly warn: (message: string) => void,
   ) {}
 
   /** Why there were no answers lately; undefined after any answer. */
@@ -55,10 +58,12 @@ export class EtcdCalls {
 
   async txn(request: ITxnRequest, patience = this.patience): Promise<TxnReply> {
     const sent = Instant.now();
+    const known = this.#revision;
     const { header, succeeded, responses } = await this.#answered(
       (options) => this.client.kv.txn(request, options),
       patience,
     );
+    this.#learn(Number(header.revision), known);
     return { stamp: stampOf(sent, header), succeeded, responses };
   }
 
@@ -130,8 +135,20 @@ export class EtcdCalls {
   }
 
   /** A stream of our own and not etcd3's watchers, whose timers go on after the end. */
-  openWatch(): Promise<WatchStream> {
-    return this.#answered(() => this.client.watchClient.watch({ deadline: Infinity }));
+  async openWatch(): Promise<WatchStream> {
+    const opening: Promise<WatchStream>[] = [];
+    const open = () => {
+      const stream = this.client.watchClient.watch({ deadline: Infinity });
+      opening.push(stream);
+      return stream;
+    };
+    try {
+      return await this.#answered(open);
+    } catch (error) {
+      // One that comes late is nobody's.
+      for (const stream of opening) stream.then(discard, () => undefined);
+      throw error;
+    }
   }
 
   /** Nobody waits for an answer any more. */
@@ -150,6 +167,25 @@ export class EtcdCalls {
       await pause(longest * Math.random());
       if (pointless()) throw toBackendError(this.#trouble ?? new Error('given up'));
     }
+  }
+
+  /** @param known what was known when the request was sent: what is carried out later cannot be before it */
+  #learn(revision: number, known: number): void {
+    if (revision < known && this.#revision >= known) {
+      this.#revision = revision;
+      this.warn(
+        `etcd lost data or was restored: its revision went back from ${known} to ${revision}. Locks of ` +
+          'before may be held twice for a moment, and fencing tokens begin again at the revision: see ' +
+          'the README on restoring with a bumped revision.',
+      );
+    }
+    this.#revision = Math.max(this.#revision, revision);
+  }
+
+  /** The version of the server that answers: `3.4.23`. */
+  async version(): Promise<string> {
+    const { version } = await this.#answered((options) => this.client.maintenance.status(options));
+    return version;
   }
 
   /** What never left, because its host was not to be reached, is for another one. */
@@ -200,6 +236,13 @@ export class EtcdCalls {
       );
     });
   }
+}
+
+/** Ended first: etcd3 would take the cancellation alone for a failure of the host. */
+export function discard(stream: WatchStream): void {
+  stream.on('error', () => undefined);
+  stream.end();
+  stream.cancel();
 }
 
 function stampOf(sent: Instant, { raft_term: term, revision }: IResponseHeader): Stamp {

@@ -18,6 +18,7 @@ import { EtcdKeeps } from './etcd-keeps.js';
 import { EtcdMessages } from './etcd-messages.js';
 import { EtcdNames } from './etcd-names.js';
 import { EtcdOperators } from './etcd-operators.js';
+import { checkVersion } from './server-version.js';
 import { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWatch } from './etcd-watch.js';
 import { EtcdWithdrawals } from './etcd-withdrawals.js';
@@ -35,6 +36,8 @@ export class EtcdConnection implements BackendConnection {
   readonly #acquirer: EtcdAcquirer;
   readonly #operators: EtcdOperators;
   #closed = false;
+  /** With the first request, as that is what connects. */
+  #check: () => void;
 
   constructor(
     process: LockProcess,
@@ -42,7 +45,16 @@ export class EtcdConnection implements BackendConnection {
     private readonly keyspace: Keyspace,
     patience: number,
   ) {
-    const calls = (this.#calls = new EtcdCalls(client.etcd, client.otherHosts, patience));
+    const warn = (message: string) => {
+      if (!this.#closed) process.warn(message);
+    };
+    this.#check = () => {
+      this.#check = () => undefined;
+      void checkVersion(calls).then((warnings) => {
+        warnings.forEach(warn);
+      });
+    };
+    const calls = (this.#calls = new EtcdCalls(client.etcd, client.otherHosts, patience, warn));
     const watch = (this.#watch = new EtcdWatch(calls));
     const hear = (message: IKeyValue) => {
       messages.hear(message);
@@ -68,6 +80,7 @@ export class EtcdConnection implements BackendConnection {
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
+    this.#check();
     return this.#acquirer.acquire(asked);
   }
 

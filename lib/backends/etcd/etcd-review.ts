@@ -19,19 +19,27 @@ export class EtcdReview<Waiter extends KeptOut> {
 
   /**
    * @param waiters those that there are
-   * @param tell told of each whose obstacle is gone; perhaps, if it is not `certain`
+   * @param tell told of each whose obstacle is gone, or may be
    */
   constructor(
     private readonly calls: EtcdCalls,
     private readonly waiters: { readonly size: number; keys(): Iterable<Waiter> },
-    private readonly tell: (waiter: Waiter, certain: boolean) => void,
+    private readonly tell: (waiter: Waiter) => void,
   ) {}
 
   /** There is somebody to look for. */
   plan(): void {
-    this.#next ??= new Alarm(Deadline.in(REVIEW_EVERY * (0.9 + Math.random() / 5)), () => {
-      void this.#reviewAll();
+    if (this.#next !== undefined) return;
+    const due = Deadline.in(REVIEW_EVERY * (0.9 + Math.random() / 5));
+    const own: Alarm = new Alarm(due, () => {
+      void this.#reviewAll().then(() => {
+        // Those whom it was for may have gone meanwhile, and others come.
+        if (this.#next !== own) return;
+        this.#next = undefined;
+        if (this.waiters.size > 0) this.plan();
+      });
     });
+    this.#next = own;
   }
 
   callOff(): void {
@@ -51,11 +59,9 @@ export class EtcdReview<Waiter extends KeptOut> {
       const areOver = await this.#areOver(some).catch(() => undefined);
       some.forEach(({ waiter, obstacle }, index) => {
         if (areOver?.[index] === false || waiter.obstacle !== obstacle) return;
-        this.tell(waiter, areOver !== undefined);
+        this.tell(waiter);
       });
     }
-    this.#next = undefined;
-    if (this.waiters.size > 0) this.plan();
   }
 
   #areOver(some: readonly { readonly obstacle: Obstacle }[]): Promise<boolean[]> {

@@ -36,7 +36,7 @@ export interface EtcdWaitersContext {
 /** How a request stands in the queue: it watches what keeps it out, and nothing else. */
 interface Standing {
   readonly joined: string;
-  /** It was seen that nothing keeps it out, which remains so. */
+  /** It was read that nothing keeps it out, which remains so. Nothing that is heard says so. */
   letIn: boolean;
   obstacle: Obstacle | undefined;
   unwatch: () => void;
@@ -51,11 +51,9 @@ export class EtcdWaiters {
   readonly #review: EtcdReview<Standing>;
 
   constructor(private readonly context: EtcdWaitersContext) {
-    this.#review = new EtcdReview(context.calls, this.#standing, (standing, certain) => {
+    this.#review = new EtcdReview(context.calls, this.#standing, (standing) => {
       const request = this.#standing.get(standing);
-      if (request === undefined) return;
-      standing.letIn ||= certain && standing.obstacle?.isLast === true;
-      this.look(request, standing, false);
+      if (request !== undefined) this.look(request, standing, false);
     });
   }
 
@@ -220,13 +218,10 @@ export class EtcdWaiters {
       const answer = await this.context.calls.range(obstacle.question).catch(() => undefined);
       if (answer === undefined) change = 'over';
       else if (!obstacle.isOver(answer.kvs)) return;
-    } else if (change !== 'over' && !obstacle.isEndedBy(change)) {
-      return;
     }
     if (standing.obstacle !== obstacle) return;
     // Without a watch there is nothing to compare the next look with.
     if (change === 'over') standing.obstacle = undefined;
-    else standing.letIn ||= obstacle.isLast;
     this.look(request, standing, true);
   }
 

@@ -1,9 +1,12 @@
-import { within } from '../../clock.js';
+import { pause, within } from '../../clock.js';
 import { isLeaseGone } from './etcd-errors.js';
 import type { EtcdCalls } from './etcd-calls.js';
 import type { EtcdNames } from './etcd-names.js';
 import type { EtcdSession } from './etcd-session.js';
 import { withdrawTxn } from './holder-transactions.js';
+
+/** Between two tries of a withdrawal that etcd refuses, in milliseconds. */
+const REFUSED_PAUSE = 1_000;
 
 /** A member that is to go. */
 export interface Withdrawal {
@@ -46,14 +49,23 @@ export class EtcdWithdrawals {
     }
   }
 
-  /** Asks until it is done, or everything that could keep the member alive has ended. */
+  /**
+   * Asks until it is done, or everything that could keep the member alive has ended. Rejects when etcd
+   * refuses it, and goes on asking all the same: what is refused now, as rights are missing, may be
+   * granted later, and until then our own keepalives would keep the key taken for nobody.
+   */
   async insist(withdrawal: LastingWithdrawal): Promise<void> {
     const sessions = [...withdrawal.sessions, ...withdrawal.unanswered.values()];
+    const pointless = () => this.#closed || sessions.every((session) => session.hasEnded());
     try {
-      await this.calls.insist(
-        () => this.attempt(withdrawal),
-        () => this.#closed || sessions.every((session) => session.hasEnded()),
-      );
+      await this.calls.insist(() => this.attempt(withdrawal), pointless);
+    } catch (error) {
+      if (!pointless()) {
+        void pause(REFUSED_PAUSE)
+          .then(() => (pointless() ? undefined : this.insist(withdrawal)))
+          .catch(() => undefined);
+      }
+      throw error;
     } finally {
       this.names.spoil(withdrawal.name);
     }
