@@ -24,7 +24,9 @@ export const readers: Chapter = {
         inside.push(mode);
         most = Math.max(most, inside.length);
         if (inside.length > 1 && inside.includes('exclusive')) clashes++;
-        for (let turns = 0; turns < 3; turns++) await turn();
+        // Those who are let in together need not come together.
+        if (mode === 'shared') await eventually('two readers inside together', () => most > 1);
+        else for (let turns = 0; turns < 3; turns++) await turn();
         inside.splice(inside.indexOf(mode), 1);
       };
       // All of them wait, so that what is let in together depends on nobody's speed.
@@ -44,7 +46,6 @@ export const readers: Chapter = {
       await first.release();
       await soon('all calls', Promise.all(calls), 4_500);
       assert.equal(clashes, 0);
-      assert.ok(most > 1, 'no two readers were inside together');
     },
 
     'the order of arrival holds within a process too': async (world) => {
