@@ -8,7 +8,7 @@ import { openService } from '../support/two-processes.js';
 
 /** INFO counts what the scripts call too; no client of ours sends these by itself. */
 const INSIDE_OF_SCRIPTS =
-  /^(time|publish|get|set|del|exists|type|pexpire|pttl|hget|hset|hdel|hlen|hgetall|zadd|zrem|zscore|zrank|zcount|zrange|zrangebyscore)$/;
+  /^(time|publish|pubsub\|numsub|get|set|del|exists|type|pexpire|pttl|hget|hset|hdel|hlen|hgetall|zadd|zrem|zscore|zrank|zcount|zrange|zrangebyscore)$/;
 const OWN_QUESTIONS = /^(info|config\|resetstat|dbsize)$/;
 
 let server: RedisServer;

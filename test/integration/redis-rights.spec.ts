@@ -21,7 +21,7 @@ const CHANNELS = '&{nestjs-lock:0}:process:*';
 const SENT = ['info', 'subscribe', 'scan', 'eval', 'evalsha'];
 /** What the scripts call. */
 const CALLED = [
-  ...['time', 'publish', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
+  ...['time', 'publish', 'pubsub|numsub', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
   ...['hget', 'hset', 'hdel', 'hlen', 'hgetall'],
   ...['zadd', 'zrem', 'zscore', 'zrank', 'zcount', 'zrange', 'zrangebyscore'],
 ];
@@ -91,7 +91,8 @@ describe('the minimal rights', () => {
     const calls = source.join('').matchAll(/redis\.p?call\('(\w+)'/g);
     const called = new Set([...calls].map(([, command]) => command!.toLowerCase()));
     // Only on a Cluster.
-    expect([...called].sort()).toEqual([...CALLED, 'pubsub', 'spublish'].sort());
+    const commands = CALLED.map((right) => right.split('|')[0]);
+    expect([...called].sort()).toEqual([...commands, 'spublish'].sort());
   });
 
   it('are enough for everything, without a warning', async () => {
@@ -146,7 +147,7 @@ describe('a user who lacks', () => {
     openService(backend());
     await eventually('a warning', () => warnings.length > 0);
     expect(warnings.join('\n')).toContain('minimal ACL in the README');
-    expect(warnings.join('\n').toLowerCase()).toMatch(new RegExp(`\\b${command}\\b`));
+    expect(warnings.join('\n').toLowerCase()).toContain(command.split('|')[0]);
   });
 
   it.each([

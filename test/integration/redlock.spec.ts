@@ -12,7 +12,7 @@ const CHANNELS = '&{nestjs-lock:0}:process:*';
 const SENT = ['info', 'subscribe', 'scan', 'eval', 'evalsha'];
 /** What the scripts call. */
 const CALLED = [
-  ...['time', 'publish', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
+  ...['time', 'publish', 'pubsub|numsub', 'get', 'set', 'del', 'exists', 'type', 'pexpire', 'pttl'],
   ...['hget', 'hset', 'hdel', 'hlen', 'hgetall'],
   ...['zadd', 'zrem', 'zscore', 'zrank', 'zcount', 'zrange', 'zrangebyscore'],
 ];

@@ -31,9 +31,11 @@ export class TcpProxy {
   readonly #links = new Set<ProxyLink>();
   #faults: { direction: Direction; which: LinkFilter; flow: Partial<Flow> }[] = [];
   #port = 0;
+  /** How many links there have been. */
+  links = 0;
 
   private constructor(
-    private readonly target: number,
+    private target: number,
     private readonly server: Server,
   ) {}
 
@@ -52,6 +54,11 @@ export class TcpProxy {
 
   get url(): string {
     return `redis://127.0.0.1:${this.#port}`;
+  }
+
+  /** New links lead to another server; those there are stay where they are, as behind a load balancer. */
+  lead(target: number): void {
+    this.target = target;
   }
 
   /** The links there are now, and none that come later. */
@@ -128,6 +135,7 @@ export class TcpProxy {
       }
       return flow;
     });
+    this.links++;
     this.#links.add(link);
     link.whenClosed(() => this.#links.delete(link));
   }

@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import type { Mailbox } from '../../lib/backends/redis-common/mailbox.js';
+import { Presence } from '../../lib/backends/redis-common/presence.js';
 import type { RedisStore } from '../../lib/backends/redis/redis-store.js';
 import { RedisWaiters } from '../../lib/backends/redis/redis-waiters.js';
 import { Register } from '../../lib/register.js';
@@ -16,8 +16,7 @@ it('many who are told to wait are gone through a few times, not once for each', 
   };
   const waiters = new RedisWaiters({
     store: {} as RedisStore,
-    mailbox: {} as Mailbox,
-    channel: 'one',
+    presence: new Presence({ probe: unused, renew: unused }, 2_000),
     confirm: undefined,
     askAgain: unused,
     withdrawStray: unused,

@@ -1,5 +1,6 @@
 import { within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
+import { Presence } from './presence.js';
 import type { RedisClient } from './redis-client.js';
 import { isPassing } from './redis-errors.js';
 
@@ -25,23 +26,18 @@ export interface Mailbox {
   readonly delivery: Delivery;
   /** Waits until {@link delivery} is known. */
   opened(): Promise<void>;
-  listen(channel: string, listener: Listener): void;
-  /**
-   * A message to this process is on its way. If the one before has not come, makes sure that it still
-   * hears: a connection that only listens may die without a word.
-   */
-  expect(channel: string): void;
+  /** Returns whether it is heard there, as far as that is known. */
+  listen(channel: string, listener: Listener): Presence;
   close(): void;
 }
 
-/** `ordinary`: by PUBLISH; `sharded`: by SPUBLISH; `broadcast`: by PUBLISH on a Cluster. See scripts/_tell.lua. */
-export type Delivery = 'ordinary' | 'sharded' | 'broadcast';
+/** `ordinary`: by PUBLISH; `sharded`: by SPUBLISH. See scripts/_tell.lua. */
+export type Delivery = 'ordinary' | 'sharded';
 
 /** A mailbox on one connection of its own. */
 export class SubscriberMailbox implements Mailbox {
   readonly delivery = 'ordinary';
-  readonly #listeners = new Map<string, Listener>();
-  readonly #expected = new Set<string>();
+  readonly #places = new Map<string, { listener: Listener; presence: Presence }>();
   #closed = false;
 
   constructor(
@@ -50,12 +46,16 @@ export class SubscriberMailbox implements Mailbox {
     private readonly warn: (message: string) => void,
   ) {
     subscriber.on('message', (channel: string, message: string) => {
-      this.#expected.delete(channel);
-      this.#listeners.get(channel)?.hear(message);
+      const place = this.#places.get(channel);
+      place?.presence.hears();
+      place?.listener.hear(message);
     });
     subscriber.on('error', () => undefined);
     subscriber.on('ready', () => {
-      for (const channel of this.#listeners.keys()) void this.#subscribe(channel);
+      for (const channel of this.#places.keys()) void this.#subscribe(channel);
+    });
+    subscriber.on('close', () => {
+      for (const { presence } of this.#places.values()) presence.isDeaf();
     });
     // What goes wrong shows in its events, and it tries again by itself.
     subscriber.connect().catch(() => undefined);
@@ -65,15 +65,21 @@ export class SubscriberMailbox implements Mailbox {
     return Promise.resolve();
   }
 
-  listen(channel: string, listener: Listener): void {
-    this.#listeners.set(channel, listener);
+  listen(channel: string, listener: Listener): Presence {
+    const presence = new Presence(
+      {
+        probe: () => {
+          this.#probe(channel);
+        },
+        renew: () => {
+          this.#renew();
+        },
+      },
+      this.patience,
+    );
+    this.#places.set(channel, { listener, presence });
     if (this.subscriber.status === 'ready') void this.#subscribe(channel);
-  }
-
-  expect(channel: string): void {
-    // While it is not connected, it is about to subscribe.
-    if (this.#expected.has(channel) && this.subscriber.status === 'ready') this.#probe(channel);
-    this.#expected.add(channel);
+    return presence;
   }
 
   close(): void {
@@ -83,13 +89,19 @@ export class SubscriberMailbox implements Mailbox {
 
   /** Subscribes again, which changes nothing and needs no right but the one we have. */
   #probe(channel: string): void {
+    // While it is not connected, it is about to subscribe.
+    if (this.subscriber.status !== 'ready') return;
     within(this.patience, this.subscriber.subscribe(channel)).then(
       (answer) => {
-        if (answer === undefined && !this.#closed) this.subscriber.disconnect(true);
+        if (answer === undefined) this.#renew();
       },
       // It is reconnecting already.
       () => undefined,
     );
+  }
+
+  #renew(): void {
+    if (!this.#closed && this.subscriber.status === 'ready') this.subscriber.disconnect(true);
   }
 
   async #subscribe(channel: string): Promise<void> {
@@ -103,6 +115,8 @@ export class SubscriberMailbox implements Mailbox {
       );
       return;
     }
-    this.#listeners.get(channel)?.listening(false);
+    const place = this.#places.get(channel);
+    place?.presence.listens();
+    place?.listener.listening(false);
   }
 }

@@ -4,6 +4,7 @@ import type { ClusterClient } from './cluster-client.js';
 import type { ClusterRouter } from './cluster-router.js';
 import { slotOf } from '../redis-common/cluster-slot.js';
 import type { Delivery, Listener, Mailbox } from '../redis-common/mailbox.js';
+import { Presence } from '../redis-common/presence.js';
 import { ownOptions, type RedisClient } from '../redis-common/redis-client.js';
 import { isPassing } from '../redis-common/redis-errors.js';
 import { ShardSubscriber } from './shard-subscriber.js';
@@ -18,6 +19,7 @@ const LONGEST_PAUSE = 500;
 interface Place {
   readonly channel: string;
   readonly listener: Listener;
+  readonly presence: Presence;
   readonly slot: number;
   /** Where it is subscribed, or about to be. */
   at: ShardSubscriber | undefined;
@@ -35,7 +37,6 @@ export class ClusterMailbox implements Mailbox {
   #delivery: Delivery | undefined;
   #opening: Promise<void> | undefined;
   readonly #places = new Map<string, Place>();
-  readonly #expected = new Set<string>();
   /** By node, as `host:port`. */
   readonly #subscribers = new Map<string, ShardSubscriber>();
   #warned = false;
@@ -53,7 +54,7 @@ export class ClusterMailbox implements Mailbox {
   }
 
   get delivery(): Delivery {
-    return this.#delivery ?? 'broadcast';
+    return this.#delivery ?? 'ordinary';
   }
 
   async opened(): Promise<void> {
@@ -64,18 +65,24 @@ export class ClusterMailbox implements Mailbox {
     await this.#opening;
   }
 
-  listen(channel: string, listener: Listener): void {
-    const slot = slotOf(channel);
-    const place = { channel, listener, slot, at: undefined, last: undefined, seeking: false };
+  listen(channel: string, listener: Listener): Presence {
+    const presence = new Presence(
+      {
+        // To subscribe again changes nothing where it is subscribed already.
+        probe: () => void this.#seek(place),
+        renew: () => {
+          this.#renew(place);
+        },
+      },
+      this.patience,
+    );
+    const place: Place = {
+      ...{ channel, listener, presence, slot: slotOf(channel) },
+      ...{ at: undefined, last: undefined, seeking: false },
+    };
     this.#places.set(channel, place);
     void this.#seek(place);
-  }
-
-  expect(channel: string): void {
-    const place = this.#places.get(channel);
-    // To subscribe again changes nothing where it is subscribed already.
-    if (place !== undefined && this.#expected.has(channel)) void this.#seek(place);
-    this.#expected.add(channel);
+    return presence;
   }
 
   close(): void {
@@ -87,7 +94,7 @@ export class ClusterMailbox implements Mailbox {
     const info = await within(this.patience, this.cluster.info('server'));
     const version = /^redis_version:(\d+)/m.exec(info ?? '')?.[1];
     if (version === undefined) throw new Error('Redis did not tell its version');
-    this.#delivery = Number(version) < SHARDED_FROM ? 'broadcast' : 'sharded';
+    this.#delivery = Number(version) < SHARDED_FROM ? 'ordinary' : 'sharded';
   }
 
   /** The map of the Cluster is new: who listens at the wrong node goes to the right one. */
@@ -101,6 +108,15 @@ export class ClusterMailbox implements Mailbox {
     for (const [node, subscriber] of this.#subscribers) {
       if (!needed.has(node)) subscriber.close();
     }
+  }
+
+  /** It is not counted where its slot is served: the map is old, or the connection leads elsewhere. */
+  #renew(place: Place): void {
+    const { at, slot } = place;
+    place.at = undefined;
+    if (at?.node === this.router.nodeOf(slot)) at?.close();
+    void this.router.look();
+    void this.#seek(place);
   }
 
   /** Subscribes, at the node that has the channel's slot; again and again until that is done. */
@@ -134,11 +150,13 @@ export class ClusterMailbox implements Mailbox {
       if (!this.#isRight(place, subscriber)) throw new Error('the slot has moved meanwhile');
     } catch (error) {
       place.at = undefined;
+      place.presence.isDeaf();
       throw error;
     }
     if (before === subscriber) return;
     const elsewhere = place.last !== subscriber.node;
     place.last = subscriber.node;
+    place.presence.listens();
     place.listener.listening(elsewhere);
   }
 
@@ -162,8 +180,9 @@ export class ClusterMailbox implements Mailbox {
       delivery: this.delivery,
       patience: this.patience,
       hear: (channel, message) => {
-        this.#expected.delete(channel);
-        this.#places.get(channel)?.listener.hear(message);
+        const place = this.#places.get(channel);
+        place?.presence.hears();
+        place?.listener.hear(message);
       },
       deaf: (one) => {
         this.#seekElsewhere(one);
@@ -182,6 +201,7 @@ export class ClusterMailbox implements Mailbox {
     for (const place of this.#places.values()) {
       if (place.at !== subscriber) continue;
       place.at = undefined;
+      place.presence.isDeaf();
       void this.#seek(place);
     }
   }

@@ -18,6 +18,7 @@ import { FIRST_WORD, type Mailbox } from '../redis-common/mailbox.js';
 import type { RedisOperators } from './redis-operators.js';
 import type { RedisRequest } from './redis-request.js';
 import { LIVENESS, type RedisStore, type Tell } from './redis-store.js';
+import type { Presence } from '../redis-common/presence.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
@@ -40,6 +41,7 @@ export interface RedisBucketContext {
  */
 export class RedisBucket {
   readonly #waiters: RedisWaiters;
+  readonly #presence: Presence;
   /** Withdrawals that nobody waits for but {@link close}. */
   readonly #withdrawals = new Set<Promise<void>>();
   /** Resolves when messages arrive, or seem not to; undefined then. */
@@ -47,8 +49,25 @@ export class RedisBucket {
   #closed = false;
 
   constructor(private readonly context: RedisBucketContext) {
+    const { channel, mailbox, store } = context;
+    let hear!: () => void;
+    const listening = new Promise<void>((resolve) => {
+      hear = resolve;
+    });
+    this.#presence = mailbox.listen(channel, {
+      hear: (message) => {
+        this.#hearMessage(message);
+      },
+      listening: (elsewhere) => {
+        if (elsewhere) store.forget();
+        // What was published while nobody listened is found by looking.
+        this.#waiters.lookSoon();
+        hear();
+      },
+    });
     this.#waiters = new RedisWaiters({
       ...context,
+      presence: this.#presence,
       confirm: context.witness && ((request, grant) => this.#confirm(request, grant)),
       askAgain: (request) => {
         this.#ask(request);
@@ -57,23 +76,16 @@ export class RedisBucket {
         this.#withdrawStray(request);
       },
     });
-    const { channel, mailbox, store } = context;
-    const listening = new Promise<void>((resolve) => {
-      mailbox.listen(channel, {
-        hear: (message) => {
-          this.#hearMessage(message);
-        },
-        listening: (elsewhere) => {
-          if (elsewhere) store.forget();
-          // What was published while nobody listened is found by looking.
-          this.#waiters.lookSoon();
-          resolve();
-        },
-      });
-    });
     this.#hears = within(FIRST_WORD, listening).then(() => {
       this.#hears = undefined;
     });
+  }
+
+  /** The next request may go to another server, with another clock and another memory. */
+  asksElsewhere(): void {
+    this.context.store.forget();
+    this.#presence.asksElsewhere();
+    this.#waiters.lookSoon();
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
@@ -120,7 +132,9 @@ export class RedisBucket {
   }
 
   renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
-    return this.context.store.renew(leases);
+    // Who only holds finds out by it that it is not heard.
+    const beaten = this.#presence.isDue ? this.#presence.beat() : undefined;
+    return this.context.store.renew(leases, beaten);
   }
 
   release(lease: HeldLease, keepFor: number): Promise<boolean> {

@@ -81,15 +81,15 @@ export class RedisConnection implements BackendConnection {
       this.acquireAll = (requests) => this.#bucketOf('').acquireAll(requests);
     }
     commands.on('ready', () => {
-      for (const { store } of this.#buckets.values()) {
-        store.forget();
+      for (const { store, bucket } of this.#buckets.values()) {
+        bucket.asksElsewhere();
         // Early, so that the next request need not wait for it.
         store.entered().catch(() => undefined);
       }
     });
     // On a Cluster: another node will have its slots.
     commands.on('-node', () => {
-      for (const { store } of this.#buckets.values()) store.forget();
+      for (const { bucket } of this.#buckets.values()) bucket.asksElsewhere();
     });
     commands.once('ready', () => {
       void this.#check(new Keyspace(keyPrefix, namespace)).then((warnings) => {

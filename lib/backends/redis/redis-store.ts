@@ -34,7 +34,16 @@ interface AskedAcquire {
 /** As renew.lua says it. */
 type RenewAnswer = 0 | 1 | readonly [state: 'failed', error: string];
 
-/** What a heartbeat tells of one waiter. */
+/** What a heartbeat tells. */
+export interface Beat {
+  /** A moment before it was sent. */
+  readonly before: Instant;
+  /** Whether a message to this process was counted at the server. */
+  readonly heard: boolean;
+  readonly seen: readonly Seen[];
+}
+
+/** What it tells of one waiter. */
 export type Seen =
   | readonly [state: 'granted', token: number, remaining: number]
   | readonly [state: 'waiting', remaining: number, place: number]
@@ -112,28 +121,32 @@ export class RedisStore {
   }
 
   /** Gives a sign of life for each request, and looks how they stand. */
-  async heartbeat(requests: readonly LockRequest[]): Promise<[before: Instant, seen: Seen[]]> {
+  async heartbeat(requests: readonly LockRequest[]): Promise<Beat> {
     const { guard, keyspace } = this.context;
     await this.entered();
     const before = Instant.now();
     const keys = requests.flatMap(({ key }) => keyspace.of(key));
     const waiters = requests.map((request) => `${request.id} ${termsOf(request)}`);
-    const [now, ...seen] = (await this.send(
+    const [now, heard, ...seen] = (await this.send(
       'heartbeat',
       [keyspace.sequence, keyspace.guard, ...keys],
       [this.address, LIVENESS, this.run, ...waiters],
-    )) as [number, ...(Seen | 'stranger')[]];
+    )) as [now: number, heard: number | 'stranger', ...seen: Seen[]];
     this.clock.learn(before, now);
-    if (seen[0] === 'stranger') this.#isStranger();
-    for (const one of seen as Seen[]) if (one[0] === 'granted') guard?.learn(0, one[1]);
-    return [before, seen as Seen[]];
+    if (heard === 'stranger') this.#isStranger();
+    for (const one of seen) if (one[0] === 'granted') guard?.learn(0, one[1]);
+    return { before, heard: heard === 1, seen };
   }
 
-  async renew(leases: readonly LeaseRenewal[]): Promise<(boolean | Error)[]> {
+  /** @param beaten hears whether a message to this process was counted, if one is to be sent as well */
+  async renew(
+    leases: readonly LeaseRenewal[],
+    beaten?: (counted: boolean) => void,
+  ): Promise<(boolean | Error)[]> {
     const { guard, keyspace } = this.context;
     await this.entered();
     const keys = [keyspace.sequence, keyspace.guard];
-    const args = [this.run];
+    const args = [this.run, beaten === undefined ? '' : this.address];
     for (const lease of leases) {
       const { id, key, token, ttl } = lease;
       guard?.learn(ttl, token);
@@ -141,8 +154,11 @@ export class RedisStore {
       // One argument, as there may be thousands in a second.
       args.push(`${id} ${token} ${termsOf(lease)}`);
     }
-    const renewed = (await this.send('renew', keys, args)) as RenewAnswer[] | 'stranger';
-    if (renewed === 'stranger') return this.#isStranger();
+    const reply = (await this.send('renew', keys, args)) as
+      [heard: number, ...renewed: RenewAnswer[]] | 'stranger';
+    if (reply === 'stranger') return this.#isStranger();
+    const [heard, ...renewed] = reply;
+    beaten?.(heard === 1);
     return renewed.map((one) => (typeof one === 'object' ? replyError(one[1]) : one === 1));
   }
 

@@ -1,7 +1,7 @@
 import { alarm, Deadline, type Instant } from '../../clock.js';
 import { Register } from '../../register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
-import type { Mailbox } from '../redis-common/mailbox.js';
+import type { Presence } from '../redis-common/presence.js';
 import { isPassing, replyError, toBackendError } from '../redis-common/redis-errors.js';
 import { RedisRequest } from './redis-request.js';
 import type { RedisStore, Seen } from './redis-store.js';
@@ -23,9 +23,7 @@ const BATCH = 1_000;
 
 export interface RedisWaitersContext {
   readonly store: RedisStore;
-  readonly mailbox: Mailbox;
-  /** On which this process is told of its grants. */
-  readonly channel: string;
+  readonly presence: Presence;
   /** Whether a grant that was not the answer to a question may be believed. */
   readonly confirm: ((request: RedisRequest, grant: Grant) => Promise<boolean>) | undefined;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
@@ -84,7 +82,9 @@ export class RedisWaiters {
 
   /** The server queued it at a place from 0, behind a lease of so many milliseconds. */
   stand(request: RedisRequest, remaining: number, place: number): void {
-    if (this.#requests.size === 1) this.#nextBeat = Deadline.in(HEARTBEAT);
+    // At once, as long as it is not known whether messages can be believed.
+    const early = this.context.presence.isUntried;
+    if (early || this.#requests.size === 1) this.#nextBeat = Deadline.in(early ? 0 : HEARTBEAT);
     this.#place(request, remaining, place);
     this.#planFor(request);
     request.wait();
@@ -119,7 +119,9 @@ export class RedisWaiters {
   }
 
   #hearGrant(request: RedisRequest, [token, server, life, reserved]: readonly string[]): void {
-    const since = this.context.store.momentOf(Number(server));
+    const { presence, store } = this.context;
+    // It may come from another server than the one that is asked: that one knows what is true.
+    const since = presence.proven ? store.momentOf(Number(server)) : undefined;
     if (since === undefined) {
       this.#again(request);
     } else {
@@ -183,7 +185,6 @@ export class RedisWaiters {
     let due = this.#requests.values().filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      this.context.mailbox.expect(this.context.channel);
     } else {
       due = due.filter(({ free }) => free?.passed);
     }
@@ -200,9 +201,12 @@ export class RedisWaiters {
   /** Never rejects. */
   async #look(requests: RedisRequest[]): Promise<void> {
     let before: Instant;
-    let seen: Seen[];
+    let seen: readonly Seen[];
+    const beaten = this.context.presence.beat();
     try {
-      [before, seen] = await this.context.store.heartbeat(requests.map(({ asked }) => asked));
+      const beat = await this.context.store.heartbeat(requests.map(({ asked }) => asked));
+      ({ before, seen } = beat);
+      beaten(beat.heard);
     } catch (error) {
       // What passes by itself is mended by the next heartbeat.
       if (!isPassing(error)) for (const request of requests) this.#refuse(request, error);

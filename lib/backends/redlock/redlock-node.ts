@@ -3,6 +3,7 @@ import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.j
 import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
 import { FIRST_WORD, SubscriberMailbox } from '../redis-common/mailbox.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
+import type { Presence } from '../redis-common/presence.js';
 import { replyError } from '../redis-common/redis-errors.js';
 import { ScriptRunner } from '../redis-common/script-runner.js';
 import { commonScripts } from '../redis-common/scripts.js';
@@ -60,6 +61,7 @@ export class RedlockNode {
   readonly operators: NodeOperators;
   #closed = false;
   /** Resolves when its messages arrive. */
+  readonly #presence: Presence;
   readonly #hears: Promise<void>;
   /** Whether the first connection came about, or was refused. */
   readonly #reached: Promise<unknown>;
@@ -104,18 +106,21 @@ export class RedlockNode {
         for (const warning of warnings) this.#warn(warning);
       });
     });
+    let hears!: () => void;
     this.#hears = new Promise((resolve) => {
-      this.#mailbox.listen(keyspace.channel + processId, {
-        hear: (message) => {
-          hear(message, this);
-        },
-        listening: () => {
-          resolve();
-          listening();
-        },
-      });
+      hears = resolve;
+    });
+    this.#presence = this.#mailbox.listen(keyspace.channel + processId, {
+      hear: (message) => {
+        hear(message, this);
+      },
+      listening: () => {
+        hears();
+        listening();
+      },
     });
     client.on('ready', () => {
+      this.#presence.asksElsewhere();
       this.#entry.again();
     });
     this.#reached = new Promise<void>((resolve) => {
@@ -226,22 +231,19 @@ export class RedlockNode {
   async beat(requests: readonly LockRequest[]): Promise<Standing[]> {
     const { keyspace } = this.context;
     await this.#entry.entered('soon');
-    const seen = (await this.#runner.run(
+    const beaten = this.#presence.beat();
+    const [heard, ...seen] = (await this.#runner.run(
       'beat',
       [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key))],
       [keyspace.channel, LIVENESS, this.#entry.run, ...requests.map(waiterOf)],
-    )) as Standing[] | [['stranger']] | ['stranger'];
-    if (seen[0] === 'stranger') return this.#entry.isStranger();
-    return seen as Standing[];
+    )) as [heard: number | 'stranger', ...seen: Standing[]];
+    if (heard === 'stranger') return this.#entry.isStranger();
+    beaten(heard === 1);
+    return seen;
   }
 
   memory(): Promise<Memory> {
     return this.#entry.memory();
-  }
-
-  /** To be called when a heartbeat is sent: if it has heard nothing since the one before, makes sure that it hears. */
-  expectBeat(): void {
-    this.#mailbox.expect(this.context.keyspace.channel + this.context.processId);
   }
 
   /** Ends the connections after what is under way, but not long after. */

@@ -127,7 +127,6 @@ export class RedlockWaiters {
     }
     if (this.#nextBeat.passed) {
       this.#nextBeat = Deadline.in(HEARTBEAT);
-      for (const node of this.context.nodes) node.expectBeat();
       const requests = [...this.#requests.values()].filter(({ queued }) => queued);
       // Not waited for: a node that is slow must not keep us from giving the others their sign.
       for (let first = 0; first < requests.length; first += BATCH) {

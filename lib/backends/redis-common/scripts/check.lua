@@ -1,7 +1,7 @@
 -- Tries every command that the other scripts use, on keys of its own that are gone at the end.
 --
 -- KEYS  1 a string  2 a sorted set  3 a hash
--- ARGV  1 how messages are delivered: 'ordinary', 'sharded' or 'broadcast'  2 a channel
+-- ARGV  1 how messages are delivered: 'ordinary' or 'sharded'  2 a channel
 -- Reply the error of each command that failed
 local errors = {}
 local function try(command, ...)
@@ -33,5 +33,5 @@ try('HDEL', hash_key, 'field')
 try('DEL', string_key)
 try('SCAN', '0', 'COUNT', '1')
 try(delivery == 'sharded' and 'SPUBLISH' or 'PUBLISH', channel, 'check')
-if delivery == 'broadcast' then try('PUBSUB', 'NUMSUB', channel) end
+try('PUBSUB', delivery == 'sharded' and 'SHARDNUMSUB' or 'NUMSUB', channel)
 return errors

@@ -12,9 +12,11 @@ local lock, queue, deadlines, sequence, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[
 local address, run = ARGV[1], ARGV[2]
 
 local held = holders_of(lock)
-local all, tell = all_of(held), teller(address)
+local all = all_of(held)
+local _, say = messenger(address)
 free(held)
-for _, lease in ipairs(all) do tell(process_of(lease[1]), 'lost ' .. lease[1]) end
+-- It is true for whoever hears it, also for who listens at a replica.
+for _, lease in ipairs(all) do say(process_of(lease[1]), 'lost ' .. lease[1]) end
 if guarded(guard, run) == 'open' then
   hand_off(held, queue, deadlines, sequence, address, nil)
 end

@@ -6,12 +6,12 @@
 -- ARGV  1 address of the waiters  2 how long a waiter lives without a sign (ms)
 --       3 run id of the server, or '' for no guard, then '<id> <terms>' for each
 -- Reply {now, 'stranger'}  the process has to enter first: nothing was done
---       or now, then for each
+--       or now, whether the message was heard, 1 or 0, then for each
 --       {'waiting', ms until the lock may be free or -1, place in the queue from 0}
 --       {'granted', token, ms left of the lease}
 --       {'dropped'}  it was counted as dead and must ask again
 --       {'failed', error}
--- Cost  PUBLISH, then TYPE, GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
+-- Cost  PUBSUB, PUBLISH, then TYPE, GET, ZSCORE, ZADD, 2 PEXPIRE, PTTL, ZRANK each
 --- @include "clock"
 --- @include "holders"
 --- @include "mint"
@@ -23,7 +23,7 @@ local liveness, run = tonumber(ARGV[2]), ARGV[3]
 
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { now, state } end
-teller(address)(process_of(ARGV[4]), 'beat')
+local heard = teller(address)(process_of(ARGV[4]), 'beat')
 
 local function look(lock, queue, deadlines, waiter)
   local id, terms = string.match(waiter, '^(%S+) (.*)$')
@@ -32,7 +32,8 @@ local function look(lock, queue, deadlines, waiter)
   local token, left = lease_of(held, id)
   if token then return { 'granted', token, left } end
   if not redis.call('ZSCORE', queue, waiter) then return { 'dropped' } end
-  redis.call('ZADD', deadlines, now + liveness, waiter)
+  -- The half says that this process is not heard: see _hand-off.lua.
+  redis.call('ZADD', deadlines, now + liveness + (heard and 0 or 0.5), waiter)
   if state == 'open' and fits(held, kind) then
     token = hand_off(held, queue, deadlines, sequence, address, waiter)
     if token then
@@ -46,9 +47,9 @@ local function look(lock, queue, deadlines, waiter)
   return { 'waiting', math.max(free_in(held), grace), redis.call('ZRANK', queue, waiter) }
 end
 
-local seen = { now }
+local seen = { now, heard and 1 or 0 }
 for index = 4, #ARGV do
   local key = 3 * (index - 4) + 3
-  seen[index - 2] = each_alone(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
+  seen[index - 1] = each_alone(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
 end
 return seen

@@ -4,14 +4,16 @@
 -- ones with the greater tokens hold it.
 --
 -- KEYS  1 sequence  2 guard, then a lock each
--- ARGV  1 run id of the server, or '' for no guard, then '<id> <token> <terms>' each
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the process, or '' when it needs no
+--       message 'beat' now, then '<id> <token> <terms>' each
 -- Reply 'stranger'  the process has to enter first: nothing was done
---       or for each 1 renewed, 0 not (any more) the owner's, {'failed', error}
+--       or whether the message was heard, 1 or 0, then for each 1 renewed, 0 not (any more) the
+--       owner's, {'failed', error}
 -- Cost  TIME, then GET, PTTL, PEXPIRE each; of one beside others TYPE, 2 HGET, HSET, PTTL, PEXPIRE
 --- @include "clock"
 --- @include "owner"
 --- @include "guard"
-local sequence, guard, run = KEYS[1], KEYS[2], ARGV[1]
+local sequence, guard, run, address = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
 local state = guarded(guard, run)
 if state == 'stranger' then return state end
@@ -20,22 +22,28 @@ if state == 'stranger' then return state end
 local function count_all_in()
   if run == '' then return end
   local longest = 0
-  for index = 2, #ARGV do
+  for index = 3, #ARGV do
     longest = math.max(longest, tonumber(string.match(ARGV[index], '^%S+ %d+ (%d+)')))
   end
   guarded(guard, run, longest)
 end
 
-local renewed, others = {}, {}
+local heard = 0
+if address ~= '' then
+  --- @include "tell"
+  if teller(address)(process_of(ARGV[3]), 'beat') then heard = 1 end
+end
+
+local renewed, others = { heard }, {}
 for index = 3, #KEYS do
-  local lock, lease = KEYS[index], ARGV[index - 1]
+  local lock, lease = KEYS[index], ARGV[index]
   local id, ttl = string.match(lease, '^(%S+) %d+ (%d+)$')
   local held = id and redis.pcall('GET', lock)
   if type(held) == 'string' and owns(held, id) then
     if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
-    renewed[index - 2] = 1
+    renewed[index - 1] = 1
   else
-    renewed[index - 2] = 0
+    renewed[index - 1] = 0
     others[#others + 1] = index
   end
 end
@@ -64,7 +72,7 @@ local function renew(lock, lease)
 end
 
 for _, index in ipairs(others) do
-  renewed[index - 2] = each_alone(renew, KEYS[index], ARGV[index - 1])
+  renewed[index - 1] = each_alone(renew, KEYS[index], ARGV[index])
 end
 count_all_in()
 return renewed

@@ -6,9 +6,10 @@
 --- @include "clock"
 --- @include "holders"
 --- @include "tell"
-local tell = teller(ARGV[1])
+-- It is true for whoever hears it, also for who listens at a replica.
+local _, say = messenger(ARGV[1])
 local all = all_of(holders_of(KEYS[1]))
 for _, lease in ipairs(all) do
-  tell(process_of(lease[1]), 'revoked ' .. lease[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
+  say(process_of(lease[1]), 'revoked ' .. lease[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
 end
 return #all

@@ -2,18 +2,13 @@
 -- is the request's id, or '<id> s' for one that is to read: `queue` by ticket, on which the nodes agree,
 -- `deadlines` by the time of this node at which a waiter that gave no sign counts as dead.
 
+--- @include "tell"
+
 -- So many processes are told in vain before a script gives up: the next look goes on.
 local MOST_UNHEARD = 2000
 
 local function waiter_of(id, kind)
   return kind == '' and id or id .. ' ' .. kind
-end
-
--- Says whether the process of a request heard the message.
-local function tell(channel, id, message)
-  -- pcall: without the right to publish, the waiter's own heartbeat finds the lock free.
-  local heard = redis.pcall('PUBLISH', channel .. string.match(id, '^[^:]*'), message)
-  return type(heard) == 'number' and heard > 0
 end
 
 -- However many there are, they go together: dead waiters cost one deadline, not a sum.
@@ -37,12 +32,12 @@ end
 local function tell_first(held, queue, deadlines, channel, present, all)
   if redis.call('EXISTS', queue) == 0 then return nil, nil end
   drop_dead(queue, deadlines)
-  local deaf, unheard = {}, 0
+  local tell, deaf, unheard = teller('ordinary ' .. channel), {}, 0
 
   local function hears(id)
-    local process = string.match(id, '^[^:]*')
+    local process = process_of(id)
     if deaf[process] then return false end
-    if tell(channel, id, 'free ' .. id) then return true end
+    if tell(process, 'free ' .. id) then return true end
     deaf[process] = true
     unheard = unheard + 1
     return false
@@ -76,5 +71,5 @@ end
 local function tell_kept(queue, channel)
   local first = redis.call('ZRANGE', queue, 0, 0)[1]
   local id = first and string.match(first, '^%S+')
-  if id then tell(channel, id, 'kept ' .. id) end
+  if id then teller('ordinary ' .. channel)(process_of(id), 'kept ' .. id) end
 end

@@ -5,7 +5,7 @@
 -- ARGV  1 channel prefix  2 how long a waiter lives without a sign (ms)  3 run id of the node, then
 --       each waiter: its id, with ' s' if it is to read
 -- Reply {'stranger'}  the process has to enter first: nothing was done
---       or for each
+--       or whether the message was heard, 1 or 0, then for each
 --       {'waiting', ms until the lock may be free, or -1}
 --       {'free'}  it may ask for the lock now, or has the vote of this node
 --       {'dropped'}  it was counted as dead, or this node forgot it: it must ask again
@@ -18,7 +18,7 @@
 local guard, channel, liveness, run = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { state } end
-tell(channel, ARGV[4], 'beat')
+local heard = teller('ordinary ' .. channel)(process_of(ARGV[4]), 'beat')
 
 local function look(lock, queue, deadlines, waiter)
   local id, kind = string.match(waiter, '^(%S+) ?(%w*)$')
@@ -33,9 +33,9 @@ local function look(lock, queue, deadlines, waiter)
   return { 'waiting', math.max(free_in(held), grace) }
 end
 
-local seen = {}
+local seen = { heard and 1 or 0 }
 for index = 4, #ARGV do
   local key = 3 * (index - 4) + 2
-  seen[index - 3] = each_alone(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
+  seen[index - 2] = each_alone(look, KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[index])
 end
 return seen

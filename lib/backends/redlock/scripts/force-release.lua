@@ -10,7 +10,6 @@
 --- @include "clock"
 --- @include "held"
 --- @include "guard"
---- @include "tell"
 --- @include "queue"
 local lock, queue, deadlines, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ended, channel, mark, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -18,12 +17,13 @@ local ended, channel, mark, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local state, _, longest = guarded(guard, run)
 local answer = { state }
 if state == 'stranger' then return answer end
-local held, tell = held_of(lock), teller('ordinary ' .. channel)
+local held = held_of(lock)
+local _, say = messenger('ordinary ' .. channel)
 
 local function finish(id, left)
   answer[#answer + 1] = id
   redis.call('SET', ended .. id, 1, 'PX', math.max(1, left, longest))
-  tell(process_of(id), 'lost ' .. id .. ' ' .. mark)
+  say(process_of(id), 'lost ' .. id .. ' ' .. mark)
 end
 
 if #ARGV == 4 then

@@ -7,10 +7,10 @@
 --- @include "clock"
 --- @include "held"
 --- @include "tell"
-local tell = teller('ordinary ' .. ARGV[1])
+local _, say = messenger('ordinary ' .. ARGV[1])
 local ids = {}
 for index, lease in ipairs(all_of(held_of(KEYS[1]))) do
   ids[index] = lease[1]
-  tell(process_of(lease[1]), table.concat({ 'revoked', lease[1], ARGV[2], ARGV[3], ARGV[4] }, ' '))
+  say(process_of(lease[1]), table.concat({ 'revoked', lease[1], ARGV[2], ARGV[3], ARGV[4] }, ' '))
 end
 return ids
