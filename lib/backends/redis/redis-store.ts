@@ -165,6 +165,7 @@ export class RedisStore {
   release(lease: HeldLease, keepFor: number): Promise<boolean> {
     if (!this.isEntered()) return this.entered().then(() => this.release(lease, keepFor));
     const { id, key } = lease;
+    this.context.guard?.learn(keepFor);
     const plain = isAlone(lease) && keepFor <= 0;
     return this.#releases.add(key, plain ? id : `${id} ${Math.ceil(keepFor)}`);
   }

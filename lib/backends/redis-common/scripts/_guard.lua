@@ -2,7 +2,8 @@
 -- place. `guard` is '<run id> <previous> <grace end> <longest> <until>': the run id of the server
 -- that all this is known of, that of the one before it ('-' when none is known), the server time up
 -- to which nothing new is granted, the longest ttl that a live lease may have, and the server time
--- from which on no lease has more than half of that. A run id of '' stands for no guard.
+-- from which on no lease has more than half of that. A run id of '' stands for a
+-- process without a guard, which keeps to the one that others have.
 
 local function read_guard(guard)
   local run, previous, grace, longest, till =
@@ -42,9 +43,9 @@ end
 -- 'stranger' when the caller took it for another one and has to enter first; then the longest ttl
 -- that a live lease may have. A lease of `ttl`, if there is one, is counted in.
 local function guarded(guard, run, ttl)
-  if run == '' then return 'open', -1, 0 end
   local state = read_guard(guard)
-  if not state or state.run ~= run then return 'stranger', 0, 0 end
+  if not state and run == '' then return 'open', -1, 0 end
+  if not state or (run ~= '' and state.run ~= run) then return 'stranger', 0, 0 end
   if ttl then count_in(guard, state, ttl) end
   local left = state.grace - now
   if left > 0 then return 'grace', left, state.longest end

@@ -16,7 +16,7 @@
 --       {'limit', that of those who use the lock now}  it was asked for with another
 --       {'grace', ms left of it} whether somebody holds the lock is not known: nothing was done
 --       {'failed', error}
--- Cost  TIME, SET (sequence), then EXISTS and SET each, when nobody holds the lock and nobody waits;
+-- Cost  TIME, EXISTS (guard), SET (sequence), then EXISTS and SET each, when nobody holds the lock and nobody waits;
 --       for one that may hold beside others TIME, then TYPE, EXISTS, SET (sequence), HSET and PEXPIRE
 --       each when there is nobody, and 2 HGET and PTTL instead of PEXPIRE when there are others
 --- @include "clock"
@@ -25,7 +25,7 @@ local not_after, address, liveness, run = tonumber(ARGV[1]), ARGV[2], tonumber(A
 if not_after > 0 and now > not_after then return { now, 'late' } end
 
 local state, grace, longest = 'open', -1, 0
-if run ~= '' then
+if run ~= '' or redis.call('EXISTS', guard) == 1 then
   --- @include "guard"
   local longest_asked = 0
   for index = 6, #ARGV, 4 do
@@ -36,12 +36,19 @@ if run ~= '' then
 end
 
 --- @include "mint"
+-- How many tokens may be reserved: none while the sequence is ahead of the clock, or it would outrun it,
+-- and tokens would fall when the sequence is lost.
+local function affordable(reserve)
+  return tonumber(redis.call('GET', sequence) or 0) < micros and tonumber(reserve) or 0
+end
+
 -- One token for each request, minted together when the first is granted that holds alone.
 local next_token, last_token = 1, 0
 local function grant(lock, id, ttl, reserve)
-  local token
+  local token, without
   if reserve ~= '0' then
-    token = mint(sequence, 1 + tonumber(reserve))
+    local tokens = affordable(reserve)
+    token, without = mint(sequence, 1 + tokens), tokens == 0
   else
     if next_token > last_token then
       local count = (#KEYS - 2) / 3
@@ -53,7 +60,7 @@ local function grant(lock, id, ttl, reserve)
   end
   local text = token == micros and micros_text or string.format('%.0f', token)
   redis.call('SET', lock, id .. ' ' .. text, 'PX', ttl)
-  return token
+  return without and { 'granted', token } or token
 end
 
 local answers, contended = { now, longest }, nil
@@ -143,9 +150,10 @@ local function acquire(index)
     end
     if through and fits(held, kind) then
       -- Not one of those minted together: of the same lock there may be greater ones by now.
-      token = mint(sequence, 1 + tonumber(reserve))
+      local tokens = reserve == '0' and 0 or affordable(reserve)
+      token = mint(sequence, 1 + tokens)
       let_in(held, id, kind, token, ttl)
-      return token
+      return tostring(tokens) == reserve and token or { 'granted', token }
     end
   end
 

@@ -60,6 +60,7 @@ local function release(index)
   local token, left = lease_of(held, id)
   if not token then return open and 0 or 2 end
   if keep_for > 0 then
+    guarded(guard, run, keep_for)
     keep(held, id, token, left, keep_for)
     tell_first(held, queue)
     return 1

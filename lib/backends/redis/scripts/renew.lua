@@ -20,7 +20,7 @@ if state == 'stranger' then return state end
 
 -- Last, as a renewal needs no memory, and this may: see prolong.
 local function count_all_in()
-  if run == '' then return end
+  if run == '' and redis.call('EXISTS', guard) == 0 then return end
   local longest = 0
   for index = 3, #ARGV do
     longest = math.max(longest, tonumber(string.match(ARGV[index], '^%S+ %d+ (%d+)')))
