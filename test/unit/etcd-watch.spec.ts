@@ -125,6 +125,29 @@ describe('a stream of watches', () => {
     ]);
   });
 
+  it('that begins at a revision before what was seen says so: etcd may have lost its data', async () => {
+    listen('a');
+    const stream = await opened(1);
+    stream.tell({ watch_id: stream.ids[0]!, created: true }, '3');
+    expect(heard).toEqual([['a', 'missed']]);
+  });
+
+  it('on which a watch is refused after all others began is opened anew at once', async () => {
+    const random = jest.spyOn(Math, 'random').mockReturnValue(1);
+    listen('a');
+    const stream = await opened(1);
+    stream.tell({ watch_id: stream.ids[0]!, created: true });
+    listen('b');
+    stream.tell({ watch_id: '-1', created: true, canceled: true });
+    await new Promise(setImmediate);
+    expect(streams).toHaveLength(2);
+    // What is refused from the beginning is so again at once: the next one takes its time.
+    streams[1]!.tell({ watch_id: '-1', created: true, canceled: true });
+    await new Promise(setImmediate);
+    expect(streams).toHaveLength(2);
+    random.mockRestore();
+  });
+
   it('that was renamed is not asked to call off what has another id there, and made anew in the end', async () => {
     listen('a');
     const stream = await opened(1);

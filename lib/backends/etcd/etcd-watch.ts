@@ -5,7 +5,10 @@ import { discard, type EtcdCalls, type WatchStream } from './etcd-calls.js';
 /** The longest pause before a broken stream is opened again, in milliseconds. */
 const LONGEST_PAUSE = 1_000;
 
-/** A refusal counts as so many failures in a row, since a new stream is quickly refused again. */
+/**
+ * A refusal counts as so many failures in a row where a stream is refused from its beginning, since the
+ * next one is quickly refused again.
+ */
 const REFUSED = 5;
 
 /** So many watches that nobody needs may stay on a stream on which they cannot be called off. */
@@ -60,6 +63,8 @@ export class EtcdWatch {
   #renamed = false;
   #asked = 0;
   #confirmed = 0;
+  /** How many watches the present stream began with. */
+  #first = 0;
   #abandoned = 0;
   #stream: WatchStream | undefined;
   #opening = false;
@@ -116,6 +121,7 @@ export class EtcdWatch {
       try {
         if (this.#failures > 0) {
           await pause(Math.min(20 * 2 ** this.#failures, LONGEST_PAUSE) * Math.random());
+          if (!this.#isNeeded()) break;
         }
         this.#failures++;
         stream = await this.calls.openWatch();
@@ -154,6 +160,7 @@ export class EtcdWatch {
       this.#hear(response);
     });
     for (const [id, watched] of this.#watched) this.#create(id, watched);
+    this.#first = this.#asked;
   }
 
   /** From now on: etcd serves a watch that begins in the past only ten times a second, until it has caught up. */
@@ -176,7 +183,7 @@ export class EtcdWatch {
     } else if (canceled) {
       // Refused, under the id that was asked for or -1: the login that the stream was opened with has
       // ended. Or ended at a proxy, which does not say whose it is.
-      this.#failures = REFUSED;
+      this.#failures = this.#confirmed < this.#first ? REFUSED : 0;
       this.distrust();
     } else if (created) {
       this.#begin(id, header.revision);
@@ -199,8 +206,8 @@ export class EtcdWatch {
       if (watched.begun) continue;
       watched.begun = true;
       watched.begin();
-      // It does not tell what happened in between.
-      if (Number(revision) > Number(watched.seen)) watched.tell('missed');
+      // It does not tell what happened in between; nor of what went with data that etcd lost.
+      if (revision !== watched.seen) watched.tell('missed');
     }
   }
 }
