@@ -5,6 +5,7 @@ import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
 import { eventually } from '../support/eventually.js';
 import { RedisServer } from '../support/redis-server.js';
 import { RedisView } from '../support/redis-view.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 import { openService, warnings } from '../support/two-processes.js';
 
 const [TTL, WAIT] = [30_000, 20_000];
@@ -282,5 +283,33 @@ describe('a server that has become a replica', () => {
       await admin.replicaof('NO', 'ONE');
     }
     for (const lock of await Promise.all(asked)) await lock.release();
+  });
+});
+
+describe('several keys at once, whose caller gave up while there was no connection', () => {
+  it('are not asked for when it is back', async () => {
+    const proxy = await TcpProxy.start(server.port);
+    const connection = connect('one', new RedisBackend({ url: proxy.url }));
+    await hold(connection, request('one:1', 'first'));
+    await proxy.refuse();
+    await eventually('no connection', () => connection.troubleWith('a') !== undefined);
+    const asked = [request('one:2', 'a'), request('one:3', 'b')];
+    const all = connection.acquireAll?.(asked).then(
+      () => 'granted',
+      () => 'given up',
+    );
+    await Promise.all(asked.map((one) => connection.cancel(one)));
+    const locks = asked.map(({ key }) => view.keyspace.lockOf(key));
+    const monitor = await admin.monitor();
+    const seen: string[] = [];
+    monitor.on('monitor', (_: string, args: string[]) => seen.push(...args));
+    await proxy.admit();
+    await hold(connection, request('one:4', 'last'));
+    expect(await all).toBe('given up');
+    await eventually('the last one', () => seen.includes(view.keyspace.lockOf('last')));
+    monitor.disconnect();
+    expect(seen.filter((name) => locks.includes(name))).toEqual([]);
+    await connection.close();
+    await proxy.stop();
   });
 });

@@ -19,7 +19,7 @@ it('many who are told to wait are gone through a few times, not once for each', 
     presence: new Presence({ probe: unused, renew: unused }, 2_000),
     confirm: undefined,
     askAgain: unused,
-    withdrawStray: unused,
+    end: unused,
   });
   const walks = jest.spyOn(Register.prototype, 'values');
   for (let number = 1; number <= COUNT; number++) {

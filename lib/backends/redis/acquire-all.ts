@@ -46,6 +46,7 @@ export async function acquireAll(
   requests: readonly RedisRequest[],
 ): Promise<AcquireAllReply> {
   await store.entered();
+  if (requests.some((request) => request.isSettled())) throw new Error('withdrawn meanwhile');
   const voidAfter = store.clock.timeIn(runner.patience);
   if (voidAfter === undefined) throw new Error('the connection was lost');
   const keys = [keyspace.sequence, keyspace.guard];

@@ -72,8 +72,8 @@ export class RedisBucket {
       askAgain: (request) => {
         this.#ask(request);
       },
-      withdrawStray: (request) => {
-        this.#withdrawStray(request);
+      end: (request) => {
+        this.#end(request);
       },
     });
     this.#hears = within(FIRST_WORD, listening).then(() => {
@@ -100,6 +100,7 @@ export class RedisBucket {
   async acquireAll(asked: readonly LockRequest[]): Promise<readonly Grant[] | BusyKey> {
     const { runner } = this.context;
     const requests = asked.map((one) => this.#waiters.add(one));
+    const granted = new Set<RedisRequest>();
     const pointless = () => this.#closed || requests.some((request) => request.isSettled());
     try {
       const reply = await runner.insist(() => this.#attemptAll(requests), pointless);
@@ -107,14 +108,11 @@ export class RedisBucket {
       if ('key' in reply) return reply;
       requests.forEach((request, index) => {
         this.#waiters.settle(request, reply[index] as Grant);
+        granted.add(request);
       });
       return reply;
     } finally {
-      for (const request of requests) {
-        if (request.isSettled()) continue;
-        this.#waiters.forget(request);
-        this.#withdrawStray(request);
-      }
+      for (const request of requests) if (!granted.has(request)) this.#end(request);
     }
   }
 
@@ -124,11 +122,10 @@ export class RedisBucket {
       await this.#withdraw(asked);
       return;
     }
-    request.over = true;
+    request.end();
     this.#waiters.forget(request);
-    if (!request.sent) return;
-    await this.#withdraw(asked);
-    this.#withdrawStray(request);
+    if (request.sent) await this.#withdraw(asked);
+    this.#end(request);
   }
 
   renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
@@ -195,7 +192,7 @@ export class RedisBucket {
 
   /** The first try needs no more than this, mostly. */
   readonly #hearFirst: Tell = (request, reply) => {
-    if (reply.state !== 'failed' && !request.over) {
+    if (reply.state !== 'failed' && !request.isOver()) {
       this.#take(request, reply);
       return;
     }
@@ -212,9 +209,8 @@ export class RedisBucket {
       .insist(attempt, () => request.isSettled() || this.#closed)
       .catch((error: unknown) => {
         if (request.isSettled()) return;
-        this.#waiters.forget(request);
-        this.#withdrawStray(request);
         request.refuse(error);
+        this.#end(request);
       });
   }
 
@@ -242,7 +238,7 @@ export class RedisBucket {
     const { store } = this.context;
     await this.#hears;
     const reply = await store.acquireAll(requests);
-    if (requests.some(({ over }) => over) && Array.isArray(reply)) {
+    if (requests.some((request) => request.isOver()) && Array.isArray(reply)) {
       // The withdrawal may have run first, and found nothing.
       await Promise.all(requests.map(({ asked }) => this.#withdraw(asked)));
       throw new Error('withdrawn meanwhile');
@@ -252,7 +248,7 @@ export class RedisBucket {
 
   async #hear(request: RedisRequest, reply: AcquireReply, seen = true): Promise<void> {
     if (reply.state === 'failed') throw reply.error;
-    if (request.over || !seen) {
+    if (request.isOver() || !seen) {
       // The withdrawal may have run first, and found nothing.
       await this.#withdraw(request.asked);
       throw this.context.witness?.trouble ?? new Error('withdrawn meanwhile');
@@ -267,10 +263,9 @@ export class RedisBucket {
     } else if (reply.state === 'waiting') {
       this.#waiters.stand(request, reply.remaining, reply.place);
     } else {
-      this.#waiters.forget(request);
-      this.#withdrawStray(request);
       if (reply.state === 'busy') request.turnAway();
       else request.refuse(reply.error);
+      this.#end(request);
     }
   }
 
@@ -286,17 +281,21 @@ export class RedisBucket {
 
   /** Of a lease for which an earlier try may still run at the server. */
   async #releaseBeside(stray: RedisRequest, lease: HeldLease, keepFor: number): Promise<boolean> {
-    stray.over = true;
+    stray.end();
     const released = await this.context.store.release(lease, keepFor);
-    this.#waiters.forget(stray);
-    this.#withdrawStray(stray);
+    this.#end(stray);
     return released;
   }
 
-  /** What was sent and not answered may run after its request is over, until it is void. */
-  #withdrawStray({ asked, mayStillRun, unanswered }: RedisRequest): void {
-    if (!mayStillRun || this.#closed) return;
-    const withdrawal = pause(unanswered?.remaining ?? 0)
+  /**
+   * Nothing of a request is to stay at the server: what was sent and not answered may run after it is
+   * over, until it is void.
+   */
+  #end(request: RedisRequest): void {
+    this.#waiters.forget(request);
+    const { asked, stray } = request;
+    if (stray === undefined || this.#closed) return;
+    const withdrawal = pause(stray.remaining)
       .then(() => this.#withdraw(asked))
       .catch(() => undefined)
       .finally(() => this.#withdrawals.delete(withdrawal));

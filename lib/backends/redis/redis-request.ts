@@ -1,6 +1,13 @@
 import type { Deadline } from '../../clock.js';
 import type { Answer, Grant, LockRequest } from '../lock-backend.js';
 
+/**
+ * `asked`: it is being asked for, for the first time or again. `queued`: the server said that it stands
+ * in the queue; only then it has a heartbeat. `granted`, `refused`: it was answered for good. `over`:
+ * nobody wants it any more, it was withdrawn, or its lease is being given back.
+ */
+type State = 'asked' | 'queued' | 'granted' | 'refused' | 'over';
+
 /** What this process knows of one request, until nothing of it can be left at the server. */
 export class RedisRequest {
   /** What is said to who asked: the grant, however it came, or that the request waits, or that it is in vain. */
@@ -9,18 +16,13 @@ export class RedisRequest {
   #refuse!: (error: unknown) => void;
   /** Settles what was promised with the answer that it waits. */
   #granted: { resolve(grant: Grant): void; reject(error: unknown): void } | undefined;
-  #settled = false;
-
-  /** Nobody wants it any more: it was withdrawn, or its lease is being given back. */
-  over = false;
-  /** Whether anything of it ever left this process. */
-  sent = false;
+  #state: State = 'asked';
+  #sent = false;
   /** Until when the server may still run what was sent and not answered. */
-  unanswered: Deadline | undefined;
+  #unanswered: Deadline | undefined;
   /** The same of the tries before the last one. */
   #earlier: Deadline | undefined;
-  /** Whether the server said that it stands in the queue: only then it has a heartbeat. */
-  queued = false;
+
   /** When the lock is free if its holder died, and this request looks. */
   free: Deadline | undefined;
 
@@ -35,39 +37,48 @@ export class RedisRequest {
     return this.asked.id;
   }
 
-  /** Whether a try of it that was not answered may still run at the server. */
-  get mayStillRun(): boolean {
-    return this.unanswered?.passed === false;
+  get queued(): boolean {
+    return this.#state === 'queued';
+  }
+
+  /** Whether anything of it ever left this process. */
+  get sent(): boolean {
+    return this.#sent;
+  }
+
+  /** Until when a try of it that was not answered may still run at the server; undefined when none may. */
+  get stray(): Deadline | undefined {
+    return this.#unanswered?.passed === false ? this.#unanswered : undefined;
   }
 
   /**
-   * Whether there is nothing to ask for any more. A method, as it changes while others are awaited,
-   * which the compiler does not see of a getter.
+   * Whether nobody wants it any more: what the server grants it is to be given back. A method, as it
+   * changes while others are awaited, which the compiler does not see of a getter.
    */
+  isOver(): boolean {
+    return this.#state === 'over';
+  }
+
+  /** Whether there is nothing to ask for any more; what is settled is never sent. */
   isSettled(): boolean {
-    return this.#settled || this.over;
+    return this.#state !== 'asked' && this.#state !== 'queued';
   }
 
   /** It is sent to a server that does not run it any more after that. */
   leave(mayRunUntil: Deadline): void {
-    this.sent = true;
-    this.#earlier = this.unanswered;
-    this.unanswered = mayRunUntil;
+    this.#sent = true;
+    this.#earlier = this.#unanswered;
+    this.#unanswered = mayRunUntil;
   }
 
   /** The server has answered the try that was sent with it. */
   answered(mayRunUntil: Deadline): void {
-    if (this.unanswered === mayRunUntil) this.unanswered = this.#earlier;
-  }
-
-  grant(grant: Grant): void {
-    this.#settled = true;
-    if (this.#granted === undefined) this.#answer(grant);
-    else this.#granted.resolve(grant);
+    if (this.#unanswered === mayRunUntil) this.#unanswered = this.#earlier;
   }
 
   /** It stands in the queue. */
   wait(): void {
+    this.#state = 'queued';
     if (this.#granted !== undefined) return;
     const granted = new Promise<Grant>((resolve, reject) => {
       this.#granted = { resolve, reject };
@@ -77,14 +88,31 @@ export class RedisRequest {
     this.#answer({ state: 'waiting', granted });
   }
 
+  /** It has no place in the queue any more, and is asked for again. */
+  askAgain(): void {
+    this.#state = 'asked';
+    this.free = undefined;
+  }
+
+  grant(grant: Grant): void {
+    this.#state = 'granted';
+    if (this.#granted === undefined) this.#answer(grant);
+    else this.#granted.resolve(grant);
+  }
+
   turnAway(): void {
-    this.#settled = true;
+    this.#state = 'refused';
     this.#answer({ state: 'busy' });
   }
 
   refuse(error: unknown): void {
-    this.#settled = true;
+    this.#state = 'refused';
     if (this.#granted === undefined) this.#refuse(error);
     else this.#granted.reject(error);
+  }
+
+  /** Nobody wants it any more. */
+  end(): void {
+    this.#state = 'over';
   }
 }

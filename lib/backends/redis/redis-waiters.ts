@@ -28,8 +28,8 @@ export interface RedisWaitersContext {
   readonly confirm: ((request: RedisRequest, grant: Grant) => Promise<boolean>) | undefined;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
   readonly askAgain: (request: RedisRequest) => void;
-  /** Sees to what was sent for a request that is over, and may still run. */
-  readonly withdrawStray: (request: RedisRequest) => void;
+  /** For a request that is settled: sees to it that nothing of it stays at the server. */
+  readonly end: (request: RedisRequest) => void;
 }
 
 /**
@@ -70,13 +70,13 @@ export class RedisWaiters {
   settle(request: RedisRequest, grant: Grant): void {
     this.forget(request);
     if (this.#strays.size > 0) this.#forgetStrays();
-    if (request.mayStillRun) this.#strays.set(request.id, request);
+    if (request.stray !== undefined) this.#strays.set(request.id, request);
     request.grant(grant);
   }
 
   #forgetStrays(): void {
     for (const [id, stray] of this.#strays) {
-      if (!stray.mayStillRun) this.#strays.delete(id);
+      if (stray.stray === undefined) this.#strays.delete(id);
     }
   }
 
@@ -85,9 +85,9 @@ export class RedisWaiters {
     // At once, as long as it is not known whether messages can be believed.
     const early = this.context.presence.isUntried;
     if (early || this.#requests.size === 1) this.#nextBeat = Deadline.in(early ? 0 : HEARTBEAT);
+    request.wait();
     this.#place(request, remaining, place);
     this.#planFor(request);
-    request.wait();
   }
 
   close(): void {
@@ -141,19 +141,16 @@ export class RedisWaiters {
   }
 
   #again(request: RedisRequest): void {
-    request.queued = false;
-    request.free = undefined;
+    request.askAgain();
     this.context.askAgain(request);
   }
 
   #refuse(request: RedisRequest, error: unknown): void {
-    this.forget(request);
-    this.context.withdrawStray(request);
     request.refuse(toBackendError(error));
+    this.context.end(request);
   }
 
   #place(request: RedisRequest, remaining: number, place: number): void {
-    request.queued = true;
     // The first looks first; those behind a moment later, in case it died as well.
     request.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
   }
