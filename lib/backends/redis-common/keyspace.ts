@@ -12,13 +12,17 @@ export class Keyspace {
   readonly #tag: string;
   /** Where the last fencing token stands: the one key that always stays. */
   readonly sequence: string;
-  /** Where the server has written who it is: stays as well, when the failover guard is on. */
+  /**
+   * Where the server has written who it is: stays as well, when the failover guard is on. On a Cluster,
+   * which has none, it is the sequence in its place: while a slot moves, a key that never was there
+   * would fail each script from the first moment.
+   */
   readonly guard: string;
 
-  constructor(keyPrefix: string, namespace: string, bucket = 0) {
+  constructor(keyPrefix: string, namespace: string, bucket = 0, spread = false) {
     this.#tag = `${keyPrefix}{${namespace}:${bucket}}`;
     this.sequence = `${this.#tag}:sequence`;
-    this.guard = `${this.#tag}:guard`;
+    this.guard = spread ? this.sequence : `${this.#tag}:guard`;
   }
 
   of(key: string): ResourceKeys {
