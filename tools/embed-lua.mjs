@@ -38,7 +38,9 @@ function read(folders, file, path = []) {
     .map((folder) => join(folder, file))
     .find((candidate) => existsSync(candidate));
   if (found === undefined) throw new Error(`${path.at(-1)} includes ${file}: no such file`);
-  return readFileSync(found, 'utf8').replace(/^ *--- @include "(.*)"$/gm, (_, name) =>
-    read(folders, `_${name}.lua`, [...path, file]).trimEnd(),
-  );
+  return readFileSync(found, 'utf8').replace(/^ *--- @include "(.*)"$/gm, (_, name) => {
+    const part = folders.some((folder) => existsSync(join(folder, `_${name}.lua`)));
+    // Without such a part it is a whole script, as the body of a function.
+    return read(folders, part ? `_${name}.lua` : `${name}.lua`, [...path, file]).trimEnd();
+  });
 }

@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals';
 import { Presence } from '../../lib/backends/redis-common/presence.js';
 import type { RedisStore } from '../../lib/backends/redis/redis-store.js';
+import { Pulse } from '../../lib/backends/redis/pulse.js';
 import { RedisWaiters } from '../../lib/backends/redis/redis-waiters.js';
 import { Register } from '../../lib/register.js';
 
@@ -17,6 +18,7 @@ it('many who are told to wait are gone through a few times, not once for each', 
   const waiters = new RedisWaiters({
     store: {} as RedisStore,
     presence: new Presence({ probe: unused, renew: unused }, 2_000),
+    pulse: new Pulse(1_000),
     confirm: undefined,
     askAgain: unused,
     end: unused,

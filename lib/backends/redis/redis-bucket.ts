@@ -14,10 +14,12 @@ import type {
 } from '../lock-backend.js';
 import type { AcquireAllReply } from './acquire-all.js';
 import type { AcquireReply } from './acquire-reply.js';
+import { livenessFor } from '../redis-common/liveness.js';
 import { FIRST_WORD, type Mailbox } from '../redis-common/mailbox.js';
+import type { Pulse } from './pulse.js';
 import type { RedisOperators } from './redis-operators.js';
 import type { RedisRequest } from './redis-request.js';
-import { LIVENESS, type RedisStore, type Tell } from './redis-store.js';
+import type { RedisStore, Tell } from './redis-store.js';
 import type { Presence } from '../redis-common/presence.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
@@ -30,6 +32,7 @@ export interface RedisBucketContext {
   readonly operators: RedisOperators;
   readonly runner: ScriptRunner<RedisScript>;
   readonly mailbox: Mailbox;
+  readonly pulse: Pulse;
   /** On which this process is told of its grants, and of what becomes of its leases. */
   readonly channel: string;
   readonly witness: ReplicaWitness | undefined;
@@ -305,7 +308,7 @@ export class RedisBucket {
   async #withdraw(asked: LockRequest): Promise<void> {
     const { runner, store } = this.context;
     // By then nothing of it can be left.
-    const over = Deadline.in(asked.ttl + LIVENESS);
+    const over = Deadline.in(asked.ttl + livenessFor(runner.patience));
     await runner.insist(
       () => store.cancel(asked),
       () => over.passed || this.#closed,

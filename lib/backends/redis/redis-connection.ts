@@ -13,12 +13,15 @@ import type {
 import { FailoverGuard, type FailoverGrace } from './failover-guard.js';
 import { KeyScan } from '../redis-common/key-scan.js';
 import { bucketOf, Keyspace, LockNames, slotsOfBuckets } from '../redis-common/keyspace.js';
+import { ClusterHeartbeats } from './cluster-heartbeats.js';
 import type { ClusterRouter } from './cluster-router.js';
 import type { Mailbox } from '../redis-common/mailbox.js';
+import { Pulse } from './pulse.js';
 import { RedisBucket } from './redis-bucket.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import { RedisOperators } from './redis-operators.js';
 import { RedisStore } from './redis-store.js';
+import { HEARTBEAT } from './redis-waiters.js';
 import { ReplicaWitness } from './replica-witness.js';
 import { ScriptRunner } from '../redis-common/script-runner.js';
 import { redisScripts, type RedisScript } from './redis-scripts.js';
@@ -43,6 +46,8 @@ export class RedisConnection implements BackendConnection {
   readonly #guard: FailoverGuard | undefined;
   readonly #witness: ReplicaWitness | undefined;
   readonly #scan: KeyScan;
+  readonly #heartbeats: ClusterHeartbeats | undefined;
+  readonly #pulse = new Pulse(HEARTBEAT);
   readonly #buckets = new Map<number, { store: RedisStore; bucket: RedisBucket }>();
   readonly acquireAll: BackendConnection['acquireAll'];
   #closed = false;
@@ -61,6 +66,7 @@ export class RedisConnection implements BackendConnection {
     };
     const runner = new ScriptRunner(commands, redisScripts, patience, router);
     this.#runner = runner;
+    this.#heartbeats = router && new ClusterHeartbeats(runner, router);
     const masters = () => router?.mastersOf(slotsOfBuckets(keyPrefix, namespace)) ?? [commands];
     this.#scan = new KeyScan(
       runner,
@@ -188,9 +194,12 @@ export class RedisConnection implements BackendConnection {
     let known = this.#buckets.get(number);
     if (known === undefined) {
       const { mailbox } = this;
-      const keyspace = new Keyspace(keyPrefix, namespace, number);
+      const keyspace = new Keyspace(keyPrefix, namespace, number, spread);
       const runner = this.#runner;
-      const store = new RedisStore({ keyspace, runner, mailbox, guard: this.#guard });
+      const store = new RedisStore({
+        ...{ keyspace, runner, mailbox },
+        ...{ guard: this.#guard, heartbeats: this.#heartbeats },
+      });
       const channel = keyspace.channel + this.process.id;
       const bucket = new RedisBucket({
         process: this.process,
@@ -198,6 +207,7 @@ export class RedisConnection implements BackendConnection {
         operators: new RedisOperators(store, keyspace),
         runner,
         mailbox,
+        pulse: this.#pulse,
         channel,
         witness: this.#witness,
       });

@@ -9,8 +9,10 @@ import {
 import { acquireAll, type AcquireAllReply } from './acquire-all.js';
 import { readAcquire, STRANGER, type AcquireAnswers, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
+import type { ClusterHeartbeats } from './cluster-heartbeats.js';
 import type { FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
+import { livenessFor } from '../redis-common/liveness.js';
 import type { Mailbox } from '../redis-common/mailbox.js';
 import { isPassing, isReply, replyError } from '../redis-common/redis-errors.js';
 import type { RedisRequest } from './redis-request.js';
@@ -19,9 +21,6 @@ import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { RedisScript } from './redis-scripts.js';
 import { ServerClock } from '../redis-common/server-clock.js';
 import { termsOf } from '../redis-common/terms.js';
-
-/** How long a waiter lives at the server without a sign of life, in milliseconds. */
-export const LIVENESS = 3_500;
 
 /** Is told what became of a request: a function for many, so that asking costs little. */
 export type Tell = (request: RedisRequest, reply: AcquireReply) => void;
@@ -55,6 +54,8 @@ export interface RedisStoreContext {
   readonly runner: ScriptRunner<RedisScript>;
   readonly mailbox: Mailbox;
   readonly guard: FailoverGuard | undefined;
+  /** On a Cluster: sends the heartbeats of all buckets. */
+  readonly heartbeats: ClusterHeartbeats | undefined;
 }
 
 /**
@@ -64,6 +65,7 @@ export interface RedisStoreContext {
 export class RedisStore {
   /** What is known of this hash tag's server's clock. */
   readonly clock = new ServerClock();
+  readonly #liveness: number;
   #entering: Promise<void> | undefined;
   #trouble: Error | undefined;
 
@@ -73,6 +75,7 @@ export class RedisStore {
   readonly #releases: ReleaseBatch;
 
   constructor(private readonly context: RedisStoreContext) {
+    this.#liveness = livenessFor(context.runner.patience);
     this.#releases = new ReleaseBatch(this, context.keyspace);
   }
 
@@ -130,7 +133,7 @@ export class RedisStore {
     const [now, heard, ...seen] = (await this.send(
       'heartbeat',
       [keyspace.sequence, keyspace.guard, ...keys],
-      [this.address, LIVENESS, this.run, ...waiters],
+      [this.address, this.#liveness, this.run, ...waiters],
     )) as [now: number, heard: number | 'stranger', ...seen: Seen[]];
     this.clock.learn(before, now);
     if (heard === 'stranger') this.#isStranger();
@@ -202,7 +205,7 @@ export class RedisStore {
       return;
     }
     const keys = [keyspace.sequence, keyspace.guard];
-    const args = [voidAfter, this.address, LIVENESS, this.run];
+    const args = [voidAfter, this.address, this.#liveness, this.run];
     const since = Instant.now();
     const mayRunUntil = new Deadline(since, runner.patience);
     for (const { request } of asked) {
@@ -245,7 +248,9 @@ export class RedisStore {
     args: readonly (string | number)[],
   ): Promise<unknown> {
     try {
-      const reply = await this.context.runner.run(name, keys, args);
+      const { heartbeats, runner } = this.context;
+      const together = name === 'heartbeat' ? heartbeats : undefined;
+      const reply = await (together?.send(keys, args) ?? runner.run(name, keys, args));
       this.#trouble = undefined;
       return reply;
     } catch (error) {

@@ -3,14 +3,15 @@ import { Register } from '../../register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Presence } from '../redis-common/presence.js';
 import { isPassing, replyError, toBackendError } from '../redis-common/redis-errors.js';
+import type { Pulse } from './pulse.js';
 import { RedisRequest } from './redis-request.js';
 import type { RedisStore, Seen } from './redis-store.js';
 
 /** How long a lease that was handed over lives before its first renewal: CLAIM in _hand-off.lua. */
 const CLAIM = 2_000;
 
-/** Between two signs of life, in milliseconds: so that one may fail, which takes the command timeout. */
-const HEARTBEAT = 1_450;
+/** Between two signs of life, in milliseconds. */
+export const HEARTBEAT = 1_250;
 
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
@@ -24,6 +25,7 @@ const BATCH = 1_000;
 export interface RedisWaitersContext {
   readonly store: RedisStore;
   readonly presence: Presence;
+  readonly pulse: Pulse;
   /** Whether a grant that was not the answer to a question may be believed. */
   readonly confirm: ((request: RedisRequest, grant: Grant) => Promise<boolean>) | undefined;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
@@ -83,8 +85,8 @@ export class RedisWaiters {
   /** The server queued it at a place from 0, behind a lease of so many milliseconds. */
   stand(request: RedisRequest, remaining: number, place: number): void {
     // At once, as long as it is not known whether messages can be believed.
-    const early = this.context.presence.isUntried;
-    if (early || this.#requests.size === 1) this.#nextBeat = Deadline.in(early ? 0 : HEARTBEAT);
+    if (this.context.presence.isUntried) this.#nextBeat = Deadline.in(0);
+    else if (this.#requests.size === 1) this.#nextBeat = this.context.pulse.next();
     request.wait();
     this.#place(request, remaining, place);
     this.#planFor(request);
@@ -181,7 +183,7 @@ export class RedisWaiters {
     this.#beating = true;
     let due = this.#requests.values().filter(({ queued }) => queued);
     if (this.#nextBeat.passed) {
-      this.#nextBeat = Deadline.in(HEARTBEAT);
+      this.#nextBeat = this.context.pulse.next();
     } else {
       due = due.filter(({ free }) => free?.passed);
     }

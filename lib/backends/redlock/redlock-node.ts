@@ -1,6 +1,7 @@
 import { Instant, within } from '../../clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
+import { livenessFor } from '../redis-common/liveness.js';
 import { FIRST_WORD, SubscriberMailbox } from '../redis-common/mailbox.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { Presence } from '../redis-common/presence.js';
@@ -16,9 +17,6 @@ import { FORGOT, RedlockEntry, type Memory } from './redlock-entry.js';
 import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
 import { RedlockWithdrawals, type Departure } from './redlock-withdrawals.js';
 import { type Vote, voteOf, type VoteReply } from './vote.js';
-
-/** How long a waiter lives at a node without a sign of life, in milliseconds. */
-export const LIVENESS = 3_500;
 
 /** How a waiter stands at one node. */
 export type Standing =
@@ -56,6 +54,7 @@ export class RedlockNode {
   readonly #mailbox: SubscriberMailbox;
   readonly #clock = new ServerClock();
   readonly #entry: RedlockEntry;
+  readonly #liveness: number;
   readonly #withdrawals = new RedlockWithdrawals((lease) => this.leave(lease));
   /** What operators see and do here. */
   readonly operators: NodeOperators;
@@ -76,6 +75,7 @@ export class RedlockNode {
     this.#mailbox = new SubscriberMailbox(subscriber, patience, (message) => {
       this.#warn(message);
     });
+    this.#liveness = livenessFor(patience);
     this.#entry = new RedlockEntry({
       ...context,
       client,
@@ -162,7 +162,7 @@ export class RedlockNode {
     const reply = (await this.#withdrawals.observe(id, patience, () =>
       this.#runner.run('vote', keys, [
         ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
-        ...[keyspace.channel, LIVENESS, this.#entry.run, kindOf(mode)],
+        ...[keyspace.channel, this.#liveness, this.#entry.run, kindOf(mode)],
       ]),
     )) as VoteReply;
     this.#clock.learn(before, reply[1]);
@@ -190,7 +190,7 @@ export class RedlockNode {
 
   /** Takes back all there is of a request or a lease; what cannot be done now is done when the node is back. */
   withdraw(lease: Departure, ttl: number): Promise<boolean> {
-    return this.#withdrawals.withdraw(lease, ttl + LIVENESS);
+    return this.#withdrawals.withdraw(lease, ttl + this.#liveness);
   }
 
   async renew(leases: readonly LeaseRenewal[], repair = false): Promise<Renewed[]> {
@@ -235,7 +235,7 @@ export class RedlockNode {
     const [heard, ...seen] = (await this.#runner.run(
       'beat',
       [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key))],
-      [keyspace.channel, LIVENESS, this.#entry.run, ...requests.map(waiterOf)],
+      [keyspace.channel, this.#liveness, this.#entry.run, ...requests.map(waiterOf)],
     )) as [heard: number | 'stranger', ...seen: Standing[]];
     if (heard === 'stranger') return this.#entry.isStranger();
     beaten(heard === 1);
@@ -265,7 +265,7 @@ export class RedlockNode {
         [...keyspace.of(key), keyspace.guard],
         [
           ...[id, vote, ticket, keepFor, kept?.token ?? 0],
-          ...[keyspace.channel, LIVENESS, this.#entry.run, kindOf(mode)],
+          ...[keyspace.channel, this.#liveness, this.#entry.run, kindOf(mode)],
         ],
       )) === 1
     );
