@@ -3,7 +3,7 @@ import type { Answer, Grant, LockRequest } from '../lock-backend.js';
 import { EtcdArrivals } from './etcd-arrivals.js';
 import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
 import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
-import type { EtcdHoldings } from './etcd-holdings.js';
+import type { EtcdHeldMembers } from './etcd-held-members.js';
 import type { EtcdNames } from './etcd-names.js';
 import { EtcdRequest } from './etcd-request.js';
 import type { EtcdSession } from './etcd-session.js';
@@ -11,17 +11,17 @@ import type { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWaiters } from './etcd-waiters.js';
 import type { EtcdWatch } from './etcd-watch.js';
 import type { EtcdWithdrawals, LastingWithdrawal } from './etcd-withdrawals.js';
-import type { Ownership } from './holding.js';
+import type { Ownership } from './held-member.js';
 import type { Keyspace } from './keyspace.js';
 import { isGranted, tokenOf } from './member.js';
 import { checkLimit, type Sight, verdictOn } from './sight.js';
-import { acquireTxn, type Attempt, type Place, readAcquire } from './transactions.js';
+import { acquireTxn, type Attempt, type Bid, readAcquire } from './transactions.js';
 
 export interface EtcdAcquirerContext {
   readonly calls: EtcdCalls;
   readonly sessions: EtcdSessions;
   readonly withdrawals: EtcdWithdrawals;
-  readonly holdings: EtcdHoldings;
+  readonly heldMembers: EtcdHeldMembers;
   readonly names: EtcdNames;
   readonly watch: EtcdWatch;
   readonly keyspace: Keyspace;
@@ -39,7 +39,7 @@ export class EtcdAcquirer {
   readonly #calls: EtcdCalls;
   readonly #sessions: EtcdSessions;
   readonly #withdrawals: EtcdWithdrawals;
-  readonly #holdings: EtcdHoldings;
+  readonly #heldMembers: EtcdHeldMembers;
   readonly #names: EtcdNames;
   readonly #waiters: EtcdWaiters;
   readonly #keyspace: Keyspace;
@@ -48,12 +48,12 @@ export class EtcdAcquirer {
   #closed = false;
 
   constructor(context: EtcdAcquirerContext) {
-    const { calls, sessions, withdrawals, holdings, names, watch, keyspace } = context;
+    const { calls, sessions, withdrawals, heldMembers, names, watch, keyspace } = context;
     this.#calls = calls;
     this.#names = names;
     this.#sessions = sessions;
     this.#withdrawals = withdrawals;
-    this.#holdings = holdings;
+    this.#heldMembers = heldMembers;
     this.#keyspace = keyspace;
     this.#waiters = new EtcdWaiters({
       calls,
@@ -88,8 +88,8 @@ export class EtcdAcquirer {
   end(id: string): LastingWithdrawal | 'nothing' | undefined {
     const request = this.#requests.get(id);
     if (request === undefined) return undefined;
-    const { place } = request;
-    const left = place === undefined ? 'nothing' : this.#leftOf(request, place.name);
+    const { bid } = request;
+    const left = bid === undefined ? 'nothing' : this.#leftOf(request, bid.name);
     request.end();
     this.#requests.delete(id);
     return left;
@@ -118,7 +118,7 @@ export class EtcdAcquirer {
     const { ttl, queue } = request.asked;
     const session = this.#sessions.known(ttl) ?? (await this.#sessions.of(ttl));
     // Where another of this process stands, it is not free; elsewhere it is as a rule.
-    const isFree = request.place === undefined && this.#names.areFree(request.queue, session.hex);
+    const isFree = request.bid === undefined && this.#names.areFree(request.queue, session.hex);
     const waiting = queue ? this.#sessions.waiting : undefined;
     let answer = await this.#attemptOn(session, request, isFree ? undefined : waiting);
     if (answer.state === 'taken' && this.#verdictOn(request, answer) === 'in') {
@@ -164,11 +164,11 @@ export class EtcdAcquirer {
     if (request.isSettled()) throw new ChangedMeanwhileError('settled meanwhile');
     request.use(session);
     if (waiting !== undefined) request.use(waiting);
-    const isFirst = request.place === undefined && this.#holdings.get(request.id) === undefined;
-    const place = (request.place ??= this.#placeOf(request, session));
+    const isFirst = request.bid === undefined && this.#heldMembers.get(request.id) === undefined;
+    const bid = (request.bid ??= this.#bidFor(request, session));
     const signOfLife = session.fresh();
     const leases = { marker: session.marker, lease: session.id, waiting: waiting?.id };
-    const attempt: Attempt = { place, ...leases, isFirst, roomAt };
+    const attempt: Attempt = { bid, ...leases, isFirst, roomAt };
     const reply = await this.#carriedOut(request, session, this.#calls.txn(acquireTxn(attempt)));
     const outcome = readAcquire(attempt, reply);
     // Whoever settled it saw to what this try did, or made it void.
@@ -239,9 +239,9 @@ export class EtcdAcquirer {
   }
 
   #grant(request: EtcdRequest, owned: Omit<Ownership, 'name' | 'unanswered'>): Grant {
-    const { name } = request.place as { name: Buffer };
+    const { name } = request.bid as { name: Buffer };
     const { unanswered } = request;
-    const grant: Grant = this.#holdings.add(request.asked, { ...owned, name, unanswered });
+    const grant: Grant = this.#heldMembers.add(request.asked, { ...owned, name, unanswered });
     this.#requests.delete(request.id);
     request.grant(grant);
     return grant;
@@ -263,14 +263,14 @@ export class EtcdAcquirer {
 
   /** What was sent for a request that is over may have been carried out, or may still be. */
   #withdrawLeft(request: EtcdRequest): void {
-    const { place, unanswered, joined } = request;
-    if (place === undefined) return;
+    const { bid, unanswered, joined } = request;
+    if (bid === undefined) return;
     if (unanswered.size > 0 || joined !== undefined) {
-      this.#withdrawals.inBackground(this.#leftOf(request, place.name));
+      this.#withdrawals.inBackground(this.#leftOf(request, bid.name));
     } else if (request.hasStood) {
-      this.#names.spoil(place.name);
+      this.#names.spoil(bid.name);
     } else {
-      this.#names.free(place.name);
+      this.#names.free(bid.name);
     }
   }
 
@@ -280,8 +280,8 @@ export class EtcdAcquirer {
     return { name, created, sessions: this.#sessions.all, unanswered };
   }
 
-  #placeOf({ id, queue, asked: claim }: EtcdRequest, session: EtcdSession): Place {
-    const known = this.#holdings.get(id)?.name;
+  #bidFor({ id, queue, asked: claim }: EtcdRequest, session: EtcdSession): Bid {
+    const known = this.#heldMembers.get(id)?.name;
     // What is asked now may be carried out after that one was released.
     if (known !== undefined) this.#names.spoil(known);
     const name = known ?? this.#names.take(queue, session.hex);

@@ -13,7 +13,7 @@ import type {
 import { EtcdAcquirer } from './etcd-acquirer.js';
 import { EtcdCalls } from './etcd-calls.js';
 import type { EtcdClient } from './etcd-client.js';
-import { EtcdHoldings } from './etcd-holdings.js';
+import { EtcdHeldMembers } from './etcd-held-members.js';
 import { EtcdKeeps } from './etcd-keeps.js';
 import { EtcdMessages } from './etcd-messages.js';
 import { EtcdNames } from './etcd-names.js';
@@ -31,7 +31,7 @@ export class EtcdConnection implements BackendConnection {
   readonly #watch: EtcdWatch;
   readonly #sessions: EtcdSessions;
   readonly #withdrawals: EtcdWithdrawals;
-  readonly #holdings: EtcdHoldings;
+  readonly #heldMembers: EtcdHeldMembers;
   readonly #keeps: EtcdKeeps;
   readonly #acquirer: EtcdAcquirer;
   readonly #operators: EtcdOperators;
@@ -65,13 +65,13 @@ export class EtcdConnection implements BackendConnection {
     const lost = (id: string) => {
       process.lost(id);
     };
-    const holdings = new EtcdHoldings(calls, sessions, withdrawals, names, lost);
-    this.#holdings = holdings;
-    const messages = new EtcdMessages(calls, holdings, process);
+    const heldMembers = new EtcdHeldMembers(calls, sessions, withdrawals, names, lost);
+    this.#heldMembers = heldMembers;
+    const messages = new EtcdMessages(calls, heldMembers, process);
     const keeps = (this.#keeps = new EtcdKeeps(calls, withdrawals));
-    const parts = { calls, sessions, withdrawals, holdings, watch };
+    const parts = { calls, sessions, withdrawals, heldMembers, watch };
     this.#acquirer = new EtcdAcquirer({ ...parts, names, keyspace });
-    const endOf = (name: Buffer) => holdings.named(name)?.ends ?? keeps.endOf(name);
+    const endOf = (name: Buffer) => heldMembers.named(name)?.ends ?? keeps.endOf(name);
     this.#operators = new EtcdOperators({ calls, keyspace, endOf, isClosed: () => this.#closed });
   }
 
@@ -86,11 +86,11 @@ export class EtcdConnection implements BackendConnection {
 
   async cancel(asked: LockRequest): Promise<void> {
     const left = this.#acquirer.end(asked.id);
-    const holding = this.#holdings.get(asked.id);
-    if (holding !== undefined) {
-      holding.released = true;
-      await this.#withdrawals.insist({ ...holding, sessions: [holding.session] });
-      this.#holdings.forget(holding);
+    const held = this.#heldMembers.get(asked.id);
+    if (held !== undefined) {
+      held.released = true;
+      await this.#withdrawals.insist({ ...held, sessions: [held.session] });
+      this.#heldMembers.forget(held);
     } else if (left === undefined) {
       const own = await this.#findStranger(asked);
       if (own && (isGranted(own) || isWaiting(own))) await this.#withdrawStranger(own);
@@ -100,30 +100,30 @@ export class EtcdConnection implements BackendConnection {
   }
 
   renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
-    return this.#holdings.renew(leases);
+    return this.#heldMembers.renew(leases);
   }
 
   async release(lease: LeaseIdentity, keepFor: number): Promise<boolean> {
-    const holding = this.#holdings.get(lease.id);
-    if (holding === undefined) {
+    const held = this.#heldMembers.get(lease.id);
+    if (held === undefined) {
       const own = await this.#findStranger(lease);
       return own !== undefined && isGranted(own) && this.#withdrawStranger(own);
     }
-    holding.released = true;
+    held.released = true;
     if (keepFor === 0) {
-      const released = await this.#withdrawals.attempt(holding);
-      this.#holdings.forget(holding);
+      const released = await this.#withdrawals.attempt(held);
+      this.#heldMembers.forget(held);
       return released;
     }
-    this.#holdings.prolong(holding, Deadline.in(keepFor));
-    const kept = await this.#keeps.keep(holding, keepFor);
-    if (kept) this.#holdings.handOver(holding);
-    else this.#holdings.forget(holding);
+    this.#heldMembers.prolong(held, Deadline.in(keepFor));
+    const kept = await this.#keeps.keep(held, keepFor);
+    if (kept) this.#heldMembers.letGo(held);
+    else this.#heldMembers.forget(held);
     return kept;
   }
 
   downgrade({ id }: LeaseIdentity): Promise<boolean> {
-    return this.#holdings.downgrade(id);
+    return this.#heldMembers.downgrade(id);
   }
 
   inspect(key: string): Promise<KeyState> {
@@ -144,7 +144,7 @@ export class EtcdConnection implements BackendConnection {
 
   async close(): Promise<void> {
     this.#acquirer.close();
-    this.#holdings.close();
+    this.#heldMembers.close();
     this.#keeps.close();
     const patience = Deadline.in(this.#calls.patience);
     await this.#withdrawals.close(patience.remaining);

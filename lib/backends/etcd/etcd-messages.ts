@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IKeyValue } from 'etcd3';
 import type { LockProcess, Revocation } from '../lock-backend.js';
 import type { EtcdCalls } from './etcd-calls.js';
-import type { EtcdHoldings } from './etcd-holdings.js';
+import type { EtcdHeldMembers } from './etcd-held-members.js';
 import { type Message, withdrawTxn } from './holder-transactions.js';
 import type { Keyspace } from './keyspace.js';
 import { isGranted, stateOf } from './member.js';
@@ -36,7 +36,7 @@ export function messagesTo(
 export class EtcdMessages {
   constructor(
     private readonly calls: EtcdCalls,
-    private readonly holdings: EtcdHoldings,
+    private readonly heldMembers: EtcdHeldMembers,
     private readonly process: LockProcess,
   ) {}
 
@@ -46,7 +46,7 @@ export class EtcdMessages {
     const content = read(value);
     for (const id of content?.ids ?? []) {
       if (content?.revocation !== undefined) this.process.revoked(id, content.revocation);
-      else this.holdings.lose(id);
+      else this.heldMembers.lose(id);
     }
   }
 }

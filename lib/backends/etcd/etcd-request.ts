@@ -1,7 +1,7 @@
 import type { Busy, Grant, LockRequest } from '../lock-backend.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { Queue } from './keyspace.js';
-import type { Place } from './transactions.js';
+import type { Bid } from './transactions.js';
 
 /** What this process knows of one request that has no lease yet. */
 export class EtcdRequest {
@@ -21,7 +21,7 @@ export class EtcdRequest {
   /** Nobody wants it any more. */
   over = false;
   /** What it puts down at the server; known from when it was first sent. */
-  place: Place | undefined;
+  bid: Bid | undefined;
   /** At which revision it joined the queue; undefined while it does not stand there. */
   joined: string | undefined;
   /** Whether it ever did. */

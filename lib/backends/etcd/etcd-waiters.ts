@@ -5,7 +5,7 @@ import { EtcdReview } from './etcd-review.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import type { Change, EtcdWatch } from './etcd-watch.js';
-import type { Ownership } from './holding.js';
+import type { Ownership } from './held-member.js';
 import { type Obstacle, obstacleOf } from './obstacle.js';
 import { everyMember } from './operations.js';
 import { allAgree, checkLimit, isEnough, type Sight, verdictOn } from './sight.js';
@@ -13,7 +13,7 @@ import {
   advanceTxn,
   type AdvanceOutcome,
   lookTxn,
-  type Place,
+  type Bid,
   readAdvance,
   readLook,
 } from './transactions.js';
@@ -92,11 +92,11 @@ export class EtcdWaiters {
     session.join(user, () => {
       this.#again(request);
     });
-    const { asked, place } = request;
+    const { asked, bid } = request;
     const known = ahead !== undefined && allAgree(ahead, asked) && isEnough(ahead, asked);
     standing.letIn = known && verdictOn(ahead, asked) === 'in';
     if (known && seen !== undefined && asked.queue && verdictOn(ahead, asked) === 'out') {
-      this.#watch(request, standing, obstacleOf(place as Place, joined, ahead), seen);
+      this.#watch(request, standing, obstacleOf(bid as Bid, joined, ahead), seen);
     } else {
       this.look(request, standing, true);
     }
@@ -131,7 +131,7 @@ export class EtcdWaiters {
    */
   async #advance(request: EtcdRequest, standing: Standing, told: boolean): Promise<void> {
     const { sessions } = this.context;
-    const place = request.place as Place;
+    const bid = request.bid as Bid;
     const { joined } = standing;
     const session = await sessions.of(request.asked.ttl);
     if (!stands(request, standing)) return;
@@ -142,7 +142,7 @@ export class EtcdWaiters {
 
     const { stamp } = outcome;
     const obstacle =
-      outcome.state === 'behind' ? obstacleOf(place, joined, outcome.ahead) : undefined;
+      outcome.state === 'behind' ? obstacleOf(bid, joined, outcome.ahead) : undefined;
     if (!told && !obstacle?.equals(standing.obstacle)) this.context.watch.distrust();
     if (outcome.state === 'granted') {
       const { revision } = stamp;
@@ -163,17 +163,17 @@ export class EtcdWaiters {
   /** Those that it is behind in the end do keep it out. */
   async #tryOn(
     session: EtcdSession,
-    { asked, place: where, queue }: EtcdRequest,
+    { asked, bid: where, queue }: EtcdRequest,
     standing: Standing,
   ): Promise<AdvanceOutcome> {
     const { calls } = this.context;
     const { joined } = standing;
-    const place = where as Place;
+    const bid = where as Bid;
     const advance = async () =>
-      readAdvance(place, await calls.txn(advanceTxn(place, joined, session.id, standing.letIn)));
+      readAdvance(bid, await calls.txn(advanceTxn(bid, joined, session.id, standing.letIn)));
     const look = async () => {
-      const reply = await calls.txn(lookTxn(place, joined));
-      return readLook(place, reply.stamp, reply);
+      const reply = await calls.txn(lookTxn(bid, joined));
+      return readLook(bid, reply.stamp, reply);
     };
     // Where several may hold the key, it is hardly ever the first: a look alone is cheap.
     const mayBeNext = asked.limit === 1 || standing.letIn;

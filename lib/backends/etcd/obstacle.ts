@@ -4,7 +4,7 @@ import type { Queue } from './keyspace.js';
 import { isWaiting } from './member.js';
 import { justBefore, rangeOf } from './operations.js';
 import { isWriter, type Sight } from './sight.js';
-import type { Place } from './transactions.js';
+import type { Bid } from './transactions.js';
 
 /** What keeps a waiter out: as long as it does, there is no need to look further. */
 export interface Obstacle {
@@ -20,7 +20,7 @@ export interface Obstacle {
  * @param joined the revision at which the waiter joined the queue
  * @param ahead what keeps it out, as far as that has to be known: the nearest first
  */
-export function obstacleOf({ queue, claim }: Place, joined: string, ahead: Sight): Obstacle {
+export function obstacleOf({ queue, claim }: Bid, joined: string, ahead: Sight): Obstacle {
   const { members, complete } = ahead;
   if (claim.limit > 1) {
     if (complete) return new HoldersAhead(queue, joined, claim.limit);

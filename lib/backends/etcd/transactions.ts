@@ -26,7 +26,7 @@ import { reachOf, type Sight, sightOf } from './sight.js';
 // They never let anybody in who must stay out; where they stand in the way, who asks reads them all.
 
 /** What is put down in the name of a request. */
-export interface Place {
+export interface Bid {
   readonly queue: Queue;
   readonly claim: Claim;
   readonly name: Buffer;
@@ -41,7 +41,7 @@ export interface Marker {
 
 /** How a lock is asked for. */
 export interface Attempt {
-  readonly place: Place;
+  readonly bid: Bid;
   readonly marker: Marker;
   /** What its holder lives on. */
   readonly lease: string;
@@ -72,14 +72,14 @@ export type AcquireOutcome =
  * it changes nothing.
  */
 export function acquireTxn(attempt: Attempt): ITxnRequest {
-  const { place, marker, lease } = attempt;
-  const { queue, name, claim } = place;
+  const { bid, marker, lease } = attempt;
+  const { queue, name, claim } = bid;
   const mayAsk = compare(marker.name, 'Mod', 'Equal', marker.revision);
   const grant = [put(name, grantedNow(claim), lease)];
   const free: ITxnRequest = {
     compare: [mayAsk, compareAll(queue, 'Equal', 0)],
     success: grant,
-    failure: isBare(attempt) ? [lookOf(place)] : [nested(joinTxn(attempt, mayAsk))],
+    failure: isBare(attempt) ? [lookOf(bid)] : [nested(joinTxn(attempt, mayAsk))],
   };
   const room = roomFor(attempt);
   if (room === undefined) return free;
@@ -93,7 +93,7 @@ export function readAcquire(attempt: Attempt, reply: TxnReply): AcquireOutcome {
   const free = roomFor(attempt) === undefined ? reply : nestedReply(reply);
   if (free.succeeded) return { state: 'granted', stamp };
 
-  const { queue, claim } = attempt.place;
+  const { queue, claim } = attempt.bid;
   const reach = reachOf(claim);
   const joined = isBare(attempt) ? undefined : nestedReply(free);
   if (joined?.succeeded === false) {
@@ -114,26 +114,24 @@ function isBare({ isFirst, waiting }: Attempt): boolean {
 }
 
 /** When it may come in beside others: when they are all readers as well, or those who left room. */
-function roomFor({ place: { queue, claim }, roomAt }: Attempt): ICompare[] | undefined {
+function roomFor({ bid: { queue, claim }, roomAt }: Attempt): ICompare[] | undefined {
   if (roomAt !== undefined) return [compareAll(queue, 'Less', Number(roomAt) + 1)];
   return claim.mode === 'shared' && claim.limit === 1 ? compareValues(queue, SHARED) : undefined;
 }
 
-function joinTxn({ place, marker, waiting }: Attempt, mayAsk: ICompare): ITxnRequest {
-  const { queue, name, claim } = place;
+function joinTxn({ bid, marker, waiting }: Attempt, mayAsk: ICompare): ITxnRequest {
+  const { queue, name, claim } = bid;
   // Ourselves, and who came before.
   const ahead = rangeOf(queue, { sort_order: 'Descend', limit: reachOf(claim) + 1 });
   return {
     compare: [mayAsk, compare(name, 'Create', 'Equal', 0)],
     success:
-      waiting === undefined
-        ? [lookOf(place)]
-        : [put(name, waitingNow(claim), waiting), read(ahead)],
+      waiting === undefined ? [lookOf(bid)] : [put(name, waitingNow(claim), waiting), read(ahead)],
     failure: [read(rangeOf(marker.name)), read(rangeOf(name))],
   };
 }
 
-function lookOf({ queue, claim }: Place) {
+function lookOf({ queue, claim }: Bid) {
   return read(rangeOf(queue, { sort_order: 'Ascend', limit: reachOf(claim) }));
 }
 
@@ -148,7 +146,7 @@ export type AdvanceOutcome =
  * Reads who is ahead of a waiting member.
  * @param joined the revision at which it joined: its only change so far
  */
-export function lookTxn({ queue, claim, name }: Place, joined: string): ITxnRequest {
+export function lookTxn({ queue, claim, name }: Bid, joined: string): ITxnRequest {
   const order = { sort_order: 'Descend', limit: reachOf(claim) } as const;
   return {
     compare: [compare(name, 'Mod', 'Equal', joined)],
@@ -157,7 +155,7 @@ export function lookTxn({ queue, claim, name }: Place, joined: string): ITxnRequ
   };
 }
 
-export function readLook({ queue, claim }: Place, stamp: Stamp, reply: Reply): AdvanceOutcome {
+export function readLook({ queue, claim }: Bid, stamp: Stamp, reply: Reply): AdvanceOutcome {
   const [kvs = []] = kvsRead(reply);
   return reply.succeeded
     ? { state: 'behind', stamp, ahead: sightOf(queue, kvs, reachOf(claim)) }
@@ -170,23 +168,18 @@ export function readLook({ queue, claim }: Place, stamp: Stamp, reply: Reply): A
  *
  * @param letIn it was seen that those ahead let it in, which remains so
  */
-export function advanceTxn(
-  place: Place,
-  joined: string,
-  lease: string,
-  letIn: boolean,
-): ITxnRequest {
-  const { queue, claim, name } = place;
+export function advanceTxn(bid: Bid, joined: string, lease: string, letIn: boolean): ITxnRequest {
+  const { queue, claim, name } = bid;
   const unchanged = compare(name, 'Mod', 'Equal', joined);
   const isFirst = compareAll(queue, 'Greater', justBefore(joined));
   return {
     compare: letIn ? [unchanged] : [unchanged, isFirst],
     success: [put(name, grantedNow(claim), lease)],
-    failure: [nested(lookTxn(place, joined))],
+    failure: [nested(lookTxn(bid, joined))],
   };
 }
 
-export function readAdvance(place: Place, reply: TxnReply): AdvanceOutcome {
+export function readAdvance(bid: Bid, reply: TxnReply): AdvanceOutcome {
   const { stamp } = reply;
-  return reply.succeeded ? { state: 'granted', stamp } : readLook(place, stamp, nestedReply(reply));
+  return reply.succeeded ? { state: 'granted', stamp } : readLook(bid, stamp, nestedReply(reply));
 }

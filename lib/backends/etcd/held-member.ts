@@ -4,7 +4,7 @@ import type { EtcdSession } from './etcd-session.js';
 import type { MemberState } from './member.js';
 
 /** A member of a queue that owns the lock, and is ours. */
-export interface Holding {
+export interface HeldMember {
   readonly id: string;
   readonly name: Buffer;
   /** The revision at which the member was created: it stays the same as long as it is there. */
