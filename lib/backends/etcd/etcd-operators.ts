@@ -115,7 +115,7 @@ export class EtcdOperators {
     const writer = members.findIndex(isWriter);
     const behind = writer < 0 ? members.length : writer;
     const waiters = members.filter(
-      (member, bid) => !isHolder(member, bid) && !isNext(member, bid, behind),
+      (member, place) => !isHolder(member, place) && !isNext(member, place, behind),
     );
     return {
       holders: holders.sort((one, other) => one.token - other.token),
@@ -149,18 +149,18 @@ export class EtcdOperators {
 }
 
 /** Those that are not ours say nothing of it, and hold the key when they are the first. */
-function isHolder(member: IKeyValue, bid: number): boolean {
-  return stateOf(member) === undefined ? bid === 0 : !isWaiting(member);
+function isHolder(member: IKeyValue, place: number): boolean {
+  return stateOf(member) === undefined ? place === 0 : !isWaiting(member);
 }
 
 /**
  * Between two holders: whether it is let in already, and has only not put down yet that it holds.
  * @param writer the place of the first who must be alone
  */
-function isNext(member: IKeyValue, bid: number, writer: number): boolean {
+function isNext(member: IKeyValue, place: number, writer: number): boolean {
   const limit = limitOf(member);
-  if (limit > 1) return bid < limit;
-  return bid === 0 || (modeOf(member) === 'shared' && bid < writer);
+  if (limit > 1) return place < limit;
+  return place === 0 || (modeOf(member) === 'shared' && place < writer);
 }
 
 function shown(member: IKeyValue) {
