@@ -146,6 +146,21 @@ describe('without any memory left', () => {
       expect(await connection.release(lease, keepFor)).toBe(true);
     }
   });
+
+  it('a reader is renewed also after the end that it was granted with', async () => {
+    const connection = connect('one', new RedisBackend({ url: server.url }));
+    const asked = request('one:1', 'reader', { mode: 'shared', ttl: 500 });
+    const lease = { ...(await hold(connection, asked)), ttl: TTL };
+    expect(await connection.renew([lease])).toEqual([true]);
+    const [lock] = view.keyspace.of('reader');
+    const end = Number((await admin.hget(lock, '#'))?.split(' ')[1]);
+    await eventually('that end', async () => {
+      const [seconds, micros] = await admin.time();
+      return 1_000 * Number(seconds) + Math.floor(Number(micros) / 1_000) > end;
+    });
+    await limitMemory(1);
+    expect(await connection.renew([{ ...lease, ttl: 2 * TTL }])).toEqual([true]);
+  });
 });
 
 describe('a key that does not expire', () => {

@@ -38,8 +38,9 @@ local function drop_expired(held)
     return
   end
   held.first = first
-  redis.call('HSET', held.lock, '#', write_lease(held.limit, first))
+  -- First, as it needs no memory: see prolong.
   redis.call('PEXPIRE', held.lock, last - now + 1)
+  redis.call('HSET', held.lock, '#', write_lease(held.limit, first))
 end
 
 local function holders_of(lock)
