@@ -1,4 +1,4 @@
-import { timers, type Timed } from './timers.js';
+import { timers } from './timers.js';
 
 /**
  * A moment on this process's clocks.
@@ -66,7 +66,7 @@ export function wallTimeIn(ms: number): number {
  * `keepAlive` it keeps the process from exiting, for as long as it is pending: also where its
  * deadline never comes.
  */
-export class Alarm implements Timed {
+export class Alarm {
   /** @internal */
   due = 0;
   /** @internal */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import { EtcdBackend } from 'nestjs-lock/etcd';
 import { describeLockBackend } from 'nestjs-lock/testing';
 import { EtcdCluster } from '../support/etcd-cluster.js';
@@ -10,6 +11,8 @@ jest.setTimeout(60_000);
 let cluster: EtcdCluster;
 
 beforeAll(async () => {
+  // Each service may warn of the version.
+  Logger.overrideLogger(false);
   cluster = await EtcdCluster.start();
 });
 

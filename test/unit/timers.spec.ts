@@ -186,7 +186,7 @@ describe('contexts of users', () => {
   });
 
   it('are not kept alive by locks that are held, or were waited for', async () => {
-    const locks = new LockService({ ttl: 300, shutdownGrace: 0 });
+    const locks = new LockService({ ttl: '30s', shutdownGrace: 0 });
     const gone: WeakRef<object>[] = [];
     const inRequest = <T>(body: () => Promise<T>): Promise<T> => {
       const request = {};
