@@ -34,6 +34,11 @@ export class Keyspace {
     return `${this.#tag}:lock:${key}`;
   }
 
+  /** Where is left what holders are told: see redis/scripts/_leave-word.lua. */
+  get told(): string {
+    return `${this.#tag}:told`;
+  }
+
   /** Before the process id: the channel on which that process is told of its grants. */
   get channel(): string {
     return `${this.#tag}:process:`;

@@ -27,7 +27,7 @@ import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { RedisScript } from './redis-scripts.js';
 
 export interface RedisBucketContext {
-  readonly process: Pick<LockProcess, 'lost' | 'revoked'>;
+  readonly process: Pick<LockProcess, 'id' | 'lost' | 'revoked'>;
   readonly store: RedisStore;
   readonly operators: RedisOperators;
   readonly runner: ScriptRunner<RedisScript>;
@@ -65,6 +65,8 @@ export class RedisBucket {
         if (elsewhere) store.forget();
         // What was published while nobody listened is found by looking.
         this.#waiters.lookSoon();
+        // Nothing was granted before it first heard, unless that took too long.
+        if (this.#hears === undefined) void this.#hearLate();
         hear();
       },
     });
@@ -176,6 +178,14 @@ export class RedisBucket {
     } else {
       this.#waiters.hear(word, id, rest);
     }
+  }
+
+  /** What was said while nobody listened. To hear a thing twice changes nothing. Never rejects. */
+  async #hearLate(): Promise<void> {
+    const { process, runner, store } = this.context;
+    const closed = () => this.#closed;
+    const said = await runner.insist(() => store.word(process.id), closed).catch(() => []);
+    for (const message of said) this.#hearMessage(message);
   }
 
   /** For who has no bound of its own. */

@@ -50,14 +50,14 @@ export class RedisOperators {
   async revoke(key: string, { reason, grace }: Revocation): Promise<number> {
     const { keyspace, store } = this;
     await store.entered();
-    const lock = [keyspace.lockOf(key)];
-    return (await store.send('revoke', lock, [store.address, grace, reason])) as number;
+    const keys = [keyspace.lockOf(key), keyspace.told];
+    return (await store.send('revoke', keys, [store.address, grace, reason])) as number;
   }
 
   async forceRelease(key: string): Promise<number> {
     const { keyspace, store } = this;
     await store.entered();
-    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
+    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard, keyspace.told];
     try {
       return (await store.send('force-release', keys, [store.address, store.run])) as number;
     } catch (error) {

@@ -179,6 +179,12 @@ export class RedisStore {
     await this.send('cancel', this.#allKeysOf(key), [id, termsOf(request), this.address, this.run]);
   }
 
+  /** What this process was told of its leases lately, whether it heard it or not. */
+  async word(process: string): Promise<readonly string[]> {
+    await this.entered();
+    return (await this.send('word', [this.context.keyspace.told], [process])) as string[];
+  }
+
   async downgrade({ id, key }: LeaseIdentity): Promise<boolean> {
     await this.entered();
     const downgraded = await this.send('downgrade', this.#allKeysOf(key), [
