@@ -163,6 +163,12 @@ describe('what arrives late', () => {
     it.concurrent('a grant that overtook its reply', async () => {
       const key = 'overtaken';
       const { courier, service } = await remote();
+      // It has seen that it is heard where it asks; else it would believe in no message.
+      const before = await direct().acquire('proof');
+      const proof = service.acquire('proof');
+      await eventually('a beat', () => courier.count('heartbeat') > 0);
+      await before.release();
+      await (await proof).release();
       const first = await direct().acquire(key);
       let arrived = false;
       courier.on('acquire', async ({ send }) => {

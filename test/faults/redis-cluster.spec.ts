@@ -174,6 +174,40 @@ describe('a Cluster whose slots move', () => {
     expect(took.filter((ms) => ms > HEARTBEAT / 2)).toEqual([]);
   }, 30_000);
 
+  it.each<LockOptions[]>([
+    [{}, {}],
+    [{ mode: 'shared' }, {}],
+    [{ limit: 2 }, { limit: 2 }],
+  ])(
+    'grants nothing while a slot is being moved, and renews what is held: %j, then %j',
+    async (first, next) => {
+      const [holder, waiter] = scene.services as [LockService, LockService];
+      const key = `moving: ${JSON.stringify([first, next])}`;
+      const locks = [await holder.acquire(key, first)];
+      if (first.limit !== undefined) locks.push(await holder.acquire(key, first));
+      const waiting = waiter.acquire(key, { ...next, wait: '20s' });
+      await scene.view.queued(key, 1);
+
+      await scene.move(key, async (slot, to) => {
+        // All keys are still where they were: only what would be created is refused.
+        const move = await scene.cluster.beginMove(slot, to);
+        for (const lock of locks) await lock.renew();
+        const released = locks.pop()!.release();
+        await Promise.race([waiting, sleep(2 * HEARTBEAT)]);
+        await move.migrate();
+        await move.finish();
+        await released;
+      });
+
+      const granted = await waiting;
+      await granted.renew();
+      expect(granted.held).toBe(true);
+      expect(await granted.release()).toBe('released');
+      for (const lock of locks) expect(await lock.release()).toBe('released');
+    },
+    40_000,
+  );
+
   it('calls a lock in a slot that is half moved neither free nor busy, and keeps it', async () => {
     const [holder, waiter, other] = scene.services as [LockService, LockService, LockService];
     const key = 'half moved';

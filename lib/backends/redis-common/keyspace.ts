@@ -13,16 +13,20 @@ export class Keyspace {
   /** Where the last fencing token stands: the one key that always stays. */
   readonly sequence: string;
   /**
-   * Where the server has written who it is: stays as well, when the failover guard is on. On a Cluster,
-   * which has none, it is the sequence in its place: while a slot moves, a key that never was there
-   * would fail each script from the first moment.
+   * Where the server has written who it is: stays as well, when the failover guard is on. On a Cluster it is
+   * never there, and that has its use: of a slot that is being moved, a node refuses each script that names
+   * a key which it does not have, before anything is done. A script that was let in there would fail in
+   * the midst, at the first key that it deletes and writes again.
    */
   readonly guard: string;
+  /** What stands in its place where nothing is ever created, so that renewals go on while a slot moves. */
+  readonly renewalGuard: string;
 
   constructor(keyPrefix: string, namespace: string, bucket = 0, spread = false) {
     this.#tag = `${keyPrefix}{${namespace}:${bucket}}`;
     this.sequence = `${this.#tag}:sequence`;
-    this.guard = spread ? this.sequence : `${this.#tag}:guard`;
+    this.guard = `${this.#tag}:guard`;
+    this.renewalGuard = spread ? this.sequence : this.guard;
   }
 
   of(key: string): ResourceKeys {

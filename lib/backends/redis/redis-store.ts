@@ -148,7 +148,7 @@ export class RedisStore {
   ): Promise<(boolean | Error)[]> {
     const { guard, keyspace } = this.context;
     await this.entered();
-    const keys = [keyspace.sequence, keyspace.guard];
+    const keys = [keyspace.sequence, keyspace.renewalGuard];
     const args = [this.run, beaten === undefined ? '' : this.address];
     for (const lease of leases) {
       const { id, key, token, ttl } = lease;

@@ -16,17 +16,16 @@
 --       {'limit', that of those who use the lock now}  it was asked for with another
 --       {'grace', ms left of it} whether somebody holds the lock is not known: nothing was done
 --       {'failed', error}
--- Cost  TIME, EXISTS (guard; not on a Cluster, which has none), SET (sequence), then EXISTS and SET each,
---       when nobody holds the lock and nobody waits; for one that may hold beside others TIME, then TYPE,
---       EXISTS, SET (sequence), HSET and PEXPIRE each when there is nobody, and 2 HGET and PTTL instead
---       of PEXPIRE when there are others
+-- Cost  TIME, EXISTS (guard), SET (sequence), then EXISTS and SET each, when nobody holds the lock and
+--       nobody waits; for one that may hold beside others TIME, then TYPE, EXISTS, SET (sequence), HSET and
+--       PEXPIRE each when there is nobody, and 2 HGET and PTTL instead of PEXPIRE when there are others
 --- @include "clock"
 local sequence, guard = KEYS[1], KEYS[2]
 local not_after, address, liveness, run = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if not_after > 0 and now > not_after then return { now, 'late' } end
 
 local state, grace, longest = 'open', -1, 0
-if run ~= '' or (guard ~= sequence and redis.call('EXISTS', guard) == 1) then
+if run ~= '' or redis.call('EXISTS', guard) == 1 then
   --- @include "guard"
   local longest_asked = 0
   for index = 6, #ARGV, 4 do

@@ -1,4 +1,5 @@
--- The heartbeats of many buckets that one node of a Cluster has, each as heartbeat.lua takes it.
+-- The heartbeats of many buckets that one node of a Cluster has, each as heartbeat.lua takes it. The first
+-- thing that this one reads is a key that is never there: where the slot is being moved, that fails.
 --
 -- KEYS  1 any key of this node; those of the buckets are in many slots, and so are not declared
 -- ARGV  for each bucket how many keys and how many arguments, then these
