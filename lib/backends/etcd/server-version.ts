@@ -8,8 +8,8 @@ export async function checkVersion(calls: Pick<EtcdCalls, 'version'>): Promise<s
   const version = await calls.version().catch(() => undefined);
   if (version === undefined || isSound(version)) return [];
   return [
-    `etcd ${version} may confirm the renewal of a lease that was revoked, so that a lock which is gone ` +
-      'is believed in until its next renewal: update it to 3.4.38, 3.5.23, 3.6.5 or newer.',
+    `etcd ${version} may confirm the renewal of a lease that was revoked, so that a lock may be believed ` +
+      'in that is gone: update it to 3.4.38, 3.5.23, 3.6.5 or newer.',
   ];
 }
 
