@@ -56,7 +56,14 @@ export interface ReleaseInvocation {
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean' } as const;
-const STORE = { redis: text, cluster: text, redlock: text, etcd: text, namespace: text } as const;
+const STORE = {
+  redis: text,
+  cluster: text,
+  redlock: text,
+  etcd: text,
+  namespace: text,
+  'failover-grace': text,
+} as const;
 
 /** @throws CliError, or a LockConfigurationError, that names the option and what was given */
 export function readArguments(

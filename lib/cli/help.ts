@@ -14,6 +14,7 @@ Where the locks are, one of (else NESTJS_LOCK_REDIS, _CLUSTER, _REDLOCK or _ETCD
   --redlock URL,URL,URL  all nodes of a quorum
   --etcd HOST,HOST     some members of an etcd cluster: http://host:2379
   --namespace NAME     as in the application (default nestjs-lock)
+  --failover-grace on|strict|off  as in the application, of --redis (default off)
 
 Of run; durations such as 500 (milliseconds), 30s, 2m:
   --ttl DURATION       how long the lease lives without renewal (default 30s)

@@ -1,5 +1,5 @@
 import type { LockBackend } from '../backends/lock-backend.js';
-import { messageOf } from '../errors/shown.js';
+import { messageOf, shown } from '../errors/shown.js';
 import { CliError, EXIT, usageError } from './exit-codes.js';
 
 /** Where the locks live, as the command line says it. */
@@ -7,7 +7,11 @@ export interface StoreChoice {
   readonly store: StoreName;
   readonly address: string;
   readonly namespace: string | undefined;
+  readonly failoverGrace: FailoverGrace | undefined;
 }
+
+const GRACES = ['on', 'strict', 'off'] as const;
+type FailoverGrace = (typeof GRACES)[number];
 
 export const STORE_NAMES = ['redis', 'cluster', 'redlock', 'etcd'] as const;
 export type StoreName = (typeof STORE_NAMES)[number];
@@ -17,7 +21,7 @@ const variableOf = (store: StoreName) => `NESTJS_LOCK_${store.toUpperCase()}`;
 
 /** @throws CliError unless exactly one store is named, by an option or else in the environment */
 export function chooseStore(
-  values: Partial<Record<StoreName | 'namespace', string | undefined>>,
+  values: Partial<Record<StoreName | 'namespace' | 'failover-grace', string | undefined>>,
   environment: NodeJS.ProcessEnv,
 ): StoreChoice {
   const { namespace } = values;
@@ -34,18 +38,33 @@ export function chooseStore(
     const named = (name: StoreName) => (given.length > 0 ? `--${name}` : variableOf(name));
     throw usageError(`only one backend can be used, got ${stores.map(named).join(' and ')}`);
   }
-  return { store, address: values[store] ?? environment[variableOf(store)] ?? '', namespace };
+  const failoverGrace = readGrace(values['failover-grace'], store);
+  const address = values[store] ?? environment[variableOf(store)] ?? '';
+  return { store, address, namespace, failoverGrace };
 }
 
-type Opener = (addresses: string[], namespace: string | undefined) => Promise<LockBackend>;
+function readGrace(given: string | undefined, store: StoreName): FailoverGrace | undefined {
+  if (given === undefined) return undefined;
+  if (store !== 'redis')
+    throw usageError(`--failover-grace is for --redis, got it with --${store}`);
+  const grace = GRACES.find((one) => one === given);
+  if (grace !== undefined) return grace;
+  throw usageError(`--failover-grace must be ${GRACES.join(', ')}, got ${shown(given)}`);
+}
+
+type Opener = (
+  addresses: string[],
+  namespace: string | undefined,
+  failoverGrace: FailoverGrace | undefined,
+) => Promise<LockBackend>;
 
 /** The clients are optional peers: only the one that is asked for is loaded. */
 const OPENERS: Record<StoreName, { client: string; open: Opener }> = {
   redis: {
     client: 'ioredis',
-    open: async ([url = ''], namespace) => {
+    open: async ([url = ''], namespace, failoverGrace) => {
       const { RedisBackend } = await import('../backends/redis/index.js');
-      return new RedisBackend({ url, namespace });
+      return new RedisBackend({ url, namespace, failoverGrace });
     },
   },
   cluster: {
@@ -72,11 +91,12 @@ const OPENERS: Record<StoreName, { client: string; open: Opener }> = {
 };
 
 /** @throws LockConfigurationError for a bad address; CliError when the client is not installed */
-export async function openStore({ store, address, namespace }: StoreChoice): Promise<LockBackend> {
+export async function openStore(choice: StoreChoice): Promise<LockBackend> {
+  const { store, address, namespace, failoverGrace } = choice;
   const { client, open } = OPENERS[store];
   try {
     // A comma may be part of a password, where only one address is meant.
-    return await open(store === 'redis' ? [address] : address.split(','), namespace);
+    return await open(store === 'redis' ? [address] : address.split(','), namespace, failoverGrace);
   } catch (error) {
     const missing = (error as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND';
     if (!missing || !messageOf(error).includes(`'${client}'`)) throw error;

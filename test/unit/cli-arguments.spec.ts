@@ -67,6 +67,20 @@ it('finds the backend in the environment, unless an option names one', () => {
   expect(readArguments(['list', ...redis], environment)).toMatchObject({ store });
 });
 
+it('takes the failover grace of the application, for one Redis', () => {
+  for (const failoverGrace of ['on', 'strict', 'off']) {
+    expect(readArguments(['list', ...redis, '--failover-grace', failoverGrace], {})).toMatchObject({
+      store: { ...store, failoverGrace },
+    });
+  }
+  expect(refusal(['list', ...redis, '--failover-grace', 'maybe'])).toContain(
+    '--failover-grace must be on, strict, off',
+  );
+  expect(refusal(['list', '--etcd', 'a', '--failover-grace', 'on'])).toContain(
+    '--failover-grace is for --redis',
+  );
+});
+
 it('shows help wherever it is asked for it', () => {
   for (const args of [['--help'], ['-h'], ['run', '--help'], ['list', 'x', '-h', '--y']]) {
     expect(readArguments(args, {})).toEqual({ command: 'help' });
