@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { LockBackendError, LockService } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
@@ -60,6 +61,34 @@ it('a grace is kept by those as well who have no guard, and the ttl of theirs is
   await admin.set(guard, [run, previous, Date.now() + 60_000, most, until].join(' '));
   await expect(stranger.tryAcquire('k')).rejects.toThrow(LockBackendError);
   expect(await admin.exists(keyspace.of('k')[0])).toBe(0);
+});
+
+it('a process without a guard warns, once, where others have one', async () => {
+  const warnings: string[] = [];
+  Logger.overrideLogger({
+    log: () => undefined,
+    warn: (said: string) => warnings.push(said),
+    error: () => undefined,
+  });
+  try {
+    const first = open('off');
+    await first.withLock('first', () => undefined);
+    await first.close();
+    await open('on').withLock('k', () => undefined);
+    expect(warnings).toEqual([]);
+    const stranger = open('off');
+    await stranger.withLock('k', () => undefined);
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await stranger.withLock('k', () => undefined);
+    const ours = warnings.filter((said) => said.includes('failoverGrace'));
+    expect(ours).toEqual([
+      expect.stringMatching(
+        /guard the namespace nestjs-lock by failoverGrace.*\{nestjs-lock:0\}:guard/,
+      ),
+    ]);
+  } finally {
+    Logger.overrideLogger(false);
+  }
 });
 
 it('what is kept taken by minHold is counted in by the guard', async () => {

@@ -19,14 +19,14 @@ export class Keyspace {
    * the midst, at the first key that it deletes and writes again.
    */
   readonly guard: string;
-  /** What stands in its place where nothing is ever created, so that renewals go on while a slot moves. */
-  readonly renewalGuard: string;
+  /** What stands in its place in scripts that create nothing, so that they go on while a slot moves. */
+  readonly guardInPlace: string;
 
   constructor(keyPrefix: string, namespace: string, bucket = 0, spread = false) {
     this.#tag = `${keyPrefix}{${namespace}:${bucket}}`;
     this.sequence = `${this.#tag}:sequence`;
     this.guard = `${this.#tag}:guard`;
-    this.renewalGuard = spread ? this.sequence : this.guard;
+    this.guardInPlace = spread ? this.sequence : this.guard;
   }
 
   of(key: string): ResourceKeys {

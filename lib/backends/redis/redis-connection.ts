@@ -47,6 +47,7 @@ export class RedisConnection implements BackendConnection {
   readonly #witness: ReplicaWitness | undefined;
   readonly #scan: KeyScan;
   readonly #heartbeats: ClusterHeartbeats | undefined;
+  readonly #unguarded: () => void;
   readonly #pulse = new Pulse(HEARTBEAT);
   readonly #buckets = new Map<number, { store: RedisStore; bucket: RedisBucket }>();
   readonly acquireAll: BackendConnection['acquireAll'];
@@ -63,6 +64,16 @@ export class RedisConnection implements BackendConnection {
       settings;
     const warn = (message: string) => {
       if (!this.#closed) process.warn(message);
+    };
+    let told = false;
+    this.#unguarded = () => {
+      if (told) return;
+      told = true;
+      warn(
+        `Other processes guard the namespace ${namespace} by failoverGrace, and this one does not: when ` +
+          'Redis forgets, it may be granted what they hold. Give all of them the same failoverGrace; ' +
+          `when none has it any more, delete ${new Keyspace(keyPrefix, namespace).guard}.`,
+      );
     };
     const runner = new ScriptRunner(commands, redisScripts, patience, router);
     this.#runner = runner;
@@ -199,6 +210,7 @@ export class RedisConnection implements BackendConnection {
       const store = new RedisStore({
         ...{ keyspace, runner, mailbox },
         ...{ guard: this.#guard, heartbeats: this.#heartbeats },
+        unguarded: this.#unguarded,
       });
       const channel = keyspace.channel + this.process.id;
       const bucket = new RedisBucket({

@@ -54,6 +54,8 @@ export interface RedisStoreContext {
   readonly runner: ScriptRunner<RedisScript>;
   readonly mailbox: Mailbox;
   readonly guard: FailoverGuard | undefined;
+  /** To be told, where this process has no guard, that others have one. */
+  readonly unguarded: () => void;
   /** On a Cluster: sends the heartbeats of all buckets. */
   readonly heartbeats: ClusterHeartbeats | undefined;
 }
@@ -148,7 +150,7 @@ export class RedisStore {
   ): Promise<(boolean | Error)[]> {
     const { guard, keyspace } = this.context;
     await this.entered();
-    const keys = [keyspace.sequence, keyspace.renewalGuard];
+    const keys = [keyspace.sequence, keyspace.guardInPlace];
     const args = [this.run, beaten === undefined ? '' : this.address];
     for (const lease of leases) {
       const { id, key, token, ttl } = lease;
@@ -286,7 +288,10 @@ export class RedisStore {
       this.clock.learn(...(await guard.enter()));
     } else {
       const before = Instant.now();
-      this.clock.learn(before, (await this.send('clock', [keyspace.sequence], [])) as number);
+      const keys = [keyspace.sequence, keyspace.guardInPlace];
+      const [now, guarded] = (await this.send('clock', keys, [])) as [number, number];
+      this.clock.learn(before, now);
+      if (guarded === 1) this.context.unguarded();
     }
   }
 
