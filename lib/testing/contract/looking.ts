@@ -84,10 +84,8 @@ export const looking: Chapter = {
       await b.queue('k');
       await b.queue('k');
       await Promise.all([a.close(), b.close()]);
-      await eventually(
-        'the end of all that keeps this process running',
-        () => [...running()].every(([kind, count]) => count <= (before.get(kind) ?? 0)),
-        LONG,
+      await eventually('the end of all that keeps this process running', () =>
+        [...running()].every(([kind, count]) => count <= (before.get(kind) ?? 0)),
       );
     },
   },
