@@ -68,7 +68,8 @@ export class ScriptRunner<Name extends string> {
   /** Waits for the connection. Rejects, with the reason if it is known, when there is none within the patience. */
   async connected(): Promise<void> {
     if (this.client.status === 'ready') return;
-    if (this.client.status === 'end') throw new Error('the connection is closed');
+    // While it disconnects it is in neither state, and will not be ready again.
+    if (this.#closed || this.client.status === 'end') throw new Error('the connection is closed');
     let tell!: (ready: boolean) => void;
     const told = new Promise<boolean>((resolve) => {
       tell = resolve;
