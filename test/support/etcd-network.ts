@@ -11,7 +11,10 @@ interface PeerLink {
   readonly sockets: readonly [Socket, Socket];
 }
 
-/** The network between the members of an etcd cluster, of which any can be cut off from the others. */
+/**
+ * The network between the members of an etcd cluster, of which any can be cut off from the others. It
+ * does not keep this process running: members connect anew when they like, also while a test counts what does.
+ */
 export class EtcdNetwork {
   readonly #servers: Server[] = [];
   readonly #links = new Set<PeerLink>();
@@ -23,6 +26,7 @@ export class EtcdNetwork {
     const server = createServer((client) => {
       this.#link(name, client, connect(target, '127.0.0.1'));
     }).listen(0, '127.0.0.1');
+    server.unref();
     await once(server, 'listening');
     this.#servers.push(server);
     return (server.address() as AddressInfo).port;
@@ -50,6 +54,7 @@ export class EtcdNetwork {
       [client, member],
       [member, client],
     ] as const) {
+      from.unref();
       from.on('error', () => undefined);
       from.on('close', () => {
         other.destroy();
