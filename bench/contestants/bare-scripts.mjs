@@ -31,9 +31,9 @@ export default {
           ...shared,
           ...['lock', 'queue', 'deadlines'].map((kind) => `${tag}${kind}:${key}`),
         ];
-        const wanted = [never, address, liveness, '', id, ttl, 1, 0];
+        const wanted = ['', address, liveness, never, id, ttl, 1, 0];
         await client.evalsha(acquire, keys.length, ...keys, ...wanted);
-        return { release: () => client.evalsha(release, keys.length, ...keys, address, '', id) };
+        return { release: () => client.evalsha(release, keys.length, ...keys, '', address, id) };
       },
     };
   },

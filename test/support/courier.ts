@@ -1,5 +1,8 @@
 import { Redis } from 'ioredis';
-import { redisScripts, type RedisScript } from '../../lib/backends/redis/redis-scripts.js';
+import { redisScripts } from '../../lib/backends/redis/redis-scripts.js';
+import type { RedisCalls } from '../../lib/backends/redis/scripts/calls.js';
+
+type RedisScript = keyof RedisCalls;
 
 /** A request on its way to the server. */
 export interface CarriedRequest {

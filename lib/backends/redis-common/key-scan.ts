@@ -4,6 +4,7 @@ import type { LockNames } from './keyspace.js';
 import type { RedisClient } from './redis-client.js';
 import { toBackendError } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
+import type { CommonCalls } from './scripts/calls.js';
 
 /** So many names a server looks at for one page: it does nothing else meanwhile, for less than a millisecond. */
 const PAGE = 1_000;
@@ -12,7 +13,7 @@ const PAGE = 1_000;
 export type Scanned = Pick<RedisClient, 'scan'>;
 
 /** What is needed of what sends requests. */
-type Waiting = Pick<ScriptRunner<never>, 'answered' | 'connected' | 'insist' | 'patience'>;
+type Waiting = Pick<ScriptRunner<CommonCalls>, 'answered' | 'connected' | 'insist' | 'patience'>;
 
 /** Reads which locks there are, page by page. What else is at the server is passed over there. */
 export class KeyScan {

@@ -49,8 +49,9 @@ export class Keyspace {
   }
 
   /** Keys for trying out what the user may do. */
-  get check(): readonly string[] {
-    return ['string', 'set', 'hash'].map((kind) => `${this.#tag}:check:${kind}`);
+  get check(): readonly [string: string, set: string, hash: string] {
+    const check = `${this.#tag}:check`;
+    return [`${check}:string`, `${check}:set`, `${check}:hash`];
   }
 }
 

@@ -5,6 +5,7 @@ import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import { Reconnection } from './reconnection.js';
 import type { RedisClient } from './redis-client.js';
+import type { Call, Calls } from './scripts/calls.js';
 import type { Scripts } from './scripts.js';
 
 /** Where scripts are sent to. */
@@ -16,7 +17,7 @@ export interface ScriptServer extends Pick<RedisClient, 'call'> {
 }
 
 /** The one place where requests are sent to Redis. */
-export class ScriptRunner<Name extends string> {
+export class ScriptRunner<All extends Calls<All>> {
   #trouble: Error | undefined;
   /** What the server answered when the connection was set up. */
   #refusal: Error | undefined;
@@ -26,7 +27,7 @@ export class ScriptRunner<Name extends string> {
 
   constructor(
     private readonly client: RedisClient,
-    private readonly scripts: Scripts<Name>,
+    private readonly scripts: Scripts<keyof All & string>,
     /** How long to wait for a reply, in milliseconds. */
     readonly patience: number,
     private readonly server: ScriptServer = serverOf(client),
@@ -84,7 +85,11 @@ export class ScriptRunner<Name extends string> {
    * Sends a script once. Rejects when there is no connection, or no reply, within the patience: it
    * may have run all the same, and may still run.
    */
-  run(name: Name, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  run<Name extends keyof All & string>(
+    name: Name,
+    keys: All[Name]['keys'],
+    args: All[Name]['args'],
+  ): Promise<All[Name]['reply']> {
     if (!this.ready) return this.connected().then(() => this.#exchange(name, keys, args));
     return this.#exchange(name, keys, args);
   }
@@ -102,11 +107,7 @@ export class ScriptRunner<Name extends string> {
     });
   }
 
-  #exchange(
-    name: Name,
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown> {
+  #exchange(name: keyof All & string, keys: Call['keys'], args: Call['args']): Promise<unknown> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     const { sha, source } = this.scripts[name];
     return new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { CommonCalls } from './scripts/calls.js';
 import { sources } from './scripts/sources.js';
 
 export interface Script {
@@ -19,6 +20,4 @@ export function readScripts<Name extends string>(
 }
 
 /** Those that a Redis that stands alone and each node of a quorum have in common. */
-export const commonScripts = readScripts(sources);
-
-export type CommonScript = keyof typeof commonScripts;
+export const commonScripts: Scripts<keyof CommonCalls> = readScripts(sources);

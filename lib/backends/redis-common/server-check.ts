@@ -3,7 +3,7 @@ import type { Delivery } from './mailbox.js';
 import type { RedisClient } from './redis-client.js';
 import { hasMend, isPassing, isReply, replyError, toBackendError } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
-import type { CommonScript } from './scripts.js';
+import type { CommonCalls } from './scripts/calls.js';
 
 /** The first version with SET … GET, in which the scripts take their tokens. */
 const OLDEST = [6, 2] as const;
@@ -11,7 +11,7 @@ const OLDEST = [6, 2] as const;
 /** What at this server would break our promises, each with its mend. What may pass shows elsewhere. Never rejects. */
 export async function checkServer(
   client: RedisClient,
-  runner: ScriptRunner<CommonScript>,
+  runner: ScriptRunner<CommonCalls>,
   keyspace: Keyspace,
   delivery: Delivery,
 ): Promise<string[]> {
@@ -26,7 +26,7 @@ export async function checkServer(
 
 async function checkSettings(
   client: RedisClient,
-  runner: ScriptRunner<CommonScript>,
+  runner: ScriptRunner<CommonCalls>,
 ): Promise<string[]> {
   const warnings = [];
   const info = await runner.answered(client.info('default'));
@@ -50,14 +50,11 @@ async function checkSettings(
 }
 
 async function checkRights(
-  runner: ScriptRunner<CommonScript>,
+  runner: ScriptRunner<CommonCalls>,
   keyspace: Keyspace,
   delivery: Delivery,
 ): Promise<string[]> {
-  const errors = (await runner.run('check', keyspace.check, [
-    delivery,
-    `${keyspace.channel}check`,
-  ])) as string[];
+  const errors = await runner.run('check', keyspace.check, [delivery, `${keyspace.channel}check`]);
   const warnings = errors
     .map((error) => /^(\w+): (.*)$/s.exec(error)?.slice(1) ?? ['', error])
     .map(([command = '', said = '']) => {

@@ -5,43 +5,19 @@ import type { BusyKey, Grant, LockRequest } from '../lock-backend.js';
 import { NOTHING_DONE } from './acquire-reply.js';
 import { graceError } from './failover-guard.js';
 import type { RedisRequest } from './redis-request.js';
-import type { ServerClock } from '../redis-common/server-clock.js';
-import type { RedisStoreContext } from './redis-store.js';
+import type { RedisStore, RedisStoreContext } from './redis-store.js';
+import type { Refusal } from './scripts/calls.js';
 import { termsOf } from '../redis-common/terms.js';
-
-/** As acquire-all.lua says it; an index counts from 1. */
-type Refusal =
-  | readonly ['busy', index: number]
-  | readonly ['limit', index: number, used: number]
-  | readonly ['grace', left: number];
-
-type Answers =
-  | readonly [now: number, nothing: 'late' | 'stranger']
-  | readonly [now: number, longest: number, refusal: Refusal]
-  | readonly [now: number, longest: number, ...tokens: number[]];
 
 /** What trying again cannot mend is an answer as well. */
 export type AcquireAllReply = readonly Grant[] | BusyKey | LockConfigurationError;
-
-/** What it needs of the store. */
-interface Store {
-  readonly clock: ServerClock;
-  readonly run: string;
-  entered(): Promise<void>;
-  forget(): void;
-  send(
-    script: 'acquire-all',
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown>;
-}
 
 /**
  * Tries once to take several locks of one hash tag, in one step: all of them or none. Rejects when
  * there is no answer; then it may have run all the same.
  */
 export async function acquireAll(
-  store: Store,
+  store: Pick<RedisStore, 'clock' | 'run' | 'entered' | 'forget' | 'send'>,
   { guard, keyspace, runner }: RedisStoreContext,
   requests: readonly RedisRequest[],
 ): Promise<AcquireAllReply> {
@@ -49,8 +25,8 @@ export async function acquireAll(
   if (requests.some((request) => request.isSettled())) throw new Error('withdrawn meanwhile');
   const voidAfter = store.clock.timeIn(runner.patience);
   if (voidAfter === undefined) throw new Error('the connection was lost');
-  const keys = [keyspace.sequence, keyspace.guard];
-  const args = [voidAfter, store.run];
+  const keys: string[] = [];
+  const args: string[] = [];
   const since = Instant.now();
   const mayRunUntil = new Deadline(since, runner.patience);
   for (const request of requests) {
@@ -60,7 +36,11 @@ export async function acquireAll(
     keys.push(...keyspace.of(key));
     args.push(id, termsOf(request.asked));
   }
-  const answers = (await store.send('acquire-all', keys, args)) as Answers;
+  const answers = await store.send(
+    'acquire-all',
+    [keyspace.sequence, keyspace.guard, ...keys],
+    [store.run, voidAfter, ...args],
+  );
   for (const request of requests) request.answered(mayRunUntil);
   store.clock.learn(since, answers[0]);
   const [, longest, first] = answers;

@@ -4,6 +4,7 @@ import { limitConflict } from '../limit-conflict.js';
 import type { Busy, Grant, LockRequest } from '../lock-backend.js';
 import { graceError } from './failover-guard.js';
 import { replyError } from '../redis-common/redis-errors.js';
+import type { AcquireAnswer, AcquireAnswers } from './scripts/calls.js';
 
 /** What becomes of a request. */
 export type AcquireReply =
@@ -12,22 +13,6 @@ export type AcquireReply =
   | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
   | { readonly state: 'refused'; readonly error: Error }
   | { readonly state: 'failed'; readonly error: unknown };
-
-/** The same in the words of acquire.lua. */
-type AcquireAnswer =
-  | number
-  | readonly [state: 'granted', token: number]
-  | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'limit', used: number]
-  | readonly [state: 'grace', left: number]
-  | readonly [state: 'failed', error: string]
-  | readonly [state: 'busy'];
-
-export type AcquireAnswers = readonly [
-  now: number,
-  longest: number | 'late' | 'stranger',
-  ...answers: AcquireAnswer[],
-];
 
 export const STRANGER = 'Redis has lost its memory, or another node took over';
 

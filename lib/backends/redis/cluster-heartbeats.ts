@@ -2,7 +2,7 @@ import { pause } from '../../clock.js';
 import { slotOf } from '../redis-common/cluster-slot.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { ClusterRouter } from './cluster-router.js';
-import type { RedisScript } from './redis-scripts.js';
+import type { RedisCalls } from './scripts/calls.js';
 
 /** How long they are gathered, in milliseconds: alarms that are due together ring in more than one turn. */
 const GATHERING = 5;
@@ -10,10 +10,12 @@ const GATHERING = 5;
 /** Few enough waiters for a call that does not hold up the others at the node. */
 const MOST_ARGUMENTS = 4_000;
 
+type Heartbeat = RedisCalls['heartbeat'];
+
 interface Asked {
-  readonly keys: readonly string[];
-  readonly args: readonly (string | number)[];
-  readonly resolve: (reply: unknown) => void;
+  readonly keys: Heartbeat['keys'];
+  readonly args: Heartbeat['args'];
+  readonly resolve: (reply: Heartbeat['reply']) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -25,12 +27,12 @@ export class ClusterHeartbeats {
   #gathered: Asked[] = [];
 
   constructor(
-    private readonly runner: ScriptRunner<RedisScript>,
+    private readonly runner: ScriptRunner<RedisCalls>,
     private readonly router: ClusterRouter,
   ) {}
 
   /** Of one bucket, as heartbeat.lua takes it. */
-  send(keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  send(keys: Heartbeat['keys'], args: Heartbeat['args']): Promise<Heartbeat['reply']> {
     return new Promise((resolve, reject) => {
       if (this.#gathered.push({ keys, args, resolve, reject }) > 1) return;
       void pause(GATHERING).then(() => {
@@ -42,7 +44,7 @@ export class ClusterHeartbeats {
   #flush(): void {
     const groups = new Map<string | undefined, Asked[]>();
     for (const asked of this.#gathered) {
-      const node = this.router.nodeOf(slotOf(String(asked.keys[0])));
+      const node = this.router.nodeOf(slotOf(asked.keys[0]));
       const group = groups.get(node);
       if (group === undefined) groups.set(node, [asked]);
       else group.push(asked);
@@ -60,9 +62,7 @@ export class ClusterHeartbeats {
     if (group.length === 1) return this.#sendAlone(first);
     try {
       const args = group.flatMap(({ keys, args }) => [keys.length, args.length, ...keys, ...args]);
-      const replies = (await this.runner.run('heartbeats', first.keys.slice(0, 1), args)) as (
-        readonly unknown[] | undefined
-      )[];
+      const replies = await this.runner.run('heartbeats', [first.keys[0]], args);
       group.forEach((asked, index) => {
         const reply = replies[index];
         if (reply === undefined || reply[0] === 'failed') void this.#sendAlone(asked);

@@ -2,7 +2,7 @@ import { Deadline, Instant } from '../../clock.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
-import type { RedisScript } from './redis-scripts.js';
+import type { CommonCalls } from '../redis-common/scripts/calls.js';
 
 /**
  * `on`: a server that another process knew differently is not trusted. `strict`: neither is one of
@@ -15,7 +15,7 @@ export interface FailoverGuardContext {
   /** The longest ttl that anybody uses, as far as the server cannot tell it, in milliseconds. */
   readonly longestTtl: number;
   readonly client: RedisClient;
-  readonly runner: ScriptRunner<RedisScript>;
+  readonly runner: ScriptRunner<CommonCalls>;
   readonly keyspace: Keyspace;
   readonly warn: (message: string) => void;
 }
@@ -68,11 +68,11 @@ export class FailoverGuard {
     const strict = mode === 'strict';
     const longest = Math.max(this.#longest, strict && this.#known === '' ? longestTtl : 0);
     const before = Instant.now();
-    const [now, grace, known, begun] = (await runner.run(
+    const [now, grace, known, begun] = await runner.run(
       'enter',
-      [keyspace.guard, keyspace.sequence],
+      [keyspace.sequence, keyspace.guard],
       [run, this.#known, strict ? 1 : 0, longest, this.#token],
-    )) as [number, number, number, number];
+    );
     this.#run = this.#known = run;
     this.learn(known);
     this.#grace = Deadline.in(grace);

@@ -24,13 +24,13 @@ import type { Presence } from '../redis-common/presence.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
-import type { RedisScript } from './redis-scripts.js';
+import type { RedisCalls } from './scripts/calls.js';
 
 export interface RedisBucketContext {
   readonly process: Pick<LockProcess, 'id' | 'lost' | 'revoked'>;
   readonly store: RedisStore;
   readonly operators: RedisOperators;
-  readonly runner: ScriptRunner<RedisScript>;
+  readonly runner: ScriptRunner<RedisCalls>;
   readonly mailbox: Mailbox;
   readonly pulse: Pulse;
   /** On which this process is told of its grants, and of what becomes of its leases. */

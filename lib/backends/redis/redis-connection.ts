@@ -24,7 +24,8 @@ import { RedisStore } from './redis-store.js';
 import { HEARTBEAT } from './redis-waiters.js';
 import { ReplicaWitness } from './replica-witness.js';
 import { ScriptRunner } from '../redis-common/script-runner.js';
-import { redisScripts, type RedisScript } from './redis-scripts.js';
+import { redisScripts } from './redis-scripts.js';
+import type { RedisCalls } from './scripts/calls.js';
 import { checkServer } from '../redis-common/server-check.js';
 
 export interface RedisSettings {
@@ -42,7 +43,7 @@ export interface RedisSettings {
 
 /** One process's locks on Redis: those of one bucket, or on a Cluster of many. */
 export class RedisConnection implements BackendConnection {
-  readonly #runner: ScriptRunner<RedisScript>;
+  readonly #runner: ScriptRunner<RedisCalls>;
   readonly #guard: FailoverGuard | undefined;
   readonly #witness: ReplicaWitness | undefined;
   readonly #scan: KeyScan;

@@ -1,6 +1,8 @@
-import { commonScripts, readScripts } from '../redis-common/scripts.js';
+import { commonScripts, readScripts, type Scripts } from '../redis-common/scripts.js';
+import type { RedisCalls } from './scripts/calls.js';
 import { sources } from './scripts/sources.js';
 
-export const redisScripts = { ...commonScripts, ...readScripts(sources) };
-
-export type RedisScript = keyof typeof redisScripts;
+export const redisScripts: Scripts<keyof RedisCalls> = {
+  ...commonScripts,
+  ...readScripts(sources),
+};

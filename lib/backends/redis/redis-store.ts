@@ -7,7 +7,7 @@ import {
   type LockRequest,
 } from '../lock-backend.js';
 import { acquireAll, type AcquireAllReply } from './acquire-all.js';
-import { readAcquire, STRANGER, type AcquireAnswers, type AcquireReply } from './acquire-reply.js';
+import { readAcquire, STRANGER, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
 import type { ClusterHeartbeats } from './cluster-heartbeats.js';
 import type { FailoverGuard } from './failover-guard.js';
@@ -18,7 +18,7 @@ import { isPassing, isReply, replyError } from '../redis-common/redis-errors.js'
 import type { RedisRequest } from './redis-request.js';
 import { ReleaseBatch } from './release-batch.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
-import type { RedisScript } from './redis-scripts.js';
+import type { AcquireAnswers, RedisCalls, Seen } from './scripts/calls.js';
 import { ServerClock } from '../redis-common/server-clock.js';
 import { termsOf } from '../redis-common/terms.js';
 
@@ -30,9 +30,6 @@ interface AskedAcquire {
   readonly tell: Tell;
 }
 
-/** As renew.lua says it. */
-type RenewAnswer = 0 | 1 | readonly [state: 'failed', error: string];
-
 /** What a heartbeat tells. */
 export interface Beat {
   /** A moment before it was sent. */
@@ -42,16 +39,9 @@ export interface Beat {
   readonly seen: readonly Seen[];
 }
 
-/** What it tells of one waiter. */
-export type Seen =
-  | readonly [state: 'granted', token: number, remaining: number]
-  | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'failed', error: string, none?: undefined]
-  | readonly [state: 'dropped', none?: undefined, none?: undefined];
-
 export interface RedisStoreContext {
   readonly keyspace: Keyspace;
-  readonly runner: ScriptRunner<RedisScript>;
+  readonly runner: ScriptRunner<RedisCalls>;
   readonly mailbox: Mailbox;
   readonly guard: FailoverGuard | undefined;
   /** To be told, where this process has no guard, that others have one. */
@@ -127,16 +117,18 @@ export class RedisStore {
 
   /** Gives a sign of life for each request, and looks how they stand. */
   async heartbeat(requests: readonly LockRequest[]): Promise<Beat> {
-    const { guard, keyspace } = this.context;
+    const { guard, heartbeats, keyspace, runner } = this.context;
     await this.entered();
     const before = Instant.now();
-    const keys = requests.flatMap(({ key }) => keyspace.of(key));
+    const keys = [
+      ...[keyspace.sequence, keyspace.guard],
+      ...requests.flatMap(({ key }) => keyspace.of(key)),
+    ] as const;
     const waiters = requests.map((request) => `${request.id} ${termsOf(request)}`);
-    const [now, heard, ...seen] = (await this.send(
-      'heartbeat',
-      [keyspace.sequence, keyspace.guard, ...keys],
-      [this.address, this.#liveness, this.run, ...waiters],
-    )) as [now: number, heard: number | 'stranger', ...seen: Seen[]];
+    const args = [this.run, this.address, this.#liveness, ...waiters] as const;
+    const [now, heard, ...seen] = await this.#watched(
+      heartbeats?.send(keys, args) ?? runner.run('heartbeat', keys, args),
+    );
     this.clock.learn(before, now);
     if (heard === 'stranger') this.#isStranger();
     for (const one of seen) if (one[0] === 'granted') guard?.learn(0, one[1]);
@@ -150,8 +142,10 @@ export class RedisStore {
   ): Promise<(boolean | Error)[]> {
     const { guard, keyspace } = this.context;
     await this.entered();
-    const keys = [keyspace.sequence, keyspace.guardInPlace];
-    const args = [this.run, beaten === undefined ? '' : this.address];
+    const keys: [string, string, ...string[]] = [keyspace.sequence, keyspace.guardInPlace];
+    const args: [string, string, ...string[]] = [
+      ...([this.run, beaten === undefined ? '' : this.address] as const),
+    ];
     for (const lease of leases) {
       const { id, key, token, ttl } = lease;
       guard?.learn(ttl, token);
@@ -159,8 +153,7 @@ export class RedisStore {
       // One argument, as there may be thousands in a second.
       args.push(`${id} ${token} ${termsOf(lease)}`);
     }
-    const reply = (await this.send('renew', keys, args)) as
-      [heard: number, ...renewed: RenewAnswer[]] | 'stranger';
+    const reply = await this.send('renew', keys, args);
     if (reply === 'stranger') return this.#isStranger();
     const [heard, ...renewed] = reply;
     beaten?.(heard === 1);
@@ -178,22 +171,19 @@ export class RedisStore {
   async cancel(request: LockRequest): Promise<void> {
     const { id, key } = request;
     await this.entered();
-    await this.send('cancel', this.#allKeysOf(key), [id, termsOf(request), this.address, this.run]);
+    await this.send('cancel', this.#keysOf(key), [this.run, this.address, id, termsOf(request)]);
   }
 
   /** What this process was told of its leases lately, whether it heard it or not. */
   async word(process: string): Promise<readonly string[]> {
     await this.entered();
-    return (await this.send('word', [this.context.keyspace.told], [process])) as string[];
+    return this.send('word', [this.context.keyspace.told], [process]);
   }
 
   async downgrade({ id, key }: LeaseIdentity): Promise<boolean> {
     await this.entered();
-    const downgraded = await this.send('downgrade', this.#allKeysOf(key), [
-      id,
-      this.address,
-      this.run,
-    ]);
+    const args = [this.run, this.address, id] as const;
+    const downgraded = await this.send('downgrade', this.#keysOf(key), args);
     // Its holder will assert it by its next renewal.
     if (downgraded === 2) throw new Error(STRANGER);
     return downgraded === 1;
@@ -212,8 +202,10 @@ export class RedisStore {
       fail(new Error('the connection was lost'));
       return;
     }
-    const keys = [keyspace.sequence, keyspace.guard];
-    const args = [voidAfter, this.address, this.#liveness, this.run];
+    const keys: [string, string, ...string[]] = [keyspace.sequence, keyspace.guard];
+    const args: [string, string, number, number, ...(string | number)[]] = [
+      ...([this.run, this.address, this.#liveness, voidAfter] as const),
+    ];
     const since = Instant.now();
     const mayRunUntil = new Deadline(since, runner.patience);
     for (const { request } of asked) {
@@ -226,7 +218,7 @@ export class RedisStore {
     this.send('acquire', keys, args).then(
       (reply) => {
         for (const { request } of asked) request.answered(mayRunUntil);
-        this.#hearAcquires(asked, reply as AcquireAnswers, since);
+        this.#hearAcquires(asked, reply, since);
       },
       (error: unknown) => {
         // Of many, some may have been granted before the error came.
@@ -250,17 +242,19 @@ export class RedisStore {
   }
 
   /** Runs a script here, once. */
-  async send(
-    name: RedisScript,
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown> {
+  send<Name extends keyof RedisCalls>(
+    name: Name,
+    keys: RedisCalls[Name]['keys'],
+    args: RedisCalls[Name]['args'],
+  ): Promise<RedisCalls[Name]['reply']> {
+    return this.#watched(this.context.runner.run(name, keys, args));
+  }
+
+  async #watched<Reply>(reply: Promise<Reply>): Promise<Reply> {
     try {
-      const { heartbeats, runner } = this.context;
-      const together = name === 'heartbeat' ? heartbeats : undefined;
-      const reply = await (together?.send(keys, args) ?? runner.run(name, keys, args));
+      const answer = await reply;
       this.#trouble = undefined;
-      return reply;
+      return answer;
     } catch (error) {
       this.#trouble = isPassing(error) ? (error as Error) : undefined;
       throw error;
@@ -277,9 +271,9 @@ export class RedisStore {
     return this.context.guard?.run ?? '';
   }
 
-  #allKeysOf(key: string): string[] {
+  #keysOf(key: string): RedisCalls['cancel']['keys'] {
     const { keyspace } = this.context;
-    return [...keyspace.of(key), keyspace.sequence, keyspace.guard];
+    return [keyspace.sequence, keyspace.guard, ...keyspace.of(key)];
   }
 
   async #enter(): Promise<void> {
@@ -288,8 +282,8 @@ export class RedisStore {
       this.clock.learn(...(await guard.enter()));
     } else {
       const before = Instant.now();
-      const keys = [keyspace.sequence, keyspace.guardInPlace];
-      const [now, guarded] = (await this.send('clock', keys, [])) as [number, number];
+      const keys = [keyspace.sequence, keyspace.guardInPlace] as const;
+      const [now, guarded] = await this.send('clock', keys, []);
       this.clock.learn(before, now);
       if (guarded === 1) this.context.unguarded();
     }

@@ -5,7 +5,8 @@ import type { Presence } from '../redis-common/presence.js';
 import { isPassing, replyError, toBackendError } from '../redis-common/redis-errors.js';
 import type { Pulse } from './pulse.js';
 import { RedisRequest } from './redis-request.js';
-import type { RedisStore, Seen } from './redis-store.js';
+import type { RedisStore } from './redis-store.js';
+import type { Seen } from './scripts/calls.js';
 
 /** How long a lease that was handed over lives before its first renewal: CLAIM in _hand-off.lua. */
 const CLAIM = 2_000;

@@ -1,6 +1,7 @@
 import { Batch } from './batch.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import { replyError } from '../redis-common/redis-errors.js';
+import type { RedisStore } from './redis-store.js';
 
 interface AskedRelease {
   readonly key: string;
@@ -10,21 +11,6 @@ interface AskedRelease {
   readonly reject: (error: unknown) => void;
 }
 
-/** As release.lua says it: 0 when it was not the owner's. */
-type ReleaseAnswer = 0 | 1 | 2 | readonly [state: 'failed', error: string];
-
-/** What it needs of the store. */
-interface Store {
-  readonly address: string;
-  readonly run: string;
-  isEntered(): boolean;
-  send(
-    script: 'release',
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown>;
-}
-
 /** The releases of one hash tag: those of one turn of the event loop travel together. */
 export class ReleaseBatch {
   readonly #batch = new Batch<AskedRelease>((asked) => {
@@ -32,7 +18,7 @@ export class ReleaseBatch {
   });
 
   constructor(
-    private readonly store: Store,
+    private readonly store: Pick<RedisStore, 'address' | 'run' | 'isEntered' | 'send'>,
     private readonly keyspace: Keyspace,
   ) {}
 
@@ -52,14 +38,13 @@ export class ReleaseBatch {
       fail(new Error('the connection was lost'));
       return;
     }
-    const keys = [keyspace.sequence, keyspace.guard];
-    const args = [store.address, store.run];
+    const keys: [string, string, ...string[]] = [keyspace.sequence, keyspace.guard];
+    const args: [string, string, ...string[]] = [store.run, store.address];
     for (const { key, lease } of asked) {
       keys.push(...keyspace.of(key));
       args.push(lease);
     }
-    store.send('release', keys, args).then((reply) => {
-      const answers = reply as ReleaseAnswer[];
+    store.send('release', keys, args).then((answers) => {
       asked.forEach(({ resolve, reject }, index) => {
         const answer = answers[index];
         if (typeof answer === 'object') reject(replyError(answer[1]));

@@ -2,7 +2,7 @@ import { nextTick } from 'node:process';
 import { Deadline, pause } from '../../clock.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
-import type { RedisScript } from './redis-scripts.js';
+import type { RedisCalls } from './scripts/calls.js';
 
 /** How long replicas may take to say that they have a write, in milliseconds. */
 const PATIENCE = 500;
@@ -29,7 +29,7 @@ export class ReplicaWitness {
 
   constructor(
     private readonly client: RedisClient,
-    private readonly runner: ScriptRunner<RedisScript>,
+    private readonly runner: ScriptRunner<RedisCalls>,
     private readonly replicas: number,
   ) {
     client.on('ready', () => {

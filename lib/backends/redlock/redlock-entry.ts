@@ -3,7 +3,7 @@ import type { Keyspace } from '../redis-common/keyspace.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { ServerClock } from '../redis-common/server-clock.js';
-import type { RedlockScript } from './redlock-scripts.js';
+import type { RedlockCalls } from './scripts/calls.js';
 
 export const FORGOT = 'the node has lost its memory';
 
@@ -21,7 +21,7 @@ export interface Memory {
 
 export interface RedlockEntryContext {
   readonly client: RedisClient;
-  readonly runner: ScriptRunner<RedlockScript>;
+  readonly runner: ScriptRunner<RedlockCalls>;
   readonly clock: ServerClock;
   readonly keyspace: Keyspace;
   /** How long a node may take for an answer, in milliseconds. */
@@ -108,11 +108,7 @@ export class RedlockEntry {
     const { client, keyspace, runner } = this.context;
     if (client.status !== 'ready') throw new Error('not connected');
     const { guard, sequence } = keyspace;
-    const [run, longest, token] = (await runner.run('memory', [guard, sequence], [])) as [
-      string,
-      number,
-      number,
-    ];
+    const [run, longest, token] = await runner.run('memory', [sequence, guard], []);
     return { exists: run !== '', run, longest, token };
   }
 
@@ -149,17 +145,17 @@ export class RedlockEntry {
     if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
     const others = await this.#forgotten(run, tell);
     const before = Instant.now();
-    const [now, grace, longest, begun] = (await runner.run(
+    const [now, grace, longest, begun] = await runner.run(
       'enter',
-      [keyspace.guard, keyspace.sequence],
+      [keyspace.sequence, keyspace.guard],
       [
-        ...[run, this.#known, others?.exists ? 1 : 0],
-        ...[
-          Math.max(this.#longest, others?.longest ?? 0),
-          Math.max(this.#token, others?.token ?? 0),
-        ],
+        run,
+        this.#known,
+        others?.exists ? 1 : 0,
+        Math.max(this.#longest, others?.longest ?? 0),
+        Math.max(this.#token, others?.token ?? 0),
       ],
-    )) as [number, number, number, number];
+    );
     clock.learn(before, now);
     this.#run = this.#known = run;
     this.context.entered();

@@ -14,18 +14,10 @@ import { termsOf } from '../redis-common/terms.js';
 import { endedBy, NodeOperators } from './node-operators.js';
 import { kindOf, waiterOf } from './kinds.js';
 import { FORGOT, RedlockEntry, type Memory } from './redlock-entry.js';
-import { redlockScripts, type RedlockScript } from './redlock-scripts.js';
+import { redlockScripts } from './redlock-scripts.js';
 import { RedlockWithdrawals, type Departure } from './redlock-withdrawals.js';
-import { type Vote, voteOf, type VoteReply } from './vote.js';
-
-/** How a waiter stands at one node. */
-export type Standing =
-  | readonly [state: 'free' | 'dropped', none?: undefined]
-  | readonly [state: 'waiting', remaining: number]
-  | readonly [state: 'failed', error: string];
-
-/** As renew.lua says it. */
-type RenewAnswer = 0 | 1 | 2 | readonly [state: 'failed', error: string];
+import type { RedlockCalls, Standing } from './scripts/calls.js';
+import { type Vote, voteOf } from './vote.js';
 
 /** What a node has of a lease that is renewed. */
 export type Renewed = 'renewed' | 'taken' | 'missing' | Error;
@@ -50,7 +42,7 @@ export interface NodeContext {
  * connected.
  */
 export class RedlockNode {
-  readonly #runner: ScriptRunner<RedlockScript>;
+  readonly #runner: ScriptRunner<RedlockCalls>;
   readonly #mailbox: SubscriberMailbox;
   readonly #clock = new ServerClock();
   readonly #entry: RedlockEntry;
@@ -158,13 +150,14 @@ export class RedlockNode {
     this.#entry.note(ttl);
     const voidAfter = this.#clock.timeIn(patience) ?? 0;
     const before = Instant.now();
-    const keys = [...keyspace.of(key), keyspace.sequence, keyspace.guard];
-    const reply = (await this.#withdrawals.observe(id, patience, () =>
+    const keys = [keyspace.sequence, keyspace.guard, ...keyspace.of(key)] as const;
+    const reply = await this.#withdrawals.observe(id, patience, () =>
       this.#runner.run('vote', keys, [
-        ...[id, ttl, voidAfter, proposal, ticket, queue ? 1 : 0],
-        ...[keyspace.channel, this.#liveness, this.#entry.run, kindOf(mode)],
+        ...this.#asker,
+        voidAfter,
+        ...([id, kindOf(mode), ttl, queue ? 1 : 0, proposal, ticket] as const),
       ]),
-    )) as VoteReply;
+    );
     this.#clock.learn(before, reply[1]);
     return reply[0] === 'stranger' ? this.#entry.isStranger() : voteOf(reply);
   }
@@ -173,9 +166,8 @@ export class RedlockNode {
   async confirm({ id, key, mode }: LockRequest, token: number): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entry.entered();
-    const [lock] = keyspace.of(key);
-    const args = [id, token, kindOf(mode)];
-    return (await this.#runner.run('confirm', [lock, keyspace.sequence], args)) === 1;
+    const keys = [keyspace.sequence, keyspace.lockOf(key)] as const;
+    return (await this.#runner.run('confirm', keys, [id, kindOf(mode), token])) === 1;
   }
 
   /** Takes back the vote or the lease, and the place in the queue. */
@@ -197,15 +189,22 @@ export class RedlockNode {
     const { keyspace } = this.context;
     await this.#entry.entered();
     for (const { ttl, token } of leases) this.#entry.note(ttl, token);
-    const answers = (await this.#runner.run(
+    // Who only holds finds out by it that it is not heard.
+    const beaten = this.#presence.isDue ? this.#presence.beat() : undefined;
+    const reply = await this.#runner.run(
       'renew',
-      [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.of(key)[0])],
+      [keyspace.sequence, keyspace.guard, ...leases.map(({ key }) => keyspace.lockOf(key))],
       [
-        ...[this.#entry.run, repair ? 1 : 0, endedBy(keyspace)],
+        this.#entry.run,
+        beaten === undefined ? '' : keyspace.channel,
+        repair ? 1 : 0,
+        endedBy(keyspace),
         ...leases.flatMap((lease) => [lease.id, lease.token, termsOf(lease)]),
       ],
-    )) as RenewAnswer[] | 'stranger';
-    if (answers === 'stranger') return this.#entry.isStranger();
+    );
+    if (reply === 'stranger') return this.#entry.isStranger();
+    const [heard, ...answers] = reply;
+    beaten?.(heard === 1);
     return answers.map((answer) => {
       if (typeof answer === 'object') return replyError(answer[1]);
       return (['taken', 'renewed', 'missing'] as const)[answer];
@@ -216,12 +215,9 @@ export class RedlockNode {
   async downgrade({ id, key }: LeaseIdentity): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entry.entered();
-    const keys = [...keyspace.of(key), keyspace.guard];
-    const answer = await this.#runner.run('downgrade', keys, [
-      id,
-      keyspace.channel,
-      this.#entry.run,
-    ]);
+    const keys = [keyspace.guard, ...keyspace.of(key)] as const;
+    const args = [this.#entry.run, keyspace.channel, id] as const;
+    const answer = await this.#runner.run('downgrade', keys, args);
     if (answer === 'stranger') return this.#entry.isStranger();
     // Its holder will assert it by its next renewal.
     if (answer === 2) throw new Error(FORGOT);
@@ -232,11 +228,11 @@ export class RedlockNode {
     const { keyspace } = this.context;
     await this.#entry.entered('soon');
     const beaten = this.#presence.beat();
-    const [heard, ...seen] = (await this.#runner.run(
+    const [heard, ...seen] = await this.#runner.run(
       'beat',
       [keyspace.guard, ...requests.flatMap(({ key }) => keyspace.of(key))],
-      [keyspace.channel, this.#liveness, this.#entry.run, ...requests.map(waiterOf)],
-    )) as [heard: number | 'stranger', ...seen: Standing[]];
+      [...this.#asker, ...requests.map(waiterOf)],
+    );
     if (heard === 'stranger') return this.#entry.isStranger();
     beaten(heard === 1);
     return seen;
@@ -255,20 +251,21 @@ export class RedlockNode {
     this.#mailbox.close();
   }
 
+  /** What most scripts take first. */
+  get #asker(): readonly [run: string, channel: string, liveness: number] {
+    return [this.#entry.run, this.context.keyspace.channel, this.#liveness];
+  }
+
   async #leave({ id, key, mode, kept }: Departure, vote: number, ticket: number): Promise<boolean> {
     const { keyspace } = this.context;
     await this.#entry.entered();
     const keepFor = Math.ceil(kept?.until.remaining ?? 0);
-    return (
-      (await this.#runner.run(
-        'leave',
-        [...keyspace.of(key), keyspace.guard],
-        [
-          ...[id, vote, ticket, keepFor, kept?.token ?? 0],
-          ...[keyspace.channel, this.#liveness, this.#entry.run, kindOf(mode)],
-        ],
-      )) === 1
+    const had = await this.#runner.run(
+      'leave',
+      [keyspace.guard, ...keyspace.of(key)],
+      [...this.#asker, ...([id, kindOf(mode), vote, ticket, keepFor, kept?.token ?? 0] as const)],
     );
+    return had === 1;
   }
 
   #warn(message: string): void {

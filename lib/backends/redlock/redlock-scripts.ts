@@ -1,6 +1,8 @@
-import { commonScripts, readScripts } from '../redis-common/scripts.js';
+import { commonScripts, readScripts, type Scripts } from '../redis-common/scripts.js';
+import type { RedlockCalls } from './scripts/calls.js';
 import { sources } from './scripts/sources.js';
 
-export const redlockScripts = { ...commonScripts, ...readScripts(sources) };
-
-export type RedlockScript = keyof typeof redlockScripts;
+export const redlockScripts: Scripts<keyof RedlockCalls> = {
+  ...commonScripts,
+  ...readScripts(sources),
+};

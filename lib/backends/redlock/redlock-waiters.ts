@@ -1,5 +1,6 @@
 import { alarm, Deadline, Instant } from '../../clock.js';
-import type { RedlockNode, Standing } from './redlock-node.js';
+import type { RedlockNode } from './redlock-node.js';
+import type { Standing } from './scripts/calls.js';
 import type { RedlockRequest } from './redlock-request.js';
 
 /** Between two signs of life, in milliseconds: a waiter survives the loss of two. */

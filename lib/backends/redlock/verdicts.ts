@@ -1,5 +1,5 @@
 import { MOST_SHOWN, type HolderState, type KeyState, type WaiterState } from '../lock-backend.js';
-import type { NodeState } from './node-operators.js';
+import type { Inspection } from '../redis-common/inspected.js';
 import { count, failureOf, type Reply } from './poll.js';
 import type { Vote } from './vote.js';
 
@@ -63,7 +63,7 @@ export function renewalOf(
 }
 
 /** What the views of a majority, or more, come to. */
-export function stateOf(views: readonly NodeState[], quorum: number): KeyState {
+export function stateOf(views: readonly Inspection[], quorum: number): KeyState {
   const holders = agreed(
     views.map((view) => view.holders),
     quorum,

@@ -1,3 +1,5 @@
+import type { VoteReply } from './scripts/calls.js';
+
 /**
  * What a node answers to who asks for a lock. `holders` are some who have it there, or the one that is
  * to get it before.
@@ -15,19 +17,6 @@ export type Vote =
       readonly remaining: number | undefined;
       readonly holders: readonly string[];
     };
-
-/** As vote.lua says it. */
-export type VoteReply =
-  | readonly [state: 'granted', now: number, token: number]
-  | readonly [
-      state: 'waiting' | 'busy',
-      now: number,
-      remaining: number,
-      holders: string,
-      ticket?: number,
-    ]
-  | readonly [state: 'late', now: number]
-  | readonly [state: 'stranger', now: number];
 
 /** @throws Error when the node did not vote */
 export function voteOf(reply: Exclude<VoteReply, readonly ['stranger', number]>): Vote {

@@ -2,7 +2,7 @@
 -- that granted what is held. If it is not, a grace begins in which nothing new is granted and
 -- holders assert their leases anew, until every lease that was given before has expired.
 --
--- KEYS  1 guard  2 sequence
+-- KEYS  1 sequence  2 guard
 -- ARGV  1 run id of the server  2 the run id that the process knew before, or ''
 --       3 whether a missing guard means lost memory also to who knew none: 1 or 0
 --       4 the longest ttl that the process knows of (ms)  5 the greatest token that it knows of
@@ -11,7 +11,7 @@
 --- @include "clock"
 --- @include "guard"
 --- @include "raise"
-local guard, sequence = KEYS[1], KEYS[2]
+local sequence, guard = KEYS[1], KEYS[2]
 local run, known, suspicious = ARGV[1], ARGV[2], ARGV[3] == '1'
 local longest, token = tonumber(ARGV[4]), tonumber(ARGV[5])
 

@@ -2,8 +2,8 @@
 -- grants. None of them queues.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each request
--- ARGV  1 server time (ms) after which nobody wants this any more  2 run id of the server, or '' for no
---       guard, then for each request id and terms, as in _terms.lua
+-- ARGV  1 run id of the server, or '' for no guard  2 server time (ms) after which nobody wants this
+--       any more, then for each request id and terms, as in _terms.lua
 -- Reply {now, 'late'}      too late: nothing was done
 --       {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, the longest ttl that a live lease may have, as far as it is known, then
@@ -18,7 +18,7 @@
 --- @include "hand-off"
 --- @include "limit"
 --- @include "mint"
-local sequence, guard, not_after, run = KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2]
+local sequence, guard, run, not_after = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 if now > not_after then return { now, 'late' } end
 
 local asked, longest_asked = {}, 0

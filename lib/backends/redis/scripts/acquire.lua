@@ -2,8 +2,8 @@
 -- the same place.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each request
--- ARGV  1 server time (ms) after which nobody wants this any more, or 0  2 address of the waiters
---       3 how long a waiter lives without a sign (ms)  4 run id of the server, or '' for no guard,
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters  3 how long a waiter
+--       lives without a sign (ms)  4 server time (ms) after which nobody wants this any more, or 0,
 --       then for each request id, terms, whether to queue (1 or 0), and how many tokens to reserve;
 --       the terms as in _terms.lua: of one that is to hold alone the ttl (ms)
 -- Reply {now, 'late'}      too late: nothing was done
@@ -21,7 +21,7 @@
 --       PEXPIRE each when there is nobody, and 2 HGET and PTTL instead of PEXPIRE when there are others
 --- @include "clock"
 local sequence, guard = KEYS[1], KEYS[2]
-local not_after, address, liveness, run = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local run, address, liveness, not_after = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if not_after > 0 and now > not_after then return { now, 'late' } end
 
 local state, grace, longest = 'open', -1, 0

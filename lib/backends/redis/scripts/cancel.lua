@@ -1,17 +1,17 @@
 -- Withdraws a request, whatever has become of it: leaves the queue, and if it owns the lock, ends
 -- the lease. Grants those who were held up by it.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 sequence  5 guard
--- ARGV  1 id  2 terms it was asked with  3 address of the waiters
---       4 run id of the server, or '' for no guard
+-- KEYS  1 sequence  2 guard  3 lock  4 queue  5 deadlines
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters
+--       3 id  4 terms it was asked with
 -- Reply 1 it owned the lock, 0 it did not
 --- @include "clock"
 --- @include "holders"
 --- @include "mint"
 --- @include "hand-off"
 --- @include "guard"
-local lock, queue, deadlines, sequence, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local id, terms, address, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local sequence, guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local run, address, id, terms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local waiter = id .. ' ' .. terms
 local waited = redis.call('ZREM', queue, waiter) == 1

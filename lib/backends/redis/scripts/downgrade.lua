@@ -1,8 +1,8 @@
 -- Makes a lease that holds a lock alone one that reads, under the same token, and grants the readers
 -- at the head of the queue.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 sequence  5 guard
--- ARGV  1 id  2 address of the waiters  3 run id of the server, or '' for no guard
+-- KEYS  1 sequence  2 guard  3 lock  4 queue  5 deadlines
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters  3 id
 -- Reply 1 it reads now, or did already, 0 it was not the owner's (any more), 2 nor is it known to be
 --       anybody's, as the server forgot what it had granted, and granted nothing since
 --- @include "clock"
@@ -10,8 +10,8 @@
 --- @include "mint"
 --- @include "hand-off"
 --- @include "guard"
-local lock, queue, deadlines, sequence, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local id, address, run = ARGV[1], ARGV[2], ARGV[3]
+local sequence, guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local run, address, id = ARGV[1], ARGV[2], ARGV[3]
 
 local open = guarded(guard, run) == 'open'
 local held = holders_of(lock)

@@ -1,7 +1,7 @@
 -- Ends all leases of a lock, tells those who had them, and grants it to those who are next.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 sequence  5 guard  6 told
--- ARGV  1 address of holders and waiters  2 run id of the server, or '' for no guard
+-- KEYS  1 sequence  2 guard  3 lock  4 queue  5 deadlines  6 told
+-- ARGV  1 run id of the server, or '' for no guard  2 address of holders and waiters
 -- Reply how many there were
 --- @include "clock"
 --- @include "holders"
@@ -9,9 +9,8 @@
 --- @include "hand-off"
 --- @include "guard"
 --- @include "leave-word"
-local lock, queue, deadlines, sequence, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local told = KEYS[6]
-local address, run = ARGV[1], ARGV[2]
+local sequence, guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local told, run, address = KEYS[6], ARGV[1], ARGV[2]
 
 local held = holders_of(lock)
 local all = all_of(held)

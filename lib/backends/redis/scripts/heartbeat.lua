@@ -3,8 +3,8 @@
 -- message 'beat', so that it knows that it hears.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each waiter
--- ARGV  1 address of the waiters  2 how long a waiter lives without a sign (ms)
---       3 run id of the server, or '' for no guard, then '<id> <terms>' for each
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters  3 how long a waiter
+--       lives without a sign (ms), then '<id> <terms>' for each
 -- Reply {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, whether the message was heard, 1 or 0, then for each
 --       {'waiting', ms until the lock may be free or -1, place in the queue from 0}
@@ -18,8 +18,8 @@
 --- @include "hand-off"
 --- @include "guard"
 --- @include "each"
-local sequence, guard, address = KEYS[1], KEYS[2], ARGV[1]
-local liveness, run = tonumber(ARGV[2]), ARGV[3]
+local sequence, guard = KEYS[1], KEYS[2]
+local run, address, liveness = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { now, state } end

@@ -1,14 +1,14 @@
 -- Ends many leases, each with the grant to those who are next in the same step.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each lease
--- ARGV  1 address of the waiters  2 run id of the server, or '' for no guard, then for each lease its
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters, then for each lease its
 --       id; or '<id> <ms>' when it may not hold alone, or is to be kept taken for so long
 -- Reply for each 1 released, 0 it was not the owner's (any more): nothing was done, 2 nor is it known
 --       to be anybody's, as the server forgot what it had granted, and granted nothing since,
 --       {'failed', error}
 -- Cost  GET, DEL, EXISTS each when nobody waits; of one beside others TYPE, 2 HGET,
 --       HDEL, HLEN, PTTL, EXISTS
-local sequence, guard, address, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+local sequence, guard, run, address = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
 --- @include "owner"
 local answers, waited_for, not_owned, others = {}, {}, {}, {}

@@ -2,7 +2,7 @@
 -- process gets the message 'beat', so that it knows that it hears.
 --
 -- KEYS  1 guard, then lock, queue and deadlines for each waiter
--- ARGV  1 channel prefix  2 how long a waiter lives without a sign (ms)  3 run id of the node, then
+-- ARGV  1 run id of the node  2 channel prefix  3 how long a waiter lives without a sign (ms), then
 --       each waiter: its id, with ' s' if it is to read
 -- Reply {'stranger'}  the process has to enter first: nothing was done
 --       or whether the message was heard, 1 or 0, then for each
@@ -15,7 +15,7 @@
 --- @include "guard"
 --- @include "queue"
 --- @include "each"
-local guard, channel, liveness, run = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local guard, run, channel, liveness = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local state, grace = guarded(guard, run)
 if state == 'stranger' then return { state } end
 local heard = teller('ordinary ' .. channel)(process_of(ARGV[4]), 'beat')

@@ -1,8 +1,8 @@
 -- Makes a lease that holds a lock alone one that reads, under the same token, and tells the readers who
 -- are first of who waits.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 guard
--- ARGV  1 id  2 channel prefix  3 run id of the node
+-- KEYS  1 guard  2 lock  3 queue  4 deadlines
+-- ARGV  1 run id of the node  2 channel prefix  3 id
 -- Reply 'stranger'  the process has to enter first: nothing was done
 --       1 it reads now, or did already
 --       0 it was not the owner's (any more)
@@ -11,8 +11,8 @@
 --- @include "held"
 --- @include "guard"
 --- @include "queue"
-local lock, queue, deadlines, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, channel, run = ARGV[1], ARGV[2], ARGV[3]
+local guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local run, channel, id = ARGV[1], ARGV[2], ARGV[3]
 
 local state = guarded(guard, run)
 if state == 'stranger' then return state end

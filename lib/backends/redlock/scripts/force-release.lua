@@ -2,17 +2,17 @@
 -- other nodes had them. Tells those who had them, and those who are first of who waits that it is free.
 -- No repair brings back what was ended.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 guard
--- ARGV  1 prefix of the names that say what was ended  2 channel prefix  3 mark by which the
---       messages of all nodes are known to be one  4 run id of the node  5… the ids, if not all
+-- KEYS  1 guard  2 lock  3 queue  4 deadlines
+-- ARGV  1 run id of the node  2 channel prefix  3 prefix of the names that say what was ended
+--       4 mark by which the messages of all nodes are known to be one  5… the ids, if not all
 -- Reply 'open', or 'grace' when there may have been others that the node forgot, then the ids;
 --       or {'stranger'}  the process has to enter first: nothing was done
 --- @include "clock"
 --- @include "held"
 --- @include "guard"
 --- @include "queue"
-local lock, queue, deadlines, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local ended, channel, mark, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local run, channel, ended, mark = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local state, _, longest = guarded(guard, run)
 local answer = { state }

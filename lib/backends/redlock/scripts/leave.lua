@@ -2,11 +2,11 @@
 -- vote, that came to nothing: then it is put back to its place. A lock that is free then is told to
 -- those who are first of who waits; or it is kept taken for a while by a lease that is nobody's.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 guard
--- ARGV  1 id  2 token of the one vote, or 0 for everything  3 ticket of the place to have again, or 0
---       4 for how long to keep it taken (ms), or 0  5 token of what is kept so, where it is forgotten
---       6 channel prefix  7 how long a waiter lives without a sign (ms)  8 run id of the node
---       9 's' for one that was to read, else ''
+-- KEYS  1 guard  2 lock  3 queue  4 deadlines
+-- ARGV  1 run id of the node  2 channel prefix  3 how long a waiter lives without a sign (ms)
+--       4 id  5 's' for one that was to read, else ''
+--       6 token of the one vote, or 0 for everything  7 ticket of the place to have again, or 0
+--       8 for how long to keep it taken (ms), or 0  9 token of what is kept so, where it is forgotten
 -- Reply 1 it had the lock, or may have had it, as the node forgot that and nobody has it since
 --       who excludes it;
 --       0 it had not
@@ -14,10 +14,10 @@
 --- @include "held"
 --- @include "guard"
 --- @include "queue"
-local lock, queue, deadlines, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, vote, ticket = ARGV[1], ARGV[2], ARGV[3]
-local keep_for, kept_token = tonumber(ARGV[4]), tonumber(ARGV[5])
-local channel, liveness, run, kind = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local run, channel, liveness = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local id, kind, vote, ticket = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local keep_for, kept_token = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local held = held_of(lock)
 local token = token_at(held, id)

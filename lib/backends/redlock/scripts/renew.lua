@@ -4,10 +4,11 @@
 -- does so here as well from then on, if this node missed that.
 --
 -- KEYS  1 sequence  2 guard, then a lock each
--- ARGV  1 run id of the node  2 whether to repair: 1 or 0  3 prefix of the names that say what was
---       ended by force, then id, token and terms each: the ttl (ms), with ' s' of one that reads
+-- ARGV  1 run id of the node  2 channel prefix, or '' when the process needs no message 'beat' now
+--       3 whether to repair: 1 or 0  4 prefix of the names that say what was ended by force, then id,
+--       token and terms each: the ttl (ms), with ' s' of one that reads
 -- Reply 'stranger'  the process has to enter first: nothing was done
---       or for each 1 renewed, 0 another has the lock, 2 nobody has it, or {'failed', error}
+--       or whether the message was heard, 1 or 0, then for each 1 renewed, 0 another has the lock, 2 nobody has it, or {'failed', error}
 --- @include "clock"
 --- @include "held"
 --- @include "make-room"
@@ -15,7 +16,7 @@
 --- @include "raise"
 --- @include "each"
 local sequence, guard = KEYS[1], KEYS[2]
-local run, repairs, ended = ARGV[1], ARGV[2] == '1', ARGV[3]
+local run, channel, repairs, ended = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 
 local state = guarded(guard, run)
 if state == 'stranger' then return state end
@@ -44,10 +45,16 @@ local function renew(lock, id, token, terms)
   return 1
 end
 
-local renewed, longest = {}, 0
+local heard = 0
+if channel ~= '' then
+  --- @include "tell"
+  if teller('ordinary ' .. channel)(process_of(ARGV[5]), 'beat') then heard = 1 end
+end
+
+local renewed, longest = { heard }, 0
 for index = 3, #KEYS do
-  local first = 3 * (index - 3) + 4
-  renewed[index - 2] = each_alone(renew, KEYS[index], ARGV[first], ARGV[first + 1], ARGV[first + 2])
+  local first = 3 * (index - 3) + 5
+  renewed[index - 1] = each_alone(renew, KEYS[index], ARGV[first], ARGV[first + 1], ARGV[first + 2])
   longest = math.max(longest, tonumber(string.match(ARGV[first + 2], '^%d+')))
 end
 -- Last, as a renewal needs no memory, and this may: see prolong.

@@ -2,11 +2,11 @@
 -- A free lock is voted only to the first of those who wait here, so that the votes of all nodes go
 -- to the same one; to readers it is voted beside each other, up to a writer who waits.
 --
--- KEYS  1 lock  2 queue  3 deadlines  4 sequence  5 guard
--- ARGV  1 id  2 ttl (ms)  3 time of this node (ms) after which nobody wants this any more, or 0
---       4 proposal: the least token and ticket to give  5 ticket that other nodes gave, or 0
---       6 whether to queue: 1 or 0  7 channel prefix  8 how long a waiter lives without a sign (ms)
---       9 run id of the node  10 's' to read, '' to hold alone
+-- KEYS  1 sequence  2 guard  3 lock  4 queue  5 deadlines
+-- ARGV  1 run id of the node  2 channel prefix  3 how long a waiter lives without a sign (ms)
+--       4 time of this node (ms) after which nobody wants this any more, or 0
+--       5 id  6 's' to read, '' to hold alone  7 ttl (ms)  8 whether to queue: 1 or 0
+--       9 proposal: the least token and ticket to give  10 ticket that other nodes gave, or 0
 -- Reply {'granted', now, token}
 --       {'waiting', now, ms until the lock may be free or -1, the ids of some who have it or of the one
 --        who is to get it before, ticket}
@@ -19,10 +19,10 @@
 --- @include "named"
 --- @include "guard"
 --- @include "queue"
-local lock, queue, deadlines, sequence, guard = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local id, ttl, not_after = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local proposal, ticket, queues = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
-local channel, liveness, run, kind = ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local sequence, guard, lock, queue, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local run, channel, liveness, not_after = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, kind, ttl, queues = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
+local proposal, ticket = tonumber(ARGV[9]), tonumber(ARGV[10])
 
 if not_after > 0 and now > not_after then return { 'late', now } end
 local state, grace = guarded(guard, run, ttl)
