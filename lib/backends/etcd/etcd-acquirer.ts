@@ -5,7 +5,7 @@ import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
 import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
 import type { EtcdHeldMembers } from './etcd-held-members.js';
 import type { EtcdNames } from './etcd-names.js';
-import { EtcdRequest } from './etcd-request.js';
+import { EtcdRequest, type Left } from './etcd-request.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { EtcdSessions } from './etcd-sessions.js';
 import { EtcdWaiters } from './etcd-waiters.js';
@@ -84,15 +84,14 @@ export class EtcdAcquirer {
     return this.#arrivals.inTurn(asked, request.settled, () => this.#ask(request));
   }
 
-  /** Ends a request. Answers what has to be withdrawn for it; undefined when there is no such request. */
-  end(id: string): LastingWithdrawal | 'nothing' | undefined {
+  /** Ends a request, and withdraws what there may be of it. False when there is no such request. */
+  async withdraw(id: string): Promise<boolean> {
     const request = this.#requests.get(id);
-    if (request === undefined) return undefined;
-    const { bid } = request;
-    const left = bid === undefined ? 'nothing' : this.#leftOf(request, bid.name);
-    request.end();
+    if (request === undefined) return false;
     this.#requests.delete(id);
-    return left;
+    const withdrawal = this.#leave(request.end());
+    if (withdrawal !== undefined) await this.#withdrawals.insist(withdrawal);
+    return true;
   }
 
   close(): void {
@@ -178,6 +177,7 @@ export class EtcdAcquirer {
       case 'granted': {
         const { stamp: shown } = outcome;
         const { revision } = shown;
+        request.isThere(revision);
         const member = { created: revision, modified: revision, token: Number(revision) };
         const alive = await signOfLife;
         if (request.isSettled()) return request.granted;
@@ -221,6 +221,7 @@ export class EtcdAcquirer {
   /** What an earlier try of a request put down. */
   async #adopt(request: EtcdRequest, own: IKeyValue, shown: Stamp): Promise<Answer> {
     const { key: name, create_revision: created, mod_revision: modified, lease } = own;
+    request.isThere(created);
     const session = this.#sessions.on(lease);
     if (session === undefined || session.hasEnded()) {
       const unanswered = new Map<object, EtcdSession>();
@@ -248,36 +249,30 @@ export class EtcdAcquirer {
   }
 
   #busy(request: EtcdRequest): Answer {
-    this.#withdrawLeft(request);
     this.#requests.delete(request.id);
-    request.turnAway();
+    this.#leaveInBackground(request.turnAway());
     return { state: 'busy' };
   }
 
   #refuse(request: EtcdRequest, error: unknown): void {
     if (request.isSettled()) return;
-    this.#withdrawLeft(request);
     this.#requests.delete(request.id);
-    request.refuse(error);
+    this.#leaveInBackground(request.refuse(error));
   }
 
-  /** What was sent for a request that is over may have been carried out, or may still be. */
-  #withdrawLeft(request: EtcdRequest): void {
-    const { bid, unanswered, joined } = request;
-    if (bid === undefined) return;
-    if (unanswered.size > 0 || joined !== undefined) {
-      this.#withdrawals.inBackground(this.#leftOf(request, bid.name));
-    } else if (request.hasStood) {
-      this.#names.spoil(bid.name);
-    } else {
-      this.#names.free(bid.name);
+  #leaveInBackground(left: Left): void {
+    const withdrawal = this.#leave(left);
+    if (withdrawal !== undefined) this.#withdrawals.inBackground(withdrawal);
+  }
+
+  /** Of what a request left: what is to be withdrawn. */
+  #leave(left: Left): LastingWithdrawal | undefined {
+    if (left.state === 'member') return { ...left.member, sessions: this.#sessions.all };
+    if (left.state === 'name') {
+      if (left.wasThere) this.#names.spoil(left.name);
+      else this.#names.free(left.name);
     }
-  }
-
-  #leftOf({ joined, unanswered }: EtcdRequest, name: Buffer): LastingWithdrawal {
-    // Only if every try was answered it is known which of that name can be there.
-    const created = unanswered.size === 0 ? joined : undefined;
-    return { name, created, sessions: this.#sessions.all, unanswered };
+    return undefined;
   }
 
   #bidFor({ id, queue, asked: claim }: EtcdRequest, session: EtcdSession): Bid {

@@ -14,6 +14,7 @@ import { EtcdAcquirer } from './etcd-acquirer.js';
 import { EtcdCalls } from './etcd-calls.js';
 import type { EtcdClient } from './etcd-client.js';
 import { EtcdHeldMembers } from './etcd-held-members.js';
+import type { HeldMember } from './held-member.js';
 import { EtcdKeeps } from './etcd-keeps.js';
 import { EtcdMessages } from './etcd-messages.js';
 import { EtcdNames } from './etcd-names.js';
@@ -85,18 +86,15 @@ export class EtcdConnection implements BackendConnection {
   }
 
   async cancel(asked: LockRequest): Promise<void> {
-    const left = this.#acquirer.end(asked.id);
     const held = this.#heldMembers.get(asked.id);
-    if (held !== undefined) {
-      held.released = true;
-      await this.#withdrawals.insist({ ...held, sessions: [held.session] });
-      this.#heldMembers.forget(held);
-    } else if (left === undefined) {
-      const own = await this.#findStranger(asked);
-      if (own && (isGranted(own) || isWaiting(own))) await this.#withdrawStranger(own);
-    } else if (left !== 'nothing') {
-      await this.#withdrawals.insist(left);
-    }
+    // Where it was asked for again, both: what was asked last may be carried out after the other is gone.
+    const [wasAsked] = await Promise.all([
+      this.#acquirer.withdraw(asked.id),
+      held && this.#withdrawHeld(held),
+    ]);
+    if (wasAsked || held !== undefined) return;
+    const own = await this.#findStranger(asked);
+    if (own && (isGranted(own) || isWaiting(own))) await this.#withdrawStranger(own);
   }
 
   renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
@@ -153,6 +151,12 @@ export class EtcdConnection implements BackendConnection {
     this.#watch.close();
     this.#calls.close();
     this.client.close();
+  }
+
+  async #withdrawHeld(held: HeldMember): Promise<void> {
+    held.released = true;
+    await this.#withdrawals.insist({ ...held, sessions: [held.session] });
+    this.#heldMembers.forget(held);
   }
 
   /** The member of a request that another process sent. */

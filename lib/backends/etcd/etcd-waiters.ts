@@ -68,8 +68,7 @@ export class EtcdWaiters {
     ahead?: Sight,
     seen?: Stamp,
   ): void {
-    if (request.joined === joined) return;
-    request.stopWaiting();
+    if (request.isSettled() || request.joined === joined) return;
     const standing: Standing = {
       joined,
       letIn: false,
@@ -78,16 +77,13 @@ export class EtcdWaiters {
       looking: false,
       again: false,
     };
-    request.joined = joined;
-    request.hasStood = true;
     const user = {};
-    request.stopWaiting = () => {
-      request.joined = undefined;
+    request.stand(joined, () => {
       standing.unwatch();
       session.leave(user);
       this.#standing.delete(standing);
       if (this.#standing.size === 0) this.#review.callOff();
-    };
+    });
     this.#standing.set(standing, request);
     session.join(user, () => {
       this.#again(request);
@@ -226,12 +222,12 @@ export class EtcdWaiters {
   }
 
   #again(request: EtcdRequest): void {
-    request.stopWaiting();
+    request.losePlace();
     if (!request.isSettled()) this.context.askAgain(request);
   }
 }
 
 /** Whether it is still this stand of the request that somebody is concerned with. */
 function stands(request: EtcdRequest, standing: Standing): boolean {
-  return !request.isSettled() && request.joined === standing.joined;
+  return request.joined === standing.joined;
 }
