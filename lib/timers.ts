@@ -25,6 +25,11 @@ export function afterThisTurn(callback: () => void): void {
   outsideOfContexts(() => turn(callback));
 }
 
+/** Calls back once what runs right now has returned, before anybody who waits for a promise goes on. */
+export function afterThisCall(callback: () => void): void {
+  void outsideOfContexts(() => Promise.resolve().then(callback));
+}
+
 /** What the queue knows of one that waits in it. */
 export interface Timed {
   /** Milliseconds left, which may be infinite; 0 when the time has come. */

@@ -1,7 +1,7 @@
 import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
 import type { Link } from '../chain.js';
 import { Deadline, Instant } from '../clock.js';
-import { afterThisTurn } from '../timers.js';
+import { afterThisCall, afterThisTurn } from '../timers.js';
 import { Rounds, ROUND, type Traveller } from './rounds.js';
 import { validUntil } from './validity.js';
 
@@ -29,6 +29,8 @@ export class Renewer {
   /** By ttl. */
   readonly #rounds = new Map<number, Rounds>();
   #batch: Renewal[] = [];
+  /** Whether the batch is about to be sent. */
+  #urgent = false;
 
   constructor(private readonly connection: BackendConnection) {}
 
@@ -43,10 +45,15 @@ export class Renewer {
     return rounds.join(lease);
   }
 
+  /** @param urgent before anything is done under the lease, but with others that were granted in one message */
   renew(renewal: Renewal, urgent: boolean): void {
     const gathered = this.#batch.push(renewal);
-    if (urgent) this.#send();
-    else if (gathered === 1) afterThisTurn(() => this.#send());
+    if (urgent && !this.#urgent) {
+      this.#urgent = true;
+      afterThisCall(() => this.#send());
+    } else if (gathered === 1) {
+      afterThisTurn(() => this.#send());
+    }
   }
 
   /** No lease is held any more. */
@@ -57,6 +64,7 @@ export class Renewer {
   #send(): void {
     const renewals = this.#batch;
     this.#batch = [];
+    this.#urgent = false;
     for (let first = 0; first < renewals.length; first += ROUND) {
       void this.#sendBatch(renewals.slice(first, first + ROUND));
     }

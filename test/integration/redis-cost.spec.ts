@@ -159,6 +159,22 @@ it('a contended lock costs at most three', async () => {
   expect(evalsha / grants.length).toBeGreaterThan(2);
 });
 
+it('readers who are let in together assert their leases together', async () => {
+  const [writer, readers] = await openQuiet(2);
+  const COUNT = 200;
+  const held = await writer!.acquire('k');
+  const waiting = Array.from({ length: COUNT }, () => readers!.acquire('k', { mode: 'shared' }));
+  await eventually('all stand in the queue', async () => {
+    return (await admin.zcard('{nestjs-lock:0}:queue:k')) === COUNT;
+  });
+  const { evalsha } = await commandsOf(async () => {
+    await held.release();
+    await Promise.all(waiting);
+  });
+  expect(evalsha).toBeLessThan(COUNT / 4);
+  for (const lock of await Promise.all(waiting)) await lock.release();
+});
+
 it('a hundred keys that are waited for cost a command each 1.25 s', async () => {
   const [holder, waiting] = await openQuiet(2);
   const keys = Array.from({ length: 100 }, (_, n) => `wait${n}`);
