@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Lock, LockService } from 'nestjs-lock';
 import { eventually } from '../support/eventually.js';
+import { startQuorum } from '../support/quorum.js';
 import type { RedisServer } from '../support/redis-server.js';
 import { Scene } from '../support/scene.js';
 import { type LinkFilter, subscriberLink, type TcpProxy } from '../support/tcp-proxy.js';
@@ -20,6 +21,29 @@ describe('a holder whose subscriber has gone silent', () => {
   });
 
   afterAll(() => scene.end(), 30_000);
+
+  it.concurrent('of a quorum is told of what is asked next at once', async () => {
+    const { backend, nodes } = await startQuorum(scene);
+    const lock = await scene.service(backend()).acquire('k', { ttl: 6_000 });
+    const networks = nodes.map(({ network }) => network);
+    await eventually('subscribed', () =>
+      networks.every((network) => network.count(subscriberLink) === 1),
+    );
+    networks.forEach(silence);
+    const links = networks.map((network) => network.links);
+    await eventually(
+      'it listens anew',
+      () => networks.every((network, index) => network.links > links[index]!),
+      SOON,
+    );
+    await eventually('subscribed', () =>
+      networks.every((network) => network.count(subscriberLink) === 1),
+    );
+    const other = scene.service(backend());
+    expect(await other.revoke('k', { grace: '1m' })).toBe(1);
+    await eventually('it heard', () => lock.revocation.aborted);
+    await lock.release();
+  });
 
   /** A holder, and the network before it, of which one link is silent. */
   async function deafened(key: string): Promise<{ lock: Lock; proxy: TcpProxy }> {
