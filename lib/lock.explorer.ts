@@ -28,8 +28,8 @@ interface LockedMethod {
  */
 @Injectable()
 export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
-  readonly #logger = new Logger('LockModule');
-  readonly #leaderOnly = new Set<LockPlan>();
+  private readonly logger = new Logger('LockModule');
+  private readonly leaderOnly = new Set<LockPlan>();
 
   constructor(
     private readonly discovery: DiscoveryService,
@@ -49,18 +49,18 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
         : metatype?.prototype;
       const methods = lockedMethods(prototype).filter(({ plan }) => plan.name === this.name);
       if (methods.length > 0 && isNotMetatype && isObject(instance)) {
-        const interceptor = await this.#interceptorFor(wrapper.host);
+        const interceptor = await this.interceptorFor(wrapper.host);
         if (interceptor !== undefined) wire(instance, this.name, interceptor);
       }
       for (const method of methods) {
-        this.#check(method.plan);
-        if (method.plan.kind === 'leader') this.#leaderOnly.add(method.plan);
+        this.check(method.plan);
+        if (method.plan.kind === 'leader') this.leaderOnly.add(method.plan);
         if (method.overriddenIn)
           overridden.set(`${method.overriddenIn} ${method.plan.where}`, method);
       }
     }
     for (const { plan, overriddenIn } of overridden.values()) {
-      this.#logger.warn(
+      this.logger.warn(
         `${overriddenIn ?? ''} overrides ${plan.where} without a decorator: calls of it are not locked. ` +
           'Decorate the override too, unless it calls the original.',
       );
@@ -69,13 +69,13 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
 
   /** @throws LockConfigurationError when two of them do not agree */
   onApplicationBootstrap(): void {
-    for (const plan of this.#leaderOnly) {
+    for (const plan of this.leaderOnly) {
       this.locks.leader(plan.keyOf(this, []) as string, plan.options);
     }
   }
 
   /** @throws LockConfigurationError for what the backend cannot do, that names the method */
-  #check({ kind, options, where }: LockPlan): void {
+  private check({ kind, options, where }: LockPlan): void {
     if (kind === 'leader') return;
     try {
       checkFits(readOptions(options), this.backend);
@@ -86,7 +86,7 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
   }
 
   /** What Nest itself would inject into a class of that module; the LockModule need not be global. */
-  async #interceptorFor(host: Host): Promise<LockInterceptor | undefined> {
+  private async interceptorFor(host: Host): Promise<LockInterceptor | undefined> {
     class Probe {
       interceptor: LockInterceptor | undefined;
     }

@@ -29,7 +29,7 @@ export class LockInterceptor implements NestInterceptor {
     const plan = getLockPlan(context.getHandler());
     if (plan === undefined || !MethodContext.is(context)) return next.handle();
     if (plan.kind === 'stream')
-      return holdWhileSubscribed(this.#holder(plan, context), () => next.handle());
+      return holdWhileSubscribed(this.holder(plan, context), () => next.handle());
     return defer(() => this.run(context, () => lastValueFrom(next.handle())));
   }
 
@@ -40,16 +40,16 @@ export class LockInterceptor implements NestInterceptor {
     if (plan.kind === 'leader') return this.locks.leader(key as string, plan.options).run(body);
     return plan.onBusy === 'throw'
       ? this.locks.withLock(key, plan.options, body)
-      : this.#runUnlessBusy(key, plan, context, body);
+      : this.runUnlessBusy(key, plan, context, body);
   }
 
   /** The same for a method that answers with an async iterable, which is opened under the lock. */
   iterate(context: MethodContext, open: () => AsyncIterable<unknown>): AsyncGenerator {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
-    return holdWhileIterating(this.#holder(plan, context), open);
+    return holdWhileIterating(this.holder(plan, context), open);
   }
 
-  async #runUnlessBusy(
+  private async runUnlessBusy(
     key: LockKey,
     { onBusy, options }: LockPlan,
     context: MethodContext,
@@ -69,7 +69,7 @@ export class LockInterceptor implements NestInterceptor {
     }
   }
 
-  #holder(plan: LockPlan, context: MethodContext): Hold {
+  private holder(plan: LockPlan, context: MethodContext): Hold {
     return async (signal, body) => {
       const key = plan.keyOf(context.instance, context.getArgs());
       await this.locks.withLock(key, { ...plan.options, signal }, body);

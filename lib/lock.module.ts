@@ -4,7 +4,7 @@ import {
   Module,
   type Provider,
 } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
+import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import type { LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import type { LockModuleOptions, LockOptionsFactory } from './interfaces/index.js';
@@ -45,7 +45,7 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
  * `forRoot` and `forRootAsync` are made by Nest's ConfigurableModuleBuilder; bad options stop the
  * application at its start with a LockConfigurationError.
  */
-@Module({ imports: [DiscoveryModule] })
+@Module({})
 export class LockModule extends ConfigurableModuleClass {
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     checkIsOptions(options);
@@ -86,9 +86,9 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
     },
     {
       provide: LockExplorer,
-      useFactory: (discovery: DiscoveryService, locks: LockService, given: LockBackend) =>
-        new LockExplorer(discovery, locks, given, name),
-      inject: [DiscoveryService, service, backend],
+      useFactory: (moduleRef: ModuleRef, locks: LockService, given: LockBackend) =>
+        new LockExplorer(discoveryBy(moduleRef), locks, given, name),
+      inject: [ModuleRef, service, backend],
     },
   ];
   const exported = [backend, service, interceptor];
@@ -105,4 +105,13 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
     providers: [...(definition.providers ?? []), ...providers],
     exports: unnamed ? [...exported, LockService, LockInterceptor] : exported,
   };
+}
+
+/**
+ * Nest's own, but past the proxy that an application may put around each instance that is injected
+ * (its option `instrument`): behind one the Map of all modules does not work.
+ */
+function discoveryBy(moduleRef: ModuleRef): DiscoveryService {
+  // eslint-disable-next-line @typescript-eslint/dot-notation -- it is protected
+  return new DiscoveryService(moduleRef['container'].getModules());
 }

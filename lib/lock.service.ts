@@ -71,24 +71,26 @@ const STANDING = {
  */
 @Injectable()
 export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
-  readonly #backend: LockBackend;
-  readonly #defaults: LockSettings;
-  readonly #shutdownGrace: number;
-  readonly #label: string;
-  readonly #logger = new Logger(LockService.name);
-  readonly #warn = (message: string): void => {
-    this.#logger.warn(message);
+  /** Known by this in an async context: an application may put a proxy around each instance. */
+  private readonly identity = {};
+  private readonly backend: LockBackend;
+  private readonly defaults: LockSettings;
+  private readonly shutdownGrace: number;
+  private readonly label: string;
+  private readonly logger = new Logger(LockService.name);
+  private readonly warn = (message: string): void => {
+    this.logger.warn(message);
   };
-  readonly #leaderships = new Leaderships({
+  private readonly leaderships = new Leaderships({
     acquire: async (key, ttl, signal) =>
-      this.#take(key, { ...this.#defaults, ...STANDING, ttl, signal }),
-    runUnder: (lock, body) => runUnder(this, lock.share(), body),
+      this.take(key, { ...this.defaults, ...STANDING, ttl, signal }),
+    runUnder: (lock, body) => runUnder(this.identity, lock.share(), body),
     inspect: (key) => this.inspect(key),
-    warn: this.#warn,
+    warn: this.warn,
   });
-  #webLocks: WebLocks | undefined;
+  private webLocks: WebLocks | undefined;
   /** From its first use on; 'over' when it was closed before. */
-  #session: LockSession | 'over' | undefined;
+  private session: LockSession | 'over' | undefined;
 
   /**
    * @param name the instance that decorators name, when there are several
@@ -109,11 +111,11 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     if ('signal' in defaults) {
       throw new LockConfigurationError('signal is an option of single calls, not of the module');
     }
-    this.#backend = backend;
-    this.#defaults = readOptions(defaults);
-    this.#shutdownGrace = readDuration('shutdownGrace', shutdownGrace, { least: 0 });
-    this.#label = readLabel(label);
-    checkFits(this.#defaults, backend);
+    this.backend = backend;
+    this.defaults = readOptions(defaults);
+    this.shutdownGrace = readDuration('shutdownGrace', shutdownGrace, { least: 0 });
+    this.label = readLabel(label);
+    checkFits(this.defaults, backend);
   }
 
   /**
@@ -124,13 +126,13 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
   acquire(key: LockKey, options?: LockOptions): Promise<Lock> {
-    return this.#acquire(key, options);
+    return this.request(key, options);
   }
 
   /** Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}. */
   async tryAcquire(key: LockKey, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
     try {
-      return await this.#acquire(key, options, true);
+      return await this.request(key, options, true);
     } catch (error) {
       if (error instanceof LockTimeoutError) return null;
       throw error;
@@ -156,21 +158,21 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
         String(key),
       );
     }
-    const lock = await this.#acquire(key, options);
-    const result = await runUnder(this, lock, () => body(lock));
+    const lock = await this.request(key, options);
+    const result = await runUnder(this.identity, lock, () => body(lock));
     if (lock.lost !== undefined) throw lock.lost;
     return result;
   }
 
   /** The innermost lock that this async context runs under, or the one for `key`. */
   current(key?: string): Lock | undefined {
-    return currentLock(this, key);
+    return currentLock(this.identity, key);
   }
 
   /** Who holds the key, and who waits for it. */
   async inspect(key: string): Promise<LockState> {
     checkKey(key);
-    return this.#sessionFor(key).view.of(key);
+    return this.sessionFor(key).view.of(key);
   }
 
   /**
@@ -181,7 +183,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   async *list(pattern = '*'): AsyncGenerator<LockState, void, undefined> {
     checkKey(pattern);
-    yield* this.#sessionFor(pattern).view.list(pattern);
+    yield* this.sessionFor(pattern).view.list(pattern);
   }
 
   /**
@@ -191,7 +193,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   async revoke(key: string, options: RevokeOptions = {}): Promise<number> {
     checkKey(key);
     const revocation = readRevocation(options);
-    return this.#sessionFor(key).connection.revoke(key, revocation);
+    return this.sessionFor(key).connection.revoke(key, revocation);
   }
 
   /**
@@ -202,7 +204,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   async forceRelease(key: string): Promise<number> {
     checkKey(key);
-    return this.#sessionFor(key).connection.forceRelease(key);
+    return this.sessionFor(key).connection.forceRelease(key);
   }
 
   /**
@@ -213,10 +215,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   leader(key: string, options?: LeaderOptions): Leadership {
     checkKey(key);
-    const ttl = readLeaderTtl(options, this.#defaults.ttl);
-    checkTtl(ttl, this.#backend);
-    this.#sessionFor(key);
-    return this.#leaderships.of(key, ttl);
+    const ttl = readLeaderTtl(options, this.defaults.ttl);
+    checkTtl(ttl, this.backend);
+    this.sessionFor(key);
+    return this.leaderships.of(key, ttl);
   }
 
   /**
@@ -227,16 +229,16 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * const text = await locks.manager().request('report', { mode: 'shared' }, () => read());
    */
   manager(): WebLockManager {
-    return (this.#webLocks ??= new WebLocks({
+    return (this.webLocks ??= new WebLocks({
       take: async (key, options) => {
-        const settings = { ...this.#defaults, ...STANDING, ...options };
-        checkFits(settings, this.#backend);
-        return this.#take(key, settings);
+        const settings = { ...this.defaults, ...STANDING, ...options };
+        checkFits(settings, this.backend);
+        return this.take(key, settings);
       },
-      current: (key) => currentLock(this, key),
-      runUnder: (lock, body) => runUnder(this, lock, body),
+      current: (key) => currentLock(this.identity, key),
+      runUnder: (lock, body) => runUnder(this.identity, lock, body),
       forceRelease: (key) => this.forceRelease(key),
-      held: () => this.#sessionFor('*').view.held('*'),
+      held: () => this.sessionFor('*').view.held('*'),
     }));
   }
 
@@ -254,11 +256,11 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
 
   /** Connects early, so that the first lock finds the connection ready and the log warns at start. */
   onModuleInit(): void {
-    this.#open();
+    this.open();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.#last()?.drain();
+    await this.last()?.drain();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -270,45 +272,45 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * rest, and closes the connections that were opened here. Nest calls it at `app.close()`.
    */
   async close(): Promise<void> {
-    await this.#last()?.close();
+    await this.last()?.close();
   }
 
-  #acquire(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {
+  private request(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {
     try {
-      const read = readOptions(options, this.#defaults);
-      checkFits(read, this.#backend);
+      const read = readOptions(options, this.defaults);
+      checkFits(read, this.backend);
       const settings = once ? { ...read, wait: 0 } : read;
-      if (typeof key === 'object') return this.#takeAll(readKeys(key), settings);
+      if (typeof key === 'object') return this.takeAll(readKeys(key), settings);
       checkKey(key);
-      return this.#take(key, settings);
+      return this.take(key, settings);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it was thrown
       return Promise.reject(error);
     }
   }
 
-  async #takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
+  private async takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const [only = ''] = keys;
-    if (keys.length === 1) return this.#take(only, settings);
-    const one = async (key: string, wish: LockSettings & Wish) => this.#take(key, wish);
+    if (keys.length === 1) return this.take(only, settings);
+    const one = async (key: string, wish: LockSettings & Wish) => this.take(key, wish);
     const parts = await collect<LockHandle, LockSettings & Wish>(keys, settings, {
       one,
-      all: (all, wish) => this.#takeTogether(all, wish) ?? all.map((key) => one(key, wish)),
+      all: (all, wish) => this.takeTogether(all, wish) ?? all.map((key) => one(key, wish)),
     });
     return new LockBundle(parts);
   }
 
   /** In one step, if the backend has one, and the caller runs under none of the keys. */
-  #takeTogether(keys: readonly string[], wish: Wish): Promise<LockHandle>[] | undefined {
-    if (keys.some((key) => currentLock(this, key))) return undefined;
-    const { leases, handle } = this.#sessionFor(keys.join(', '));
+  private takeTogether(keys: readonly string[], wish: Wish): Promise<LockHandle>[] | undefined {
+    if (keys.some((key) => currentLock(this.identity, key))) return undefined;
+    const { leases, handle } = this.sessionFor(keys.join(', '));
     return leases.acquireAll(keys, wish, handle);
   }
 
-  #take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {
-    const outer = currentLock(this, key);
+  private take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {
+    const outer = currentLock(this.identity, key);
     if (outer === undefined) {
-      const { leases, handle } = this.#sessionFor(key);
+      const { leases, handle } = this.sessionFor(key);
       return leases.acquire(key, settings, handle);
     }
     settings.signal?.throwIfAborted();
@@ -321,21 +323,21 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   }
 
   /** @throws LockShutdownError when nothing can be asked any more */
-  #sessionFor(key: string): LockSession {
-    const session = this.#open();
+  private sessionFor(key: string): LockSession {
+    const session = this.open();
     if (session === 'over' || session.isClosed) throw new LockShutdownError(key);
     return session;
   }
 
-  #open(): LockSession | 'over' {
-    return (this.#session ??= outsideOfContexts(
-      () => new LockSession(this.#backend, this.#label, this.#shutdownGrace, this.#warn),
+  private open(): LockSession | 'over' {
+    return (this.session ??= outsideOfContexts(
+      () => new LockSession(this.backend, this.label, this.shutdownGrace, this.warn),
     ));
   }
 
   /** The session, if there is one; none is opened any more. */
-  #last(): LockSession | undefined {
-    this.#session ??= 'over';
-    return this.#session === 'over' ? undefined : this.#session;
+  private last(): LockSession | undefined {
+    this.session ??= 'over';
+    return this.session === 'over' ? undefined : this.session;
   }
 }

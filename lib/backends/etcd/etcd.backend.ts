@@ -67,22 +67,22 @@ export class EtcdBackend implements LockBackend {
   readonly name = 'etcd';
   readonly minTtl = 1_000;
   readonly supports = { shared: true, limit: true };
-  readonly #target: EtcdTarget;
-  readonly #keyspace: Keyspace;
-  readonly #patience: number;
+  private readonly target: EtcdTarget;
+  private readonly keyspace: Keyspace;
+  private readonly patience: number;
 
   constructor(options: EtcdBackendOptions) {
     checkIsOptions(options);
     const { namespace = 'nestjs-lock', commandTimeout = '2s', ...target } = options;
     checkNamespace(namespace);
-    this.#target = readTarget(target);
-    this.#keyspace = new Keyspace(namespace);
-    this.#patience = readDuration('commandTimeout', commandTimeout);
+    this.target = readTarget(target);
+    this.keyspace = new Keyspace(namespace);
+    this.patience = readDuration('commandTimeout', commandTimeout);
   }
 
   connect(process: LockProcess): BackendConnection {
-    const client = openClient(this.#target, this.#patience);
-    return new EtcdConnection(process, client, this.#keyspace, this.#patience);
+    const client = openClient(this.target, this.patience);
+    return new EtcdConnection(process, client, this.keyspace, this.patience);
   }
 }
 

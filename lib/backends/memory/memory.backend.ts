@@ -9,13 +9,13 @@ export class MemoryBackend implements LockBackend {
   readonly name = 'memory';
   readonly minTtl = 10;
   readonly supports = { shared: true, limit: true };
-  readonly #store = new MemoryStore();
+  private readonly store = new MemoryStore();
   /** Those that are connected, by id. */
-  readonly #processes = new Map<string, LockProcess>();
+  private readonly processes = new Map<string, LockProcess>();
 
   connect(process: LockProcess): BackendConnection {
-    const store = this.#store;
-    this.#processes.set(process.id, process);
+    const store = this.store;
+    this.processes.set(process.id, process);
     return {
       troubleWith: () => undefined,
       acquire: (request) => store.acquire(request),
@@ -35,12 +35,12 @@ export class MemoryBackend implements LockBackend {
       },
       revoke: (key, revocation) =>
         Promise.resolve(
-          this.#tell(store.holdersOf(key), (owner, id) => owner.revoked(id, revocation)),
+          this.tell(store.holdersOf(key), (owner, id) => owner.revoked(id, revocation)),
         ),
       forceRelease: (key) =>
-        Promise.resolve(this.#tell(store.forceRelease(key), (owner, id) => owner.lost(id))),
+        Promise.resolve(this.tell(store.forceRelease(key), (owner, id) => owner.lost(id))),
       close: () => {
-        this.#processes.delete(process.id);
+        this.processes.delete(process.id);
         store.leave(process.id);
         return Promise.resolve();
       },
@@ -48,9 +48,9 @@ export class MemoryBackend implements LockBackend {
   }
 
   /** Tells the processes of these requests; how many requests there are. */
-  #tell(ids: readonly string[], tell: (owner: LockProcess, id: string) => void): number {
+  private tell(ids: readonly string[], tell: (owner: LockProcess, id: string) => void): number {
     for (const id of ids) {
-      const owner = this.#processes.get(id.slice(0, id.indexOf(':')));
+      const owner = this.processes.get(id.slice(0, id.indexOf(':')));
       if (owner !== undefined) tell(owner, id);
     }
     return ids.length;

@@ -102,8 +102,8 @@ export class RedisBackend implements LockBackend {
   readonly name = 'redis';
   readonly minTtl = 10;
   readonly supports = { shared: true, limit: true };
-  readonly #target: RedisTarget;
-  readonly #settings: RedisSettings;
+  private readonly target: RedisTarget;
+  private readonly settings: RedisSettings;
 
   constructor(options: RedisBackendOptions) {
     checkIsOptions(options);
@@ -116,36 +116,36 @@ export class RedisBackend implements LockBackend {
       ...target
     } = options;
     checkNamespace(namespace);
-    this.#target = readTarget(target);
-    this.#settings = {
-      keyPrefix: keyPrefixOf(this.#target),
+    this.target = readTarget(target);
+    this.settings = {
+      keyPrefix: keyPrefixOf(this.target),
       namespace,
       patience: readDuration('commandTimeout', commandTimeout),
       failoverGrace: readFailoverGrace(failoverGrace),
       longestTtl: readDuration('longestTtl', longestTtl),
       replicas: readReplicas(replicas),
-      spread: isCluster(this.#target),
+      spread: isCluster(this.target),
     };
-    if (this.#settings.spread) refuseOnCluster(this.#settings);
+    if (this.settings.spread) refuseOnCluster(this.settings);
   }
 
   connect(process: LockProcess): BackendConnection {
-    const { patience } = this.#settings;
+    const { patience } = this.settings;
     const warn = (message: string) => {
       process.warn(message);
     };
-    if (isCluster(this.#target)) {
-      const commands = openCluster(this.#target, patience);
+    if (isCluster(this.target)) {
+      const commands = openCluster(this.target, patience);
       const router = new ClusterRouter(commands);
       const mailbox = new ClusterMailbox(commands, router, patience, warn);
-      return new RedisConnection(process, commands, mailbox, this.#settings, router);
+      return new RedisConnection(process, commands, mailbox, this.settings, router);
     }
-    const mailbox = new SubscriberMailbox(openClient(this.#target, patience), patience, warn);
+    const mailbox = new SubscriberMailbox(openClient(this.target, patience), patience, warn);
     return new RedisConnection(
       process,
-      openCommandClient(this.#target, patience),
+      openCommandClient(this.target, patience),
       mailbox,
-      this.#settings,
+      this.settings,
     );
   }
 }

@@ -47,9 +47,9 @@ export class RedlockBackend implements LockBackend {
   readonly name = 'redlock';
   readonly minTtl = 10;
   readonly supports = { shared: true, limit: false };
-  readonly #nodes: readonly SingleTarget[];
-  readonly #namespace: string;
-  readonly #patience: number;
+  private readonly nodes: readonly SingleTarget[];
+  private readonly namespace: string;
+  private readonly patience: number;
 
   constructor(options: RedlockBackendOptions) {
     checkIsOptions(options);
@@ -61,23 +61,23 @@ export class RedlockBackend implements LockBackend {
       );
     }
     checkNamespace(namespace);
-    this.#nodes = readNodes(nodes);
-    this.#namespace = namespace;
-    this.#patience = readDuration('commandTimeout', commandTimeout);
+    this.nodes = readNodes(nodes);
+    this.namespace = namespace;
+    this.patience = readDuration('commandTimeout', commandTimeout);
   }
 
   connect(process: LockProcess): BackendConnection {
-    const patience = this.#patience;
+    const patience = this.patience;
     return new RedlockConnection(
       process,
       (hooks) => {
-        return this.#nodes.map((target, index) => {
+        return this.nodes.map((target, index) => {
           const warn = (message: string) => {
-            process.warn(`Redlock node ${index + 1} of ${this.#nodes.length}: ${message}`);
+            process.warn(`Redlock node ${index + 1} of ${this.nodes.length}: ${message}`);
           };
           const prefix = keyPrefixOf(target);
-          const keyspace = new Keyspace(prefix, this.#namespace);
-          const names = new LockNames(prefix, this.#namespace, false);
+          const keyspace = new Keyspace(prefix, this.namespace);
+          const names = new LockNames(prefix, this.namespace, false);
           const context = { ...hooks, processId: process.id, keyspace, names, patience, warn };
           return new RedlockNode(
             openCommandClient(target, patience),
