@@ -31,7 +31,14 @@ import {
   Version,
 } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, Reflector, REQUEST } from '@nestjs/core';
-import { LockBusyFilter, Locked, LockInterceptor, LockModule, LockService } from 'nestjs-lock';
+import {
+  LockBusyFilter,
+  Locked,
+  LockInterceptor,
+  LockModule,
+  LockService,
+  LockShutdownError,
+} from 'nestjs-lock';
 import type { Observable } from 'rxjs';
 import request from 'supertest';
 import { Journal, lockedOnce } from '../support/journal.js';
@@ -415,6 +422,10 @@ describe('LockInterceptor beside @Locked', () => {
 });
 
 describe('LockBusyFilter', () => {
+  /** Since Nest 12, HttpExceptions carry one. */
+  const errorCode = (code: string) =>
+    'errorCode' in new ConflictException() ? { errorCode: code } : {};
+
   class PatientFilter extends LockBusyFilter {
     protected override readonly retryAfter = 7;
   }
@@ -465,12 +476,37 @@ describe('LockBusyFilter', () => {
     await whileBusy(app, async () => {
       const reply = await request(server).get('/busy').expect(409);
       expect(reply.headers['retry-after']).toBe('1');
-      expect(reply.body).toMatchObject({
+      expect(reply.body).toEqual({
         statusCode: 409,
+        error: 'Conflict',
         message: 'Lock "busy" is held by another',
+        ...errorCode('LOCK_TIMEOUT'),
       });
     });
     await request(server).get('/busy').expect(200, 'done');
+  });
+
+  it('answers 503 with Retry-After when the application closes', async () => {
+    @Controller()
+    class ClosingController {
+      @Get('closing')
+      async closing() {
+        throw new LockShutdownError('k');
+      }
+    }
+    const app = await startHttp({
+      controllers: [ClosingController],
+      providers: [{ provide: APP_FILTER, useClass: LockBusyFilter }],
+    });
+    await listen(app);
+    const reply = await request(server).get('/closing').expect(503);
+    expect(reply.headers['retry-after']).toBe('1');
+    expect(reply.body).toEqual({
+      statusCode: 503,
+      error: 'Service Unavailable',
+      message: 'Lock "k" is not to be had: the application is shutting down',
+      ...errorCode('LOCK_SHUTDOWN'),
+    });
   });
 
   it('answers at one handler alone, with a number of its own', async () => {

@@ -63,7 +63,6 @@ import {
   type Observable,
   of,
   timeout,
-  TimeoutError,
   toArray,
 } from 'rxjs';
 import request from 'supertest';
@@ -322,6 +321,13 @@ describe('@nestjs/microservices over TCP', () => {
       return journal.body('message busy', 'ran');
     }
 
+    @MessagePattern('busy, unfiltered')
+    @Needs('worker')
+    @Locked('message busy', { wait: 0 })
+    async unfiltered() {
+      return journal.body('message busy', 'ran');
+    }
+
     @MessagePattern('stream')
     @Needs('worker')
     @LockedStream('message stream')
@@ -376,17 +382,19 @@ describe('@nestjs/microservices over TCP', () => {
     expect(journal.of('message failing')).toEqual(['granted', 'released']);
   });
 
-  it('answers with an error when the lock is busy, also beside LockBusyFilter', async () => {
-    const send = () => firstValueFrom(client.send('busy', {}).pipe(timeout(2_000)));
+  it('answers with an error when the lock is busy, the same with and without LockBusyFilter', async () => {
+    const send = (pattern: string) =>
+      firstValueFrom(client.send(pattern, {}).pipe(timeout(2_000)));
     {
       await using lock = await app.get(LockService).acquire('message busy');
-      const answer: unknown = await send().catch((error: unknown) => error);
-      expect(answer).toBeDefined();
-      expect(answer).not.toBeInstanceOf(TimeoutError);
+      for (const pattern of ['busy', 'busy, unfiltered']) {
+        const answer: unknown = await send(pattern).catch((error: unknown) => error);
+        expect(answer).toEqual({ status: 'error', message: 'Internal server error' });
+      }
       expect(journal.of('message busy')).toEqual(['granted']);
       expect(lock.held).toBe(true);
     }
-    await expect(send()).resolves.toBe('ran');
+    await expect(send('busy')).resolves.toBe('ran');
   });
 
   it('holds the lock of a streamed answer to its end', async () => {
@@ -493,6 +501,12 @@ describe('@nestjs/graphql', () => {
       return journal.body('busy', { id: 0 });
     }
 
+    @Query(() => Item)
+    @Locked('busy', { wait: 0 })
+    async unfiltered() {
+      return journal.body('busy', { id: 0 });
+    }
+
     @Locked('mutation:{0}')
     @Mutation(() => Item)
     @UseInterceptors(LockInterceptor)
@@ -554,12 +568,25 @@ describe('@nestjs/graphql', () => {
       providers: [resolver],
     });
 
+  interface Reply {
+    data: unknown;
+    errors?: { message: string; extensions?: object }[];
+  }
+
   const ask = async (app: INestApplication, query: string) => {
     const reply = await request(await app.getUrl())
       .post('/graphql')
       .send({ query });
-    return reply.body as { data: unknown; errors?: { message: string }[] };
+    return reply.body as Reply;
   };
+
+  const withoutStacks = ({ data, errors }: Reply) => ({
+    data,
+    errors: errors?.map(({ extensions, ...error }) => ({
+      ...error,
+      extensions: { ...extensions, stacktrace: undefined },
+    })),
+  });
 
   it('locks queries, mutations and fields once, @Locked above and below', async () => {
     const app = await startGraphql(ItemResolver);
@@ -584,11 +611,15 @@ describe('@nestjs/graphql', () => {
     expect(journal.of('guarded')).toEqual([]);
   });
 
-  it('answers with an error when the lock is busy, also beside LockBusyFilter', async () => {
+  it('answers with an error when the lock is busy, the same with and without LockBusyFilter', async () => {
     const app = await startGraphql(ItemResolver);
     await using lock = await app.get(LockService).acquire('busy');
-    const { errors } = await ask(app, '{ busy { id } }');
-    expect(errors?.[0]?.message).toBe('Lock "busy" is held by another');
+    const [filtered, unfiltered] = await Promise.all([
+      ask(app, '{ told: busy { id } }'),
+      ask(app, '{ told: unfiltered { id } }'),
+    ]);
+    expect(filtered.errors?.[0]?.message).toBe('Lock "busy" is held by another');
+    expect(withoutStacks(filtered)).toEqual(withoutStacks(unfiltered));
     expect(journal.of('busy')).toEqual(['granted']);
     expect(lock.held).toBe(true);
   });
