@@ -13,6 +13,9 @@ export function getLockInterceptorToken(name?: string): symbol {
   return token('interceptor', name);
 }
 
+/** The options of one LockModule, within it. */
+export const OPTIONS_TOKEN = Symbol.for('nestjs-lock:options');
+
 /** From the global registry, so that two copies of the package mean the same. */
 function token(what: string, name: string | undefined): symbol {
   return Symbol.for(name === undefined ? `nestjs-lock:${what}` : `nestjs-lock:${what}:${name}`);

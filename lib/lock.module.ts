@@ -1,7 +1,9 @@
 import {
   ConfigurableModuleBuilder,
   type DynamicModule,
+  Inject,
   Module,
+  type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
@@ -12,9 +14,11 @@ import {
   getLockBackendToken,
   getLockInterceptorToken,
   getLockServiceToken,
+  OPTIONS_TOKEN,
 } from './lock.constants.js';
 import { LockExplorer } from './lock.explorer.js';
 import { LockInterceptor } from './lock.interceptor.js';
+import { checkRegisteredOnce, checkSameForAllRequests, containerOf } from './lock-registration.js';
 import { checkIsOptions, checkName } from './option-checks.js';
 import { LockService } from './lock.service.js';
 
@@ -29,10 +33,8 @@ export interface LockModuleExtras {
   isGlobal?: boolean;
 }
 
-const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
-  new ConfigurableModuleBuilder<LockModuleOptions>({
-    optionsInjectionToken: Symbol.for('nestjs-lock:options'),
-  })
+const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
+  new ConfigurableModuleBuilder<LockModuleOptions>({ optionsInjectionToken: OPTIONS_TOKEN })
     .setClassMethodName('forRoot')
     .setFactoryMethodName('createLockOptions' satisfies keyof LockOptionsFactory)
     .setExtras<LockModuleExtras>({ name: undefined, isGlobal: true }, provide)
@@ -42,11 +44,17 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
  * Registers a backend and the LockService on it, for the whole application unless `isGlobal` is
  * false. Give every further instance a `name`.
  *
- * `forRoot` and `forRootAsync` are made by Nest's ConfigurableModuleBuilder; bad options stop the
- * application at its start with a LockConfigurationError.
+ * `forRoot` and `forRootAsync` are made by Nest's ConfigurableModuleBuilder. Bad options stop the
+ * application at its start with a LockConfigurationError; so do two of one name, unless none of them
+ * is global, and options that depend on a request-scoped provider.
  */
 @Module({})
-export class LockModule extends ConfigurableModuleClass {
+export class LockModule extends ConfigurableModuleClass implements OnModuleInit {
+  constructor(@Inject(ModuleRef) private readonly moduleRef: ModuleRef) {
+    super();
+    checkRegisteredOnce(moduleRef);
+  }
+
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     checkIsOptions(options);
     return super.forRoot(options);
@@ -54,6 +62,10 @@ export class LockModule extends ConfigurableModuleClass {
 
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     return super.forRootAsync(options);
+  }
+
+  onModuleInit(): void {
+    checkSameForAllRequests(this.moduleRef);
   }
 }
 
@@ -71,13 +83,16 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
         const { backend: given = new MemoryBackend() } = options;
         return given;
       },
-      inject: [MODULE_OPTIONS_TOKEN],
+      inject: [OPTIONS_TOKEN],
     },
     {
       provide: unnamed ? LockService : service,
-      useFactory: (options: LockModuleOptions, given: LockBackend) =>
-        new LockService({ ...options, backend: given }, name),
-      inject: [MODULE_OPTIONS_TOKEN, backend],
+      useFactory: (options: LockModuleOptions, given: LockBackend, moduleRef: ModuleRef) => {
+        // Also here: a module that is loaded lazily is not initialised.
+        checkSameForAllRequests(moduleRef);
+        return new LockService({ ...options, backend: given }, name);
+      },
+      inject: [OPTIONS_TOKEN, backend, ModuleRef],
     },
     {
       provide: interceptor,
@@ -112,6 +127,5 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
  * (its option `instrument`): behind one the Map of all modules does not work.
  */
 function discoveryBy(moduleRef: ModuleRef): DiscoveryService {
-  // eslint-disable-next-line @typescript-eslint/dot-notation -- it is protected
-  return new DiscoveryService(moduleRef['container'].getModules());
+  return new DiscoveryService(containerOf(moduleRef).getModules());
 }
