@@ -10,7 +10,9 @@ interface Scope {
   /** Undefined once the body is over. */
   lock: HeldLock | undefined;
   /** The service that gave it: keys of other services are other keys. */
-  readonly service: object;
+  readonly service: object | undefined;
+  /** Where an event handler begins, which has no lock by that. */
+  readonly isEvent: boolean;
   outer: Scope | undefined;
 }
 
@@ -25,7 +27,7 @@ export async function runUnder<T>(
   lock: HeldLock,
   body: () => Promise<T> | T,
 ): Promise<T> {
-  const scope: Scope = { lock, service, outer: running(scopes.getStore()) };
+  const scope: Scope = { lock, service, isEvent: false, outer: running(scopes.getStore()) };
   try {
     return await scopes.run(scope, body);
   } finally {
@@ -42,6 +44,21 @@ export function outsideOfLocks<T>(body: () => T): T {
   return scopes.run(undefined, body);
 }
 
+/** Whether this async context runs under any lock. */
+export function runsUnderLocks(): boolean {
+  return running(scopes.getStore()) !== undefined;
+}
+
+/**
+ * Runs a handler of events. Whoever emitted them need not wait for it: so it may wait for the locks
+ * that it runs under.
+ */
+export function runAsEvent<T>(handler: () => T): T {
+  const outer = running(scopes.getStore());
+  if (outer === undefined || outer.isEvent) return handler();
+  return scopes.run({ lock: undefined, service: undefined, isEvent: true, outer }, handler);
+}
+
 /**
  * The innermost lock of `service` that this async context runs under, or the one of `key`, be it
  * part of a lock of several keys.
@@ -50,16 +67,50 @@ export function outsideOfLocks<T>(body: () => T): T {
 export function currentLock(service: object, key: string): LockHandle | undefined;
 export function currentLock(service: object, key?: string): HeldLock | undefined;
 export function currentLock(service: object, key?: string): HeldLock | undefined {
-  for (let scope = running(scopes.getStore()); scope?.lock; scope = running(scope.outer)) {
+  return find(scopes.getStore(), service, key)?.lock;
+}
+
+/** One of the keys, or the one asked for, that a body still holds which emitted an event. */
+export type HeldByEmitter = (key?: string) => string | undefined;
+
+/**
+ * Which of the keys this async context runs under only by an event that was emitted under them.
+ * Undefined if none; else it tells later, wherever it is called, which still are.
+ */
+export function heldByEmitter(service: object, keys: readonly string[]): HeldByEmitter | undefined {
+  const scope = scopes.getStore();
+  if (scope === undefined) return undefined;
+  const isHeld = (key: string) => find(scope, service, key)?.byEvent === true;
+  const held: HeldByEmitter = (asked) =>
+    keys.find((key) => (asked === undefined || asked === key) && isHeld(key));
+  return held() === undefined ? undefined : held;
+}
+
+function find(
+  from: Scope | undefined,
+  service: object,
+  key: string | undefined,
+): { lock: HeldLock; byEvent: boolean } | undefined {
+  let byEvent = false;
+  for (let scope = running(from); scope !== undefined; scope = running(scope.outer)) {
+    byEvent ||= scope.isEvent;
     if (scope.service !== service) continue;
-    const lock = key === undefined ? scope.lock : scope.lock.of(key);
-    if (lock?.released === false) return lock;
+    const lock = key === undefined ? scope.lock : scope.lock?.of(key);
+    if (lock?.released === false) return { lock, byEvent };
   }
   return undefined;
 }
 
-/** The innermost scope whose body is not over. */
+/** The innermost scope whose body is not over; an event is over with all bodies around it. */
 function running(scope: Scope | undefined): Scope | undefined {
-  while (scope !== undefined && scope.lock === undefined) scope = scope.outer;
+  while (scope !== undefined && scope.lock === undefined) {
+    if (scope.isEvent) {
+      const outer = running(scope.outer);
+      // Those in between are forgotten: events may follow from each other for as long as a body runs.
+      scope.outer = outer?.isEvent === true ? outer.outer : outer;
+      if (outer !== undefined) return scope;
+    }
+    scope = scope.outer;
+  }
   return scope;
 }

@@ -29,7 +29,7 @@ import { Leaderships } from './leadership/leaderships.js';
 import { collect } from './lease/collecting.js';
 import type { Wish } from './lease/waiter.js';
 import { LockBundle } from './lock-bundle.js';
-import { currentLock, runUnder, type HeldLock } from './lock-context.js';
+import { currentLock, heldByEmitter, runUnder, type HeldLock } from './lock-context.js';
 import type { LockHandle } from './lock-handle.js';
 import { LockSession } from './lock-session.js';
 import { shown } from './errors/shown.js';
@@ -48,6 +48,7 @@ import {
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
 import { outsideOfContexts } from './timers.js';
+import { waitForEmitter } from './wait-for-emitter.js';
 import { WebLocks } from './web-locks/web-locks.js';
 
 /** What `withLock` runs, with the lock at hand. */
@@ -280,18 +281,23 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       const read = readOptions(options, this.defaults);
       checkFits(read, this.backend);
       const settings = once ? { ...read, wait: 0 } : read;
-      if (typeof key === 'object') return this.takeAll(readKeys(key), settings);
-      checkKey(key);
-      return this.take(key, settings);
+      if (typeof key !== 'object') checkKey(key);
+      const keys = typeof key === 'object' ? readKeys(key) : [key];
+      const take = (wish: LockSettings): Promise<HeldLock> => this.takeAll(keys, wish);
+      const held = heldByEmitter(this.identity, keys);
+      return held === undefined ? take(settings) : waitForEmitter(settings, held, take);
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it was thrown
       return Promise.reject(error);
     }
   }
 
-  private async takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
+  private takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const [only = ''] = keys;
-    if (keys.length === 1) return this.take(only, settings);
+    return keys.length === 1 ? this.take(only, settings) : this.takeSeveral(keys, settings);
+  }
+
+  private async takeSeveral(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const one = async (key: string, wish: LockSettings & Wish) => this.take(key, wish);
     const parts = await collect<LockHandle, LockSettings & Wish>(keys, settings, {
       one,
@@ -309,14 +315,16 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
 
   private take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {
     const outer = currentLock(this.identity, key);
-    if (outer === undefined) {
+    const upgrade = outer?.mode === 'shared' && settings.mode === 'exclusive';
+    const mayEnter = settings.reentrant && !upgrade;
+    const byEvent = outer !== undefined && heldByEmitter(this.identity, [key]) !== undefined;
+    if (outer === undefined || (byEvent && !(mayEnter && outer.held))) {
       const { leases, handle } = this.sessionFor(key);
       return leases.acquire(key, settings, handle);
     }
     settings.signal?.throwIfAborted();
     outer.assertHeld();
-    const upgrade = outer.mode === 'shared' && settings.mode === 'exclusive';
-    if (!settings.reentrant || upgrade) throw new LockReentrancyError(key, upgrade);
+    if (!mayEnter) throw new LockReentrancyError(key, upgrade);
     const { limit } = outer.holding.lease;
     if (limit !== settings.limit) throw limitConflict(key, settings.limit, limit);
     return Promise.resolve(outer.share());

@@ -6,7 +6,9 @@ import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
 import { MethodContext } from '../method-context.js';
 import { impersonate, methodOf, type Method } from './decorate.js';
+import { handlesEvents } from './event-handlers.js';
 import { parseKeyTemplate } from './key-template.js';
+import { runAsEvent, runsUnderLocks } from '../lock-context.js';
 import { setLockPlan, type LockPlan } from '../lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
@@ -66,12 +68,15 @@ export function lockMethod(decoration: Decoration): (...parameters: unknown[]) =
     const plan = readPlan(decoration, where);
     const lock = advice(original, where);
     const wrapper: Method = function (this: object, ...args: unknown[]) {
-      return lock({
+      const call = {
         where,
         context: new MethodContext(this, wrapper, args),
         interceptor: () => interceptorOf(this, plan.name, where),
         invoke: () => original.apply(this, args),
-      });
+      };
+      return runsUnderLocks() && handlesEvents(this, property, wrapper)
+        ? runAsEvent(() => lock(call))
+        : lock(call);
     };
     impersonate(wrapper, original);
     setLockPlan(wrapper, plan);

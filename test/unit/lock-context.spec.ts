@@ -3,6 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Lock, LockLostError, LockService } from 'nestjs-lock';
+import { runAsEvent, runUnder } from '../../lib/lock-context.js';
+import type { LockHandle } from '../../lib/lock-handle.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -72,6 +74,60 @@ describe('a body that starts the next one', () => {
     });
     expect(kept).toBeLessThan(FEW);
   }, 20_000);
+
+  it('by an event, while a body around them all goes on, is forgotten', async () => {
+    const seen: WeakRef<object>[] = [];
+    const run = async (round: number, done: () => void): Promise<void> => {
+      const service = {};
+      seen.push(new WeakRef(service));
+      await runUnder(service, (await locks.acquire(keyOf(round))) as LockHandle, async () => {
+        if (round < ROUNDS) {
+          runAsEvent(() => setImmediate(() => run(round + 1, done)));
+          return;
+        }
+        await turn();
+        collectGarbage();
+        done();
+      });
+    };
+    await locks.withLock('around', () => new Promise<void>((resolve) => void run(1, resolve)));
+    expect(seen.filter((one) => one.deref() !== undefined).length).toBeLessThan(FEW);
+  }, 20_000);
+});
+
+describe('who handles an event that was emitted under a lock', () => {
+  it('may end the waiting for it by a signal', async () => {
+    const caller = new AbortController();
+    await locks.withLock('k', async () => {
+      const { signal } = caller;
+      const waiting = runAsEvent(() => locks.acquire('k', { signal, wait: Infinity }));
+      caller.abort(new TypeError('enough'));
+      await expect(waiting).rejects.toThrow('enough');
+      await expect(runAsEvent(() => locks.acquire('k', { signal }))).rejects.toThrow('enough');
+    });
+  });
+
+  it('waits like anybody for one that was lost', async () => {
+    let next!: Promise<Lock>;
+    const outer = locks.withLock('k', { maxHold: 20 }, async ({ signal }) => {
+      // On a busy machine it may be over before this begins.
+      if (!signal.aborted) await once(signal, 'abort');
+      next = runAsEvent(() => locks.acquire('k', { reentrant: true }));
+    });
+    await expect(outer).rejects.toBeInstanceOf(LockLostError);
+    await (await next).release();
+  });
+
+  it('runs under it still, as far as it looks', async () => {
+    await locks.withLock('k', (outer) =>
+      runAsEvent(async () => {
+        expect(locks.current('k')).toBe(outer);
+        await locks.withLock('k', { reentrant: true }, ({ fencingToken }) => {
+          expect(fencingToken).toBe(outer.fencingToken);
+        });
+      }),
+    );
+  });
 });
 
 describe('who enters again a lock that was lost is told so', () => {
