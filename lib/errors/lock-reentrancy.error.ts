@@ -1,6 +1,11 @@
 import { LockError } from './lock.error.js';
 
-/** The caller already runs under this lock and would wait for itself. See the option `reentrant`. */
+/**
+ * The caller already runs under this lock and would wait for itself. See the option `reentrant`.
+ *
+ * Of an event handler: the body that emitted the event ran under the lock for all of the handler's `wait`
+ * (a minute, where that is endless), perhaps because it waits for its handlers.
+ */
 export class LockReentrancyError extends LockError {
   static override readonly code = 'LOCK_REENTRANCY';
   readonly code = LockReentrancyError.code;

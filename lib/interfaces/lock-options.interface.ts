@@ -33,7 +33,8 @@ export interface LockHoldOptions {
 
   /**
    * Whether an async context that holds the key may enter again, under the same lease and token.
-   * Otherwise the second entry rejects at once with a LockReentrancyError.
+   * Otherwise the second entry rejects at once with a LockReentrancyError; that of an event handler
+   * waits until the body that emitted the event is over, and rejects so when its `wait` is over before.
    * @default false
    */
   reentrant?: boolean;

@@ -20,6 +20,7 @@ import {
   MemoryBackend,
 } from 'nestjs-lock';
 import { delay, map, type Observable } from 'rxjs';
+import { AsyncResource } from 'node:async_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { Log, start } from '../support/nest-application.js';
@@ -256,6 +257,16 @@ describe('an event that is emitted under a lock', () => {
     await expect(handled).rejects.toThrow(LockTimeoutError);
     await (await waiting).release();
     await others.close();
+  });
+
+  it('is handled after the body by a listener that left its context', async () => {
+    const { emitter, service } = await application();
+    const book = () => {
+      void service.withLock('order:7', () => body('handler'));
+    };
+    emitter.on('by hand', AsyncResource.bind(book));
+    await service.withLock('order:7', () => body('body', () => emitter.emit('by hand')));
+    await expectTrace(...AFTER_THE_BODY);
   });
 
   it('does not let the body itself enter twice', async () => {

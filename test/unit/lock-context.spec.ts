@@ -82,7 +82,7 @@ describe('a body that starts the next one', () => {
       seen.push(new WeakRef(service));
       await runUnder(service, (await locks.acquire(keyOf(round))) as LockHandle, async () => {
         if (round < ROUNDS) {
-          runAsEvent(() => setImmediate(() => run(round + 1, done)));
+          runAsEvent(() => setImmediate(() => void run(round + 1, done)));
           return;
         }
         await turn();
