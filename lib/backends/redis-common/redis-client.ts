@@ -1,4 +1,7 @@
 import { Redis, type RedisOptions } from 'ioredis';
+import { LockConfigurationError } from '../../errors/index.js';
+import { shown } from '../../errors/shown.js';
+import { FollowedLogin, type Login, logInBy } from './login.js';
 
 /**
  * What we need of an ioredis client, by structure: versions 5 and 6 fit, and so does a copy of
@@ -24,13 +27,17 @@ export interface RedisClient {
   once(event: string, listener: (...args: never[]) => void): unknown;
 }
 
+interface ClientOptions {
+  readonly keyPrefix?: string | undefined;
+  readonly keepAlive?: number | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+}
+
 /** A `Redis` or a `Cluster` of the user's: we only make copies of it. */
 export interface DuplicableRedisClient {
   readonly isCluster?: boolean;
-  readonly options: {
-    readonly keyPrefix?: string | undefined;
-    readonly redisOptions?: { readonly keyPrefix?: string | undefined } | undefined;
-  };
+  readonly options: ClientOptions & { readonly redisOptions?: ClientOptions | undefined };
   duplicate(...args: never[]): unknown;
 }
 
@@ -83,6 +90,15 @@ export function ownOptions(silence: number) {
   };
 }
 
+/** Well below the minutes after which firewalls and load balancers forget an idle connection, in milliseconds. */
+const KEEP_ALIVE = 30_000;
+
+/** How often an idle connection says that it is there, to whoever is in between: as they wish, if that is oftener. */
+export function keepAlive(theirs: Pick<RedisOptions, 'keepAlive'> = {}): { keepAlive: number } {
+  const { keepAlive: often = 0 } = theirs;
+  return { keepAlive: often > 0 && often < KEEP_ALIVE ? often : KEEP_ALIVE };
+}
+
 /** The query parameters of a URL that would override what we insist on, or would not be heard by us. */
 export function unwelcomeParameters(url: string): string[] {
   return [...new URL(url).searchParams.keys()].filter((name) => Object.hasOwn(ownOptions(0), name));
@@ -91,20 +107,36 @@ export function unwelcomeParameters(url: string): string[] {
 /**
  * A connection of our own, not yet connected.
  * @param silence after how many milliseconds without an answer it is given up and made anew
+ * @param login what it logs in with, if that is not where the target says
  */
-export function openClient(target: SingleTarget, silence: number): RedisClient {
+export function openClient(target: SingleTarget, silence: number, login?: Login): RedisClient {
   const own = ownOptions(silence);
-  if ('client' in target) return duplicated(target.client, own) as RedisClient;
-  if ('url' in target) return new Redis(target.url, own);
-  return new Redis({ ...target.options, ...own });
+  if ('url' in target) {
+    return loggingIn(new Redis(target.url, { ...own, ...keepAlive() }), login);
+  }
+  const { options } = 'client' in target ? target.client : target;
+  const all = { ...own, ...keepAlive(options) };
+  return loggingIn(
+    'client' in target ? duplicated(target.client, all) : new Redis({ ...options, ...all }),
+    login ?? new FollowedLogin(() => options),
+  );
+}
+
+function loggingIn(client: unknown, login: Login | undefined): RedisClient {
+  if (login !== undefined) logInBy(login, client as Parameters<typeof logInBy>[1]);
+  return client as RedisClient;
 }
 
 /**
  * The same for commands: once it is ready it is for a ScriptRunner to say that the server is silent,
  * which reads first what came while the event loop was busy.
  */
-export function openCommandClient(target: SingleTarget, silence: number): RedisClient {
-  const client = openClient(target, silence) as RedisClient & {
+export function openCommandClient(
+  target: SingleTarget,
+  silence: number,
+  login?: Login,
+): RedisClient {
+  const client = openClient(target, silence, login) as RedisClient & {
     readonly options: { socketTimeout?: number | undefined };
   };
   client.on('ready', () => {
@@ -116,7 +148,15 @@ export function openCommandClient(target: SingleTarget, silence: number): RedisC
   return client;
 }
 
-/** A copy of a client of the user's, by whatever it takes to make one. */
+/**
+ * A copy of a client of the user's, by whatever it takes to make one.
+ * @throws LockConfigurationError when it makes none
+ */
 export function duplicated(client: DuplicableRedisClient, ...args: unknown[]): unknown {
-  return (client as { duplicate(...args: unknown[]): unknown }).duplicate(...args);
+  const copy = (client as { duplicate(...args: unknown[]): unknown }).duplicate(...args);
+  const { call, connect, on, options } = (copy ?? {}) as Record<string, unknown>;
+  if ([call, connect, on].every((one) => typeof one === 'function') && options) return copy;
+  throw new LockConfigurationError(
+    `client must be an ioredis client: its duplicate() gives another, got ${shown(copy)}`,
+  );
 }

@@ -1,5 +1,6 @@
 import { LockConfigurationError } from '../../errors/index.js';
 import { shown } from '../../errors/shown.js';
+import { foreignClient } from './foreign-clients.js';
 import { unwelcomeParameters, type DuplicableRedisClient } from './redis-client.js';
 
 /** What a namespace can be at most, in UTF-16 units. */
@@ -29,8 +30,17 @@ export function checkUrl(url: unknown): asserts url is string {
 }
 
 export function checkClient(client: unknown): void {
-  const { duplicate } = (client ?? {}) as Partial<DuplicableRedisClient>;
-  if (typeof duplicate !== 'function') {
+  const foreign = typeof client === 'object' && client !== null && foreignClient(client);
+  if (foreign) throw new LockConfigurationError(`client must be an ioredis client, got ${foreign}`);
+  const { duplicate, options } = (client ?? {}) as Partial<DuplicableRedisClient>;
+  if (typeof duplicate !== 'function' || typeof options !== 'object') {
     throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
   }
+}
+
+export function checkCredentials(credentials: unknown): void {
+  if (credentials === undefined || typeof credentials === 'function') return;
+  throw new LockConfigurationError(
+    `credentials must be a function that gives them, got a ${typeof credentials}`,
+  );
 }

@@ -12,7 +12,8 @@ import {
   type DuplicableRedisClient,
   type RedisTarget,
 } from '../redis-common/redis-client.js';
-import { checkNamespace } from '../redis-common/target-checks.js';
+import { ProvidedLogin, type RedisCredentialsProvider } from '../redis-common/login.js';
+import { checkCredentials, checkNamespace } from '../redis-common/target-checks.js';
 import { isCluster, openCluster } from './cluster-client.js';
 import { RedisConnection, type RedisSettings } from './redis-connection.js';
 import { readFailoverGrace, readReplicas, readTarget, refuseOnCluster } from './redis-options.js';
@@ -56,6 +57,13 @@ interface RedisBackendSettings {
    * @default 0
    */
   replicas?: number;
+
+  /**
+   * Gives username and password of now, where they live for minutes only, as tokens of AWS IAM and of
+   * Microsoft Entra do: called before each connection is made, and again after it failed. Goes before what `url`, `options` or `client` say. Not for sentinels.
+   * @default what the options of the client say when a connection is made
+   */
+  credentials?: RedisCredentialsProvider;
 }
 
 /** Where the server is: exactly one of `url`, `options`, `client` and `cluster`. */
@@ -104,6 +112,7 @@ export class RedisBackend implements LockBackend {
   readonly supports = { shared: true, limit: true };
   private readonly target: RedisTarget;
   private readonly settings: RedisSettings;
+  private readonly credentials: RedisCredentialsProvider | undefined;
 
   constructor(options: RedisBackendOptions) {
     checkIsOptions(options);
@@ -113,9 +122,12 @@ export class RedisBackend implements LockBackend {
       failoverGrace = 'off',
       longestTtl = '30s',
       replicas = 0,
+      credentials,
       ...target
     } = options;
     checkNamespace(namespace);
+    checkCredentials(credentials);
+    this.credentials = credentials;
     this.target = readTarget(target);
     this.settings = {
       keyPrefix: keyPrefixOf(this.target),
@@ -131,19 +143,20 @@ export class RedisBackend implements LockBackend {
 
   connect(process: LockProcess): BackendConnection {
     const { patience } = this.settings;
+    const login = this.credentials && new ProvidedLogin(this.credentials, patience);
     const warn = (message: string) => {
       process.warn(message);
     };
     if (isCluster(this.target)) {
-      const commands = openCluster(this.target, patience);
+      const commands = openCluster(this.target, patience, login);
       const router = new ClusterRouter(commands);
       const mailbox = new ClusterMailbox(commands, router, patience, warn);
       return new RedisConnection(process, commands, mailbox, this.settings, router);
     }
-    const mailbox = new SubscriberMailbox(openClient(this.target, patience), patience, warn);
+    const mailbox = new SubscriberMailbox(openClient(this.target, patience, login), patience, warn);
     return new RedisConnection(
       process,
-      openCommandClient(this.target, patience),
+      openCommandClient(this.target, patience, login),
       mailbox,
       this.settings,
     );

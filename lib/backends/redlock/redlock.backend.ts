@@ -4,7 +4,13 @@ import { shown } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { Keyspace, LockNames } from '../redis-common/keyspace.js';
-import { checkClient, checkNamespace, checkUrl } from '../redis-common/target-checks.js';
+import { ProvidedLogin, type RedisCredentialsProvider } from '../redis-common/login.js';
+import {
+  checkClient,
+  checkCredentials,
+  checkNamespace,
+  checkUrl,
+} from '../redis-common/target-checks.js';
 import {
   keyPrefixOf,
   openClient,
@@ -35,6 +41,12 @@ export interface RedlockBackendOptions {
    * @default '1s'
    */
   commandTimeout?: number | string;
+
+  /**
+   * Gives username and password of now, the same for all nodes: as that of RedisBackend.
+   * @default what the URL of a node or the options of its client say when a connection is made
+   */
+  credentials?: RedisCredentialsProvider;
 }
 
 /**
@@ -50,10 +62,17 @@ export class RedlockBackend implements LockBackend {
   private readonly nodes: readonly SingleTarget[];
   private readonly namespace: string;
   private readonly patience: number;
+  private readonly credentials: RedisCredentialsProvider | undefined;
 
   constructor(options: RedlockBackendOptions) {
     checkIsOptions(options);
-    const { nodes, namespace = 'nestjs-lock', commandTimeout = '1s', ...unknown } = options;
+    const {
+      nodes,
+      namespace = 'nestjs-lock',
+      commandTimeout = '1s',
+      credentials,
+      ...unknown
+    } = options;
     for (const [option, value] of Object.entries(unknown)) {
       if (value === undefined) continue;
       throw new LockConfigurationError(
@@ -61,6 +80,8 @@ export class RedlockBackend implements LockBackend {
       );
     }
     checkNamespace(namespace);
+    checkCredentials(credentials);
+    this.credentials = credentials;
     this.nodes = readNodes(nodes);
     this.namespace = namespace;
     this.patience = readDuration('commandTimeout', commandTimeout);
@@ -68,6 +89,7 @@ export class RedlockBackend implements LockBackend {
 
   connect(process: LockProcess): BackendConnection {
     const patience = this.patience;
+    const login = this.credentials && new ProvidedLogin(this.credentials, patience);
     return new RedlockConnection(
       process,
       (hooks) => {
@@ -80,8 +102,8 @@ export class RedlockBackend implements LockBackend {
           const names = new LockNames(prefix, this.namespace, false);
           const context = { ...hooks, processId: process.id, keyspace, names, patience, warn };
           return new RedlockNode(
-            openCommandClient(target, patience),
-            openClient(target, patience),
+            openCommandClient(target, patience, login),
+            openClient(target, patience, login),
             context,
           );
         });
