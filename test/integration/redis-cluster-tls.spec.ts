@@ -53,9 +53,3 @@ it('a certificate that nobody vouches for is refused, and the error says so', as
   const error = await failure(new RedisBackend({ cluster: [`rediss://localhost:${port}`] }));
   expect(error.message).toMatch(/self-signed certificate/);
 });
-
-it('a Cluster that refuses connections is named', async () => {
-  const nobody = await freePort();
-  const error = await failure(new RedisBackend({ cluster: [`redis://127.0.0.1:${nobody}`] }));
-  expect(error.message).toMatch(`ECONNREFUSED 127.0.0.1:${nobody}`);
-});
