@@ -7,12 +7,14 @@ import {
 } from '@nestjs/common';
 import { defer, lastValueFrom, type Observable } from 'rxjs';
 import { getLockPlan, type LockPlan } from './lock-plan.js';
-import { LockTimeoutError } from './errors/index.js';
-import type { LockKey } from './interfaces/index.js';
+import { LockNotWiredError, LockTimeoutError } from './errors/index.js';
+import { shown } from './errors/shown.js';
+import type { LockKey, LockOptions } from './interfaces/index.js';
 import { holdWhileIterating, holdWhileSubscribed, type Hold } from './hold-streams.js';
 import { getLockServiceToken } from './lock.constants.js';
-import type { LockService } from './lock.service.js';
+import type { LockedBody, LockService } from './lock.service.js';
 import { MethodContext } from './method-context.js';
+import { canBeAsked } from './mocks.js';
 
 /**
  * The advice around a decorated method: takes the lock, runs the method, gives it back.
@@ -37,9 +39,13 @@ export class LockInterceptor implements NestInterceptor {
   run(context: MethodContext, body: () => Promise<unknown>): Promise<unknown> {
     const plan = getLockPlan(context.getHandler()) as LockPlan;
     const key = plan.keyOf(context.instance, context.getArgs());
-    if (plan.kind === 'leader') return this.locks.leader(key as string, plan.options).run(body);
+    if (plan.kind === 'leader') {
+      return this.service(plan, 'leader')
+        .leader(key as string, plan.options)
+        .run(body);
+    }
     return plan.onBusy === 'throw'
-      ? this.locks.withLock(key, plan.options, body)
+      ? this.withLock(key, plan, plan.options, body)
       : this.runUnlessBusy(key, plan, context, body);
   }
 
@@ -51,28 +57,51 @@ export class LockInterceptor implements NestInterceptor {
 
   private async runUnlessBusy(
     key: LockKey,
-    { onBusy, options }: LockPlan,
+    plan: LockPlan,
     context: MethodContext,
     body: () => Promise<unknown>,
   ): Promise<unknown> {
     let entered = false as boolean;
     try {
-      return await this.locks.withLock(key, options, () => {
+      return await this.withLock(key, plan, plan.options, () => {
         entered = true;
         return body();
       });
     } catch (error) {
       // A busy lock inside of the body is the body's own affair.
       if (entered || !(error instanceof LockTimeoutError)) throw error;
-      if (typeof onBusy !== 'function') return undefined;
-      return await onBusy.call(context.instance, error, ...context.getArgs());
+      if (typeof plan.onBusy !== 'function') return undefined;
+      return await plan.onBusy.call(context.instance, error, ...context.getArgs());
     }
   }
 
   private holder(plan: LockPlan, context: MethodContext): Hold {
     return async (signal, body) => {
       const key = plan.keyOf(context.instance, context.getArgs());
-      await this.locks.withLock(key, { ...plan.options, signal }, body);
+      await this.withLock(key, plan, { ...plan.options, signal }, body);
     };
+  }
+
+  /** @throws LockNotWiredError when the answer is no promise, which only a mock's is not */
+  private withLock(
+    key: LockKey,
+    plan: LockPlan,
+    options: LockOptions,
+    body: LockedBody<unknown>,
+  ): Promise<unknown> {
+    const running: unknown = this.service(plan, 'withLock').withLock(key, options, body);
+    const { then } = (running ?? {}) as { then?: unknown };
+    if (typeof then === 'function') return running as Promise<unknown>;
+    throw new LockNotWiredError(
+      plan.where,
+      `a LockService whose withLock() answered ${shown(running)}`,
+    );
+  }
+
+  /** @throws LockNotWiredError when a test has put something else in its place */
+  private service({ where }: LockPlan, method: 'leader' | 'withLock'): LockService {
+    const { locks } = this;
+    if (canBeAsked<LockService>(locks, method)) return locks;
+    throw new LockNotWiredError(where, `${shown(locks)} as its LockService`);
   }
 }

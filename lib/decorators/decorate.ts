@@ -36,6 +36,21 @@ export function kindOf(method: Method): string {
   return method.constructor.name;
 }
 
+/** A method that is declared as the original is: decorators above it may accept async functions only. */
+export function sameKind(
+  original: Method,
+  run: (instance: object, args: unknown[]) => unknown,
+): Method {
+  if (kindOf(original) !== 'AsyncFunction') {
+    return function (this: object, ...args: unknown[]) {
+      return run(this, args);
+    };
+  }
+  return async function (this: object, ...args: unknown[]) {
+    return await run(this, args);
+  };
+}
+
 /** Makes the wrapper look like the original to whoever reads its name, length, properties or metadata. */
 export function impersonate(wrapper: Method, original: Method): void {
   for (const property of Reflect.ownKeys(original)) {
@@ -49,8 +64,4 @@ export function impersonate(wrapper: Method, original: Method): void {
   for (const key of Reflect.getOwnMetadataKeys(original)) {
     Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, original), wrapper);
   }
-}
-
-export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }

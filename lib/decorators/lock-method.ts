@@ -5,7 +5,7 @@ import { checkIsOptions, checkName } from '../option-checks.js';
 import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
 import { MethodContext } from '../method-context.js';
-import { impersonate, methodOf, type Method } from './decorate.js';
+import { impersonate, methodOf, sameKind, type Method } from './decorate.js';
 import { handlesEvents } from './event-handlers.js';
 import { parseKeyTemplate } from './key-template.js';
 import { runAsEvent, runsUnderLocks } from '../lock-context.js';
@@ -67,17 +67,18 @@ export function lockMethod(decoration: Decoration): (...parameters: unknown[]) =
     const where = `${target.constructor.name}.${String(property)}`;
     const plan = readPlan(decoration, where);
     const lock = advice(original, where);
-    const wrapper: Method = function (this: object, ...args: unknown[]) {
+    const run = (instance: object, args: unknown[]): unknown => {
       const call = {
         where,
-        context: new MethodContext(this, wrapper, args),
-        interceptor: () => interceptorOf(this, plan.name, where),
-        invoke: () => original.apply(this, args),
+        context: new MethodContext(instance, wrapper, args),
+        interceptor: () => interceptorOf(instance, plan.name, where),
+        invoke: () => original.apply(instance, args),
       };
-      return runsUnderLocks() && handlesEvents(this, property, wrapper)
+      return runsUnderLocks() && handlesEvents(instance, property, wrapper)
         ? runAsEvent(() => lock(call))
         : lock(call);
     };
+    const wrapper = sameKind(original, run);
     impersonate(wrapper, original);
     setLockPlan(wrapper, plan);
     injectInterceptor(target, plan.name);

@@ -2,7 +2,8 @@ import { defer, isObservable, type Observable } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedStreamOptions } from '../interfaces/index.js';
 import { shown } from '../errors/shown.js';
-import { isAsyncIterable, kindOf } from './decorate.js';
+import { kindOf } from './decorate.js';
+import * as ask from './interceptor-calls.js';
 import {
   lockMethod,
   type Advice,
@@ -10,6 +11,7 @@ import {
   type KeySource,
   type LockedCall,
 } from './lock-method.js';
+import { isAsyncIterable } from './returned-stream.js';
 
 /** Refuses, by its type, what is not a method that returns a stream and fits the key function. */
 export type LockedStreamDecorator<Args extends unknown[]> = <
@@ -25,6 +27,9 @@ export type LockedStreamDecorator<Args extends unknown[]> = <
  * the subscription (the first `next()`) until complete, error, unsubscribe or `return()`; the
  * method itself runs under it, once for each subscription. A lost lock ends the stream with the
  * LockLostError.
+ *
+ * A file to download reads from such an async generator:
+ * `new StreamableFile(Readable.from(this.rows()))`.
  *
  * What a method returns that is not an async generator is an Observable to Nest: where Nest is to
  * iterate it, as for a GraphQL subscription, write an async generator.
@@ -45,22 +50,24 @@ const advice: Advice = (original, where) => {
   );
 };
 
-function iterate({ where, interceptor, context, invoke }: LockedCall): AsyncGenerator {
-  return interceptor().iterate(context, () => iterableOf(invoke(), where));
+function iterate(call: LockedCall): AsyncGenerator {
+  const { where, interceptor, invoke } = call;
+  return ask.iterate(interceptor(), call, () => iterableOf(invoke(), where));
 }
 
 /** What the method returns is not known before it runs under the lock: so it can be used as either. */
 function stream(call: LockedCall): Observable<unknown> & AsyncGenerator {
-  const { where, interceptor, context, invoke } = call;
+  const { where, interceptor, invoke } = call;
   const handle = () => defer(() => observableOf(invoke(), where));
-  const steps = iterate(call);
-  return Object.assign(interceptor().intercept(context, { handle }), {
-    next: steps.next.bind(steps),
-    return: steps.return.bind(steps),
-    throw: steps.throw.bind(steps),
+  let own: AsyncGenerator | undefined;
+  const steps = () => (own ??= iterate(call));
+  return Object.assign(ask.intercept(interceptor(), call, handle), {
+    next: async (...sent: [] | [unknown]) => steps().next(...sent),
+    return: async (value: unknown) => steps().return(value),
+    throw: async (error: unknown) => steps().throw(error),
     [Symbol.asyncIterator]: () => iterate(call),
     [Symbol.asyncDispose]: async () => {
-      await steps.return(undefined);
+      await steps().return(undefined);
     },
   });
 }

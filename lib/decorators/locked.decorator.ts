@@ -13,7 +13,8 @@ export type LockedDecorator<Args extends unknown[]> = <
 
 /**
  * Runs the method under a lock: in one place at a time, across every process that shares the
- * backend. The method must return a promise; {@link LockedStream} is for streams.
+ * backend. The method must return a promise, and not of a stream, which would be read when the lock
+ * is gone: that call rejects with a LockConfigurationError. {@link LockedStream} is for streams.
  *
  * @param key a template into the arguments (`'order:{0.id}'`), or a function of them, which may give
  * several keys

@@ -1,12 +1,19 @@
-import { defer, isObservable, lastValueFrom } from 'rxjs';
+import { defer, lastValueFrom } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import { shown } from '../errors/shown.js';
 import { LockInterceptor } from '../lock.interceptor.js';
-import { isAsyncIterable, kindOf, type Method } from './decorate.js';
+import { kindOf, type Method } from './decorate.js';
+import { intercept } from './interceptor-calls.js';
 import type { Advice } from './lock-method.js';
+import { discard, isStream } from './returned-stream.js';
 
 /** Where to look instead when the method returns a stream. */
-const INSTEAD = { '@Locked': '; use @LockedStream', '@LeaderOnly': '' };
+const INSTEAD = {
+  '@Locked':
+    '; use @LockedStream, for a file on the async generator that it reads from: ' +
+    'new StreamableFile(Readable.from(this.rows()))',
+  '@LeaderOnly': '',
+};
 
 type Decorator = keyof typeof INSTEAD;
 
@@ -14,12 +21,12 @@ type Decorator = keyof typeof INSTEAD;
 export function promiseAdvice(decorator: Decorator): Advice {
   return (original, where) => {
     refuseGenerator(decorator, original, where);
-    return async ({ interceptor, context, invoke }) => {
-      const advice = interceptor();
-      const body = () => promiseOf(decorator, invoke(), where);
+    return async (call) => {
+      const advice = call.interceptor();
+      const body = () => promiseOf(decorator, call.invoke(), where);
       return isOurs(advice)
-        ? await advice.run(context, body)
-        : await lastValueFrom(advice.intercept(context, { handle: () => defer(body) }));
+        ? await advice.run(call.context, body)
+        : await lastValueFrom(intercept(advice, call, () => defer(body)));
     };
   };
 }
@@ -40,22 +47,23 @@ function refuseGenerator(decorator: Decorator, original: Method, where: string):
 
 /** @throws LockConfigurationError for anything else, whose work would outlive the lock or be over before it */
 function promiseOf(decorator: Decorator, result: unknown, where: string): Promise<unknown> {
-  if (isObservable(result) || isAsyncIterable(result)) {
-    throw returnsStream(decorator, where);
-  }
+  refuseStream(decorator, result, where);
   if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') {
     throw new LockConfigurationError(
       `${decorator} can only lock methods that return a promise; ${where} returned ${shown(result)}`,
     );
   }
   return (result as Promise<unknown>).then((value) => {
-    if (isObservable(value)) throw returnsStream(decorator, where);
+    refuseStream(decorator, value, where);
     return value;
   });
 }
 
-function returnsStream(decorator: Decorator, where: string): LockConfigurationError {
-  return new LockConfigurationError(
+/** @throws LockConfigurationError for what would be read without the lock; it is ended unread */
+function refuseStream(decorator: Decorator, result: unknown, where: string): void {
+  if (!isStream(result)) return;
+  discard(result);
+  throw new LockConfigurationError(
     `${decorator} cannot lock ${where}, which returns a stream${INSTEAD[decorator]}`,
   );
 }

@@ -1,9 +1,11 @@
 import 'reflect-metadata';
 import { Inject } from '@nestjs/common';
 import { LockNotWiredError } from '../errors/index.js';
+import { shown } from '../errors/shown.js';
 import { getLockInterceptorToken, getLockServiceToken } from '../lock.constants.js';
 import { LockInterceptor } from '../lock.interceptor.js';
 import type { LockService } from '../lock.service.js';
+import { canBeAsked } from '../mocks.js';
 
 /** Where Nest keeps a class's property dependencies; read so that we add each of ours once (Nest 11 would repeat it). */
 const PROPERTY_DEPENDENCIES = 'self:properties_metadata';
@@ -33,15 +35,19 @@ export function wire(
   });
 }
 
-/** @throws LockNotWiredError when the instance has none: the method must not run */
+/** @throws LockNotWiredError when the instance has none, or something else: the method must not run */
 export function interceptorOf(
   instance: unknown,
   name: string | undefined,
   where: string,
 ): LockInterceptor {
   if (typeof instance !== 'object' || instance === null) throw new LockNotWiredError(where);
-  const wired = Reflect.get(instance, propertyOf(name)) as LockInterceptor | undefined;
-  if (wired !== undefined) return wired;
+  const wired: unknown = Reflect.get(instance, propertyOf(name));
+  if (wired instanceof LockInterceptor) return wired;
+  if (wired !== undefined) {
+    if (canBeAsked<LockInterceptor>(wired, 'intercept')) return wired;
+    throw new LockNotWiredError(where, `${shown(wired)} as its LockInterceptor`);
+  }
   const locks = Reflect.get(instance, getLockServiceToken(name)) as LockService | undefined;
   if (locks === undefined) throw new LockNotWiredError(where);
   return interceptorFor(locks);

@@ -18,9 +18,11 @@ import { ModuleRef, Reflector } from '@nestjs/core';
 import {
   getLockInterceptorToken,
   type Lock,
+  LeaderOnly,
   type LockBackend,
   LockBackendError,
   Locked,
+  LockedStream,
   type LockedOptions,
   LockInterceptor,
   LockKeyError,
@@ -33,7 +35,7 @@ import {
   LockTimeoutError,
   MemoryBackend,
 } from 'nestjs-lock';
-import type { Observable } from 'rxjs';
+import { type Observable, of } from 'rxjs';
 import { eventually } from '../support/eventually.js';
 import { Journal, lockedOnce } from '../support/journal.js';
 import { compile, Log, start } from '../support/nest-application.js';
@@ -191,6 +193,43 @@ describe('a locked method', () => {
     expect(reflector.get('over', ship!)).toBe(mark);
     expect(reflector.get('under', ship!)).toBe(mark);
     expect(descriptors['computed name'].value?.name).toBe('computed name');
+  });
+
+  it('is an async function exactly where it was one, as decorators above it may ask for', () => {
+    const kinds: string[] = [];
+    const Kind: MethodDecorator = (_target, _key, { value }) => {
+      kinds.push((value as unknown as object).constructor.name);
+    };
+
+    class Kinds {
+      @Kind
+      @Locked('async')
+      async declared(): Promise<void> {}
+
+      @Kind
+      @LeaderOnly('leader')
+      async leader(): Promise<void> {}
+
+      @Kind
+      @Locked('outer')
+      @Locked('inner')
+      async twice(): Promise<void> {}
+
+      @Kind
+      @Locked('promise')
+      promise(): Promise<void> {
+        return Promise.resolve();
+      }
+
+      @Kind
+      @LockedStream('stream')
+      stream(): Observable<number> {
+        return of(1);
+      }
+    }
+    expect(Kinds).toBeDefined();
+    const [plain, asynchronous] = ['Function', 'AsyncFunction'];
+    expect(kinds).toEqual([asynchronous, asynchronous, asynchronous, plain, plain]);
   });
 
   it('adds nothing that shows to its instance', async () => {

@@ -1,3 +1,7 @@
+import { EventEmitter } from 'node:events';
+import { Readable, Writable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
+import { StreamableFile } from '@nestjs/common';
 import {
   LockConfigurationError,
   Locked,
@@ -28,6 +32,18 @@ const descriptorOf = (target: object, property: string) =>
 /** Decorates a member as TypeScript does. */
 function decorate(decorator: unknown, target: object, property: string): void {
   anything(decorator)(target, property, descriptorOf(target, property));
+}
+
+/** As a browser's that does not iterate. */
+function hide(stream: ReadableStream): object {
+  const cancel = () => stream.cancel();
+  return { getReader: () => stream.getReader(), cancel };
+}
+
+/** As auto-mocks do. */
+function answersToAll(): object {
+  const get = (_: object, name: PropertyKey) => (name === 'then' ? undefined : answersToAll);
+  return new Proxy({}, { get });
 }
 
 async function expectFree(service: LockService, key: string): Promise<void> {
@@ -275,6 +291,91 @@ describe('at the call', () => {
     await expect(call).rejects.toThrow(/Wrong\.returned.*use @LockedStream/);
     expect(wrong.subscribed).toBe(0);
     await expectFree(service, 'wrong');
+  });
+
+  describe('a stream that would be read without the lock', () => {
+    const ended: string[] = [];
+
+    async function* rows() {
+      try {
+        await Promise.resolve();
+        yield 'row';
+      } finally {
+        ended.push('rows');
+      }
+    }
+    const readable = () =>
+      new Readable({
+        read() {
+          ended.push('read');
+        },
+        destroy(_error, done) {
+          ended.push('destroyed');
+          // Nobody listens: it must not crash the process.
+          done(new Error('cannot be closed'));
+        },
+      });
+    const old = () =>
+      Object.assign(new EventEmitter(), {
+        readable: true,
+        pipe: () => undefined,
+        destroy: () => ended.push('destroyed'),
+      });
+    const web = () => new ReadableStream({ cancel: () => void ended.push('cancelled') });
+    const cursor = () => ({
+      [Symbol.asyncIterator]: () => rows(),
+      [Symbol.asyncDispose]: async () => Promise.reject(new Error(`${ended.push('disposed')}`)),
+    });
+    const begun = async () => {
+      const steps = rows();
+      await steps.next();
+      return steps;
+    };
+
+    it.each<[string, () => unknown, string[]]>([
+      ['a Readable', readable, ['destroyed']],
+      ['a StreamableFile', () => new StreamableFile(readable()), ['destroyed']],
+      ['a stream of the old kind', old, ['destroyed']],
+      ['a web stream', web, ['cancelled']],
+      ['a web stream that is not iterable', () => hide(web()), ['cancelled']],
+      ['an async generator', rows, []],
+      ['an async generator that has begun', begun, ['rows']],
+      ['a cursor', cursor, ['disposed']],
+    ])('%s is refused, and ended unread', async (_, make, how) => {
+      const made = await make();
+      for (const result of [made, Promise.resolve(await make())]) {
+        ended.length = 0;
+        const call = wrong.returned(result) as Promise<unknown>;
+        await expect(call).rejects.toThrow(LockConfigurationError);
+        await expect(call).rejects.toThrow(/Wrong\.returned.*use @LockedStream/);
+        await turn();
+        expect(ended).toEqual(how);
+        await expectFree(service, 'wrong');
+      }
+    });
+
+    it('a stream that cannot be ended is refused all the same', async () => {
+      const stuck = {
+        [Symbol.asyncIterator]: () => rows(),
+        destroy: () => {
+          throw new Error('not now');
+        },
+      };
+      const call = wrong.returned(Promise.resolve(stuck)) as Promise<unknown>;
+      await expect(call).rejects.toThrow(/Wrong\.returned.*use @LockedStream/);
+    });
+
+    it.each<[string, () => unknown]>([
+      ['a file that is in memory', () => new StreamableFile(Buffer.from('all of it'))],
+      ['an empty file', () => new StreamableFile(Buffer.alloc(0))],
+      ['what is only written to, as the response', () => new Writable()],
+      ['what a mock of a repository answers', () => answersToAll()],
+      ['a list', () => [1, 2]],
+      ['a map', () => new Map([[1, 2]])],
+    ])('not %s', async (_, make) => {
+      const result = make();
+      await expect(wrong.returned(Promise.resolve(result))).resolves.toBe(result);
+    });
   });
 
   it('@Locked reports a refusal even where a busy lock would have been skipped', async () => {

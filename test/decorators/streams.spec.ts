@@ -11,6 +11,7 @@ import {
   Param,
   Scope,
   Sse,
+  StreamableFile,
   UseFilters,
   UseInterceptors,
 } from '@nestjs/common';
@@ -616,6 +617,13 @@ describe('@LockedStream on an async generator', () => {
     await expect(rows.rows(undefined as unknown as string).next()).rejects.toThrow(LockKeyError);
   });
 
+  it('gives the lock back when a web stream that reads it is cancelled', async () => {
+    const reader = ReadableStream.from(rows.rows('k', 'a', 'b', 'c')).getReader();
+    await reader.read();
+    await reader.cancel();
+    await expectStreamed('rows:k');
+  });
+
   it('gives the lock back when a Readable that reads it is destroyed', async () => {
     const readable = Readable.from(rows.rows('j', 'a', 'b', 'c'));
     await once(readable, 'data');
@@ -806,6 +814,55 @@ describe('@LockedStream in Nest', () => {
 
     response.destroy();
     await expectStreamed('events');
+  });
+
+  it('holds the lock of a download until it was read, or its client has gone', async () => {
+    const rest = new Subject<string>();
+
+    @Controller()
+    class DownloadController {
+      @Get('download')
+      download(): StreamableFile {
+        return new StreamableFile(Readable.from(this.rows()));
+      }
+
+      @LockedStream('download')
+      async *rows(): AsyncGenerator<string> {
+        journal.note('download', 'open');
+        try {
+          yield 'first row\n';
+          yield await firstValueFrom(rest);
+        } finally {
+          journal.note('download', 'close');
+        }
+      }
+    }
+    const app = await startHttp({ imports: [locks], controllers: [DownloadController] });
+    const url = `${await app.getUrl()}/download`;
+    const [read] = (await once(get(url), 'response')) as [IncomingMessage];
+    let heard = '';
+    read.setEncoding('utf8').on('data', (chunk: string) => {
+      heard += chunk;
+    });
+    const other = get(url).on('error', () => undefined);
+    await eventually('it is read', () => heard === 'first row\n' && rest.observed);
+    expect(journal.of('download')).toEqual(['granted', 'open']);
+    rest.next('last row\n');
+    await once(read, 'end');
+    expect(heard).toBe('first row\nlast row\n');
+
+    await eventually(
+      'the next one reads',
+      () => journal.of('download').length > 5 && rest.observed,
+    );
+    expect(journal.of('download').slice(3)).toEqual(['released', 'granted', 'open']);
+    other.destroy();
+    // A generator ends when it has what it waits for.
+    await eventually('it ends', () => {
+      rest.next('unread');
+      return journal.of('download').length > 7;
+    });
+    await expectStreamed('download', 2);
   });
 
   it('locks in a request-scoped instance', async () => {
