@@ -22,7 +22,6 @@ export type {
 } from './backends/lock-backend.js';
 export { isAlone, MOST_SHOWN } from './backends/lock-backend.js';
 export { keyPattern } from './backends/key-pattern.js';
-export { limitConflict } from './backends/limit-conflict.js';
 export { MemoryBackend } from './backends/memory/memory.backend.js';
 export * from './decorators/index.js';
 export * from './errors/index.js';

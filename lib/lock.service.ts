@@ -5,7 +5,6 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import { limitConflict } from './backends/limit-conflict.js';
 import type { LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import {
@@ -27,6 +26,7 @@ import type {
 } from './interfaces/index.js';
 import { Leaderships } from './leadership/leaderships.js';
 import { collect } from './lease/collecting.js';
+import { limitConflict } from './lease/limit-conflict.js';
 import type { Wish } from './lease/waiter.js';
 import { LockBundle } from './lock-bundle.js';
 import { currentLock, heldByEmitter, runUnder, type HeldLock } from './lock-context.js';
@@ -130,7 +130,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return this.request(key, options);
   }
 
-  /** Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}. */
+  /**
+   * Exactly one attempt: null only when the lock is held by another. Otherwise as {@link acquire}.
+   * @throws LockConfigurationError when those who use it have another `limit`
+   */
   async tryAcquire(key: LockKey, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
     try {
       return await this.request(key, options, true);

@@ -67,11 +67,11 @@ export interface BackendConnection {
    *
    * Requests that exclude each other are served in the order of their arrival: nobody passes an
    * older waiter, also who could be let in beside the holders. Those at the head that can hold
-   * together are granted together.
+   * together are granted together. Requests with different limits exclude each other.
    *
    * While the store cannot be reached it keeps trying until it has an answer or
-   * {@link cancel} is called; it rejects only with what trying again cannot mend, such as a key in
-   * use with another limit (see `limitConflict`).
+   * {@link cancel} is called; it rejects only with what trying again cannot mend, such as a name at
+   * the store that somebody else uses for something else.
    */
   acquire(request: LockRequest): Answer | Promise<Answer>;
 
@@ -148,7 +148,7 @@ export interface LeaseIdentity {
 export interface HeldLease extends LeaseIdentity {
   /** `shared` holds beside others that are shared, `exclusive` beside nobody, if the limit is 1. */
   readonly mode: LeaseMode;
-  /** How many may hold the key at once: the same for all who use it at the same time. */
+  /** How many may hold the key at once, none of them with another limit. */
   readonly limit: number;
 }
 
@@ -205,6 +205,16 @@ export type LockGuard = readonly [
 /** Held by another, and the request did not want to queue. */
 export interface Busy {
   readonly state: 'busy';
+  /**
+   * The limit of those who hold the key, or of the first who waits where nobody does, if the request
+   * has another one.
+   */
+  readonly limit?: number;
+}
+
+/** @param otherLimit see {@link Busy.limit} */
+export function busy(otherLimit?: number): Busy {
+  return otherLimit === undefined ? { state: 'busy' } : { state: 'busy', limit: otherLimit };
 }
 
 /** One of several keys that is held by another. */

@@ -20,7 +20,7 @@ Of run; durations such as 500 (milliseconds), 30s, 2m:
   --ttl DURATION       how long the lease lives without renewal (default 30s)
   --wait DURATION      how long to wait for the lock; 0 tries once, Infinity never gives up (default 10s)
   --shared             as a reader, beside other readers
-  --limit N            up to N at once; all who use the key must agree
+  --limit N            up to N at once, none of them with another N
   --min-hold DURATION  the key stays taken for so long, however quick the program is
   --max-hold DURATION  the program is stopped then
   --kill-after DURATION  from SIGTERM to SIGKILL when it is stopped (default 5s, or a quarter of ttl or max-hold)

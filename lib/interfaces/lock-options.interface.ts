@@ -49,7 +49,9 @@ export interface LockHoldOptions {
 
   /**
    * How many may hold the key at once: a semaphore, of which each permit has its own token and its own
-   * life. All who use a key at the same time must agree. Not with `mode: 'shared'`, and not on Redlock.
+   * life. Those who give different limits are never let in together: they wait for each other, in the
+   * order of arrival, and with `wait: 0` the call rejects with a LockConfigurationError that has both.
+   * Not with `mode: 'shared'`, and not on Redlock.
    * @default 1
    */
   limit?: number;

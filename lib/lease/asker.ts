@@ -1,6 +1,7 @@
 import {
   type Answer,
   type BackendConnection,
+  type Busy,
   type BusyKey,
   type Grant,
   isAlone,
@@ -13,6 +14,7 @@ import {
   LockTimeoutError,
 } from '../errors/index.js';
 import { messageOf } from '../errors/shown.js';
+import { limitConflict } from './limit-conflict.js';
 import type { Waiter } from './waiter.js';
 import { whenAnswered } from './when-answered.js';
 
@@ -91,8 +93,7 @@ export class Asker {
       this.context.granted(waiter, request, answer);
     } else if (answer.state === 'busy') {
       waiter.request = undefined;
-      const busy = 'key' in answer ? answer.key : request.key;
-      this.context.refused(waiter, new LockTimeoutError(busy, waiter.wish.wait));
+      this.context.refused(waiter, this.#busy(waiter, request, answer));
     } else {
       if (!waiter.settled) waiter.line.queued = true;
       answer.granted.then(
@@ -104,6 +105,13 @@ export class Asker {
         },
       );
     }
+  }
+
+  #busy({ wish }: Waiter, request: LockRequest, answer: Busy | BusyKey): LockError {
+    const key = 'key' in answer ? answer.key : request.key;
+    // With another limit it is to be had by waiting, and only so: who does not is told.
+    if (answer.limit === undefined || wish.waitsThen) return new LockTimeoutError(key, wish.wait);
+    return limitConflict(key, request.limit, answer.limit);
   }
 
   #refused(waiter: Waiter, error: unknown): void {

@@ -61,7 +61,8 @@ export async function collect<P extends Part, W extends Wish>(
   };
 
   const attempt = Math.min(ATTEMPT_PATIENCE, left());
-  let taking = await settle(await takeAtOnce(keys, { ...neutral, wait: 0, attempt }, take));
+  const once = { ...neutral, wait: 0, attempt, waitsThen: wait > 0 };
+  let taking = await settle(await takeAtOnce(keys, once, take));
   if (taking.failure !== undefined && wait > 0 && mayPass(taking.failure)) {
     signal?.throwIfAborted();
     taking = await settle(await takeInTurn(keys, neutral, left, taking.failure, take));

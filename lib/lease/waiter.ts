@@ -14,6 +14,8 @@ export interface Wish extends HoldingTerms {
   readonly wait: number;
   /** How long the one attempt may take, in milliseconds, where the caller has less time than usual. */
   readonly attempt?: number;
+  /** Whether the caller goes on to wait when that one attempt was in vain. */
+  readonly waitsThen?: boolean;
   readonly signal: AbortSignal | undefined;
 }
 

@@ -76,4 +76,17 @@ describe('the history checker', () => {
     expect(crowd([...visits, late])).toBe(3);
     expect(crowd([permit, { ...permit, token: 5, valid: false }])).toBe(1);
   });
+
+  it('finds those with different limits who were inside together', () => {
+    const permit = { ...sound, limit: 2 };
+    const other = { ...sound, limit: 3, token: 2 };
+    expect(violations([permit, { ...other, enter: 10, leave: 20 }])).toEqual([]);
+    for (const late of [
+      other,
+      { ...sound, token: 2 },
+      { ...sound, mode: 'shared', token: 2 } as const,
+    ]) {
+      expect(violations([permit, { ...late, enter: 9, leave: 20 }])).toHaveLength(1);
+    }
+  });
 });

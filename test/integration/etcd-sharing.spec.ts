@@ -76,14 +76,25 @@ describe('etcdctl lock, as any user of Go, to whom there are no readers', () => 
     await view.untouched('both');
   });
 
-  it('disagrees with a limit above 1', async () => {
+  it('has the limit 1, and others wait for it as it waits for them', async () => {
     const locks = open();
     const go = lockByGo('limited');
     await go.says(/nestjs-lock\/limited\//);
-    const refused = locks.acquire('limited', { limit: 3 });
+    const refused = locks.acquire('limited', { limit: 3, wait: 0 });
     await expect(refused).rejects.toThrow(LockConfigurationError);
     await expect(refused).rejects.toThrow(/\b1\b.*\b3\b/);
     expect(await view.members('limited')).toHaveLength(1);
+    const waiting = [1, 2].map(() => locks.acquire('limited', { limit: 3 }));
+    await view.queued('limited', 2);
+    const late = lockByGo('limited');
+    await view.queued('limited', 3);
+    go.kill('SIGINT');
+    const permits = await Promise.all(waiting);
+    expect(await view.members('limited')).toHaveLength(3);
+    for (const permit of permits) await permit.release();
+    await late.says(/nestjs-lock\/limited\//);
+    late.kill('SIGINT');
+    await view.untouched('limited');
   });
 
   it('is seen as a holder of whom nothing is known, and can be broken', async () => {

@@ -54,8 +54,8 @@ export function visit(
 }
 
 /**
- * What must not be in a history, in words: more valid holders at once than may be, or a token that
- * does not rise. Those who may hold together learn of their grants in any order, so that of their
+ * What must not be in a history, in words: more valid holders at once than may be, holders with
+ * different limits at once, or a token that does not rise. Those who may hold together learn of their grants in any order, so that of their
  * tokens nothing is known but that they differ.
  */
 export function violations(history: readonly Visit[]): string[] {
@@ -81,7 +81,8 @@ export function violations(history: readonly Visit[]): string[] {
       if (!visit.valid) continue;
       inside = inside.filter(({ leave }) => leave > visit.enter);
       const others = shared ? inside.filter((other) => other.mode !== 'shared') : inside;
-      if (others.length >= limit) {
+      const mixed = others.some((other) => (other.limit ?? 1) !== limit);
+      if (others.length >= limit || mixed) {
         found.push(`${shown(visit)} entered while ${others.map(shown).join(', ')} was inside`);
       }
       inside.push(visit);

@@ -11,6 +11,7 @@ import {
 } from 'nestjs-lock';
 import { describeLockBackend } from 'nestjs-lock/testing';
 import { type Fault, faulty } from '../support/faulty-backend.js';
+import { mixing } from '../support/mixing-backend.js';
 
 /** The tests of the suite for a backend, by their sentences, as a runner is given them. */
 function testsFor(create: () => LockBackend): Map<string, () => Promise<void>> {
@@ -482,7 +483,58 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
       faulty(
         withRequests((request) => ({ ...request, limit: request.limit > 1 ? 2 : request.limit })),
       ),
-    'who disagrees about it is told both numbers, and gets nothing',
+    'who has another one and does not queue is told that of those who hold it, and gets nothing',
+  ],
+  [
+    'nobody is told the limit of the others',
+    () => faulty(withAnswers((answer) => (answer.state === 'busy' ? { state: 'busy' } : answer))),
+    'who has another one and does not queue is told that of those who hold it, and gets nothing',
+  ],
+  [
+    'nobody is told the limit of the others, seen by a service',
+    () => faulty(withAnswers((answer) => (answer.state === 'busy' ? { state: 'busy' } : answer))),
+    'another limit for a key in use is waited for, and both numbers are told to who does not wait',
+  ],
+  [
+    'who has another limit is turned away, also who would wait',
+    () =>
+      faulty((right) => ({
+        acquire: async (request) => {
+          const answer = await right.acquire({ ...request, queue: false });
+          const refused = answer.state === 'busy' && answer.limit !== undefined;
+          return refused ? answer : right.acquire(request);
+        },
+      })),
+    'who has another one waits until all who came before are gone',
+  ],
+  ...[
+    'who has another one waits until all who came before are gone',
+    'a lock that is held alone and one that is not follow each other',
+    'readers are none of those who are counted',
+    'a limit that is changed while the key is in use never lets in more than either',
+  ].map((caughtBy): (typeof faults)[number] => [
+    `those with different limits do not see each other, by: ${caughtBy}`,
+    mixing,
+    caughtBy,
+  ]),
+  [
+    'those with the limit in use pass who waits with another',
+    () => {
+      const waiting: LockRequest[] = [];
+      return faulty((right) => ({
+        acquire: async (request) => {
+          const answer = await right.acquire(request);
+          if (answer.state === 'waiting') waiting.push(request);
+          const [first, second] = waiting;
+          if (second === request && first!.limit !== second.limit) {
+            await right.cancel(first!);
+            void right.acquire(first!);
+          }
+          return answer;
+        },
+      }));
+    },
+    'nobody passes who waits with another one, also where there is room',
   ],
   [
     'several keys are taken one after the other, and what was free stays taken',
@@ -619,13 +671,17 @@ const faults: [name: string, create: () => LockBackend, caughtBy: string][] = [
         }),
       };
     },
-    'a plain lock is in use with the limit 1',
+    'a plain lock is held with the limit 1',
   ],
 ];
 
 /** Asks for something else than it should. */
 function withRequests(change: (request: LockRequest) => LockRequest): Fault {
   return (right) => ({ acquire: (request) => right.acquire(change(request)) });
+}
+
+function withAnswers(change: (answer: Answer) => Answer): Fault {
+  return (right) => ({ acquire: async (request) => change(await right.acquire(request)) });
 }
 
 function grantOf(ttl: number): Grant {

@@ -2,6 +2,7 @@ import { Instant, type LockBackend, type LockRequest } from 'nestjs-lock';
 import { type Fault, faulty } from '../support/faulty-backend.js';
 import { compare } from '../support/model/comparison.js';
 import { Disagreement } from '../support/model/disagreement.js';
+import { mixing } from '../support/mixing-backend.js';
 
 /** Asks for something else than it should. */
 function withRequests(change: (request: LockRequest) => LockRequest): Fault {
@@ -62,6 +63,7 @@ const faults: [name: string, create: () => LockBackend, steps: number][] = [
       ),
     4,
   ],
+  ['those with different limits are inside together', mixing, 2],
   ['who gives up waiting lets in those behind it only later', late, 4],
   [
     'who asks again loses its place',

@@ -115,7 +115,7 @@ describe('fake timers that fake everything', () => {
     jest.useFakeTimers();
     const locks = new LockService({ shutdownGrace: 0 });
     const lock = await soon(locks.acquire('k'));
-    await expect(soon(locks.acquire('k', { limit: 2 }))).rejects.toThrow('limit');
+    await expect(soon(locks.acquire('k', { limit: 2, wait: 0 }))).rejects.toThrow('limit');
     await soon(lock.renew());
     await soon(lock.release());
     await soon(locks.close());

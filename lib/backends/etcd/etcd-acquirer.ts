@@ -1,5 +1,5 @@
 import type { IKeyValue } from 'etcd3';
-import type { Answer, Grant, LockRequest } from '../lock-backend.js';
+import { type Answer, busy, type Grant, type LockRequest } from '../lock-backend.js';
 import { EtcdArrivals } from './etcd-arrivals.js';
 import type { EtcdCalls, Stamp, TxnReply } from './etcd-calls.js';
 import { ChangedMeanwhileError, isLeaseGone, isRefusal } from './etcd-errors.js';
@@ -14,7 +14,7 @@ import type { EtcdWithdrawals, LastingWithdrawal } from './etcd-withdrawals.js';
 import type { Ownership } from './held-member.js';
 import type { Keyspace } from './keyspace.js';
 import { isGranted, tokenOf } from './member.js';
-import { checkLimit, type Sight, verdictOn } from './sight.js';
+import { otherLimit, type Sight, verdictOn } from './sight.js';
 import { acquireTxn, type Attempt, type Bid, readAcquire } from './transactions.js';
 
 export interface EtcdAcquirerContext {
@@ -67,8 +67,8 @@ export class EtcdAcquirer {
         // What comes of it, the request tells.
         this.#ask(request).catch(() => undefined);
       },
-      turnAway: (request) => {
-        this.#busy(request);
+      turnAway: (request, oldest) => {
+        this.#busy(request, oldest);
       },
       refuse: (request, error) => {
         this.#refuse(request, error);
@@ -120,12 +120,13 @@ export class EtcdAcquirer {
     const isFree = request.bid === undefined && this.#names.areFree(request.queue, session.hex);
     const waiting = queue ? this.#sessions.waiting : undefined;
     let answer = await this.#attemptOn(session, request, isFree ? undefined : waiting);
-    if (answer.state === 'taken' && this.#verdictOn(request, answer) === 'in') {
+    if (answer.state === 'taken' && verdictOn(answer.first, request.asked) === 'in') {
       const roomAt = answer.stamp.revision;
       answer = await this.#attemptOn(session, request, waiting, roomAt);
     }
     if (answer.state === 'taken' && !queue) {
-      if ((await this.#finalVerdictOn(request, answer)) === 'out') return this.#busy(request);
+      const first = await this.#enoughOf(request, answer.first);
+      if (verdictOn(first, request.asked) === 'out') return this.#busy(request, first.members[0]);
       // All that stands in its way belongs to longer keys: only from within the queue can it be taken.
     }
     if (answer.state === 'taken') {
@@ -137,16 +138,10 @@ export class EtcdAcquirer {
       : answer;
   }
 
-  #verdictOn({ asked }: EtcdRequest, { first }: Taken): 'in' | 'out' | undefined {
-    checkLimit(asked, first.members);
-    return verdictOn(first, asked);
-  }
-
-  async #finalVerdictOn(request: EtcdRequest, taken: Taken): Promise<'in' | 'out' | undefined> {
-    const verdict = this.#verdictOn(request, taken);
-    if (verdict !== undefined) return verdict;
-    const first = { members: await this.#calls.members(request.queue), complete: true };
-    return this.#verdictOn(request, { ...taken, first });
+  /** What was seen, if it says whether the request gets in; else all that there is to see. */
+  async #enoughOf({ asked, queue }: EtcdRequest, first: Sight): Promise<Sight> {
+    if (verdictOn(first, asked) !== undefined) return first;
+    return { members: await this.#calls.members(queue), complete: true };
   }
 
   /**
@@ -248,10 +243,12 @@ export class EtcdAcquirer {
     return grant;
   }
 
-  #busy(request: EtcdRequest): Answer {
+  /** @param oldest of those who keep it out */
+  #busy(request: EtcdRequest, oldest: IKeyValue | undefined): Answer {
+    const answer = busy(otherLimit(oldest, request.asked));
     this.#requests.delete(request.id);
-    this.#leaveInBackground(request.turnAway());
-    return { state: 'busy' };
+    this.#leaveInBackground(request.turnAway(answer));
+    return answer;
   }
 
   #refuse(request: EtcdRequest, error: unknown): void {

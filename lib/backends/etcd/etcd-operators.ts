@@ -8,7 +8,7 @@ import { tellTxn } from './holder-transactions.js';
 import type { Keyspace } from './keyspace.js';
 import { messagesTo } from './etcd-messages.js';
 import { isWaiting, limitOf, modeOf, stateOf, tokenOf } from './member.js';
-import { isWriter } from './sight.js';
+import { firstExcluding } from './sight.js';
 
 /** What a key has that somebody put there by hand. */
 const NO_LEASE = '0';
@@ -112,11 +112,9 @@ export class EtcdOperators {
       token: tokenOf(member),
       remaining: left,
     }));
-    const writer = members.findIndex(isWriter);
-    const behind = writer < 0 ? members.length : writer;
-    const waiters = members.filter(
-      (member, place) => !isHolder(member, place) && !isNext(member, place, behind),
-    );
+    const firstOut = members.findIndex((member, place) => !isLetIn(member, place, members[0]));
+    const letIn = firstOut < 0 ? members.length : firstOut;
+    const waiters = members.filter((member, place) => place >= letIn && !isHolder(member, place));
     return {
       holders: holders.sort((one, other) => one.token - other.token),
       waiters: waiters.length,
@@ -154,13 +152,14 @@ function isHolder(member: IKeyValue, place: number): boolean {
 }
 
 /**
- * Between two holders: whether it is let in already, and has only not put down yet that it holds.
- * @param writer the place of the first who must be alone
+ * Whether it is let in, though it may not have put down yet that it holds, if all between it and the
+ * first are. Behind one who is not, nobody is.
  */
-function isNext(member: IKeyValue, place: number, writer: number): boolean {
-  const limit = limitOf(member);
-  if (limit > 1) return place < limit;
-  return place === 0 || (modeOf(member) === 'shared' && place < writer);
+function isLetIn(member: IKeyValue, place: number, first: IKeyValue | undefined): boolean {
+  if (place === 0 || first === undefined) return true;
+  const claim = { mode: modeOf(member), limit: limitOf(member) };
+  const excluded = firstExcluding([first], claim) !== undefined;
+  return !excluded && (claim.limit === 1 || place < claim.limit);
 }
 
 function shown(member: IKeyValue) {

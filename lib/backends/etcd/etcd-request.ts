@@ -125,9 +125,9 @@ export class EtcdRequest {
     this.#grant(grant);
   }
 
-  turnAway(): Left {
+  turnAway(busy: Busy): Left {
     const left = this.end();
-    this.#turnAway({ state: 'busy' });
+    this.#turnAway(busy);
     return left;
   }
 

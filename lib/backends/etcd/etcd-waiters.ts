@@ -8,7 +8,7 @@ import type { Change, EtcdWatch } from './etcd-watch.js';
 import type { Ownership } from './held-member.js';
 import { type Obstacle, obstacleOf } from './obstacle.js';
 import { everyMember } from './operations.js';
-import { allAgree, checkLimit, isEnough, type Sight, verdictOn } from './sight.js';
+import { isEnough, type Sight, verdictOn } from './sight.js';
 import {
   advanceTxn,
   type AdvanceOutcome,
@@ -28,8 +28,8 @@ export interface EtcdWaitersContext {
   readonly adopt: (request: EtcdRequest, own: IKeyValue, shown: Stamp) => Promise<unknown>;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
   readonly askAgain: (request: EtcdRequest) => void;
-  /** For a request that did not want to queue, and is not the first. */
-  readonly turnAway: (request: EtcdRequest) => void;
+  /** For a request that did not want to queue, and is not the first: this one came before. */
+  readonly turnAway: (request: EtcdRequest, oldest: IKeyValue | undefined) => void;
   readonly refuse: (request: EtcdRequest, error: unknown) => void;
 }
 
@@ -89,7 +89,7 @@ export class EtcdWaiters {
       this.#again(request);
     });
     const { asked, bid } = request;
-    const known = ahead !== undefined && allAgree(ahead, asked) && isEnough(ahead, asked);
+    const known = ahead !== undefined && isEnough(ahead, asked);
     standing.letIn = known && verdictOn(ahead, asked) === 'in';
     if (known && seen !== undefined && asked.queue && verdictOn(ahead, asked) === 'out') {
       this.#watch(request, standing, obstacleOf(bid as Bid, joined, ahead), seen);
@@ -137,8 +137,8 @@ export class EtcdWaiters {
     if (!stands(request, standing)) return;
 
     const { stamp } = outcome;
-    const obstacle =
-      outcome.state === 'behind' ? obstacleOf(bid, joined, outcome.ahead) : undefined;
+    const ahead = outcome.state === 'behind' ? outcome.ahead : undefined;
+    const obstacle = ahead && obstacleOf(bid, joined, ahead);
     if (!told && !obstacle?.equals(standing.obstacle)) this.context.watch.distrust();
     if (outcome.state === 'granted') {
       const { revision } = stamp;
@@ -146,7 +146,7 @@ export class EtcdWaiters {
       const member = { created: joined, modified: revision, token: Number(revision) };
       this.context.grant(request, { ...member, session, alive, shown: stamp });
     } else if (obstacle !== undefined && !request.asked.queue) {
-      this.context.turnAway(request);
+      this.context.turnAway(request, ahead?.members.at(-1));
     } else if (obstacle !== undefined) {
       this.#watch(request, standing, obstacle, stamp);
     } else if (outcome.state === 'changed' && outcome.own !== undefined) {
@@ -175,8 +175,6 @@ export class EtcdWaiters {
     const mayBeNext = asked.limit === 1 || standing.letIn;
     let outcome = await (mayBeNext ? advance() : look());
     if (outcome.state !== 'behind') return outcome;
-    // Those who disagree with all that came before them are about to leave.
-    if (!allAgree(outcome.ahead, asked)) checkLimit(asked, await calls.members(queue));
     let verdict = verdictOn(outcome.ahead, asked);
     if (verdict === undefined || !isEnough(outcome.ahead, asked)) {
       // Some belong to longer keys, or there are many readers.

@@ -3,7 +3,7 @@ import type { Watchable } from './etcd-watch.js';
 import type { Queue } from './keyspace.js';
 import { isWaiting } from './member.js';
 import { justBefore, rangeOf } from './operations.js';
-import { isWriter, type Sight } from './sight.js';
+import { firstExcluding, isWriter, type Sight } from './sight.js';
 import type { Bid } from './transactions.js';
 
 /** What keeps a waiter out: as long as it does, there is no need to look further. */
@@ -22,12 +22,12 @@ export interface Obstacle {
  */
 export function obstacleOf({ queue, claim }: Bid, joined: string, ahead: Sight): Obstacle {
   const { members, complete } = ahead;
-  if (claim.limit > 1) {
-    if (complete) return new HoldersAhead(queue, joined, claim.limit);
-    return new MemberAhead(members[claim.limit - 1] as IKeyValue, isWaiting);
+  const excluding = firstExcluding(members, claim);
+  if (excluding !== undefined) {
+    return new MemberAhead(excluding, claim.mode === 'shared' ? isWriter : undefined);
   }
-  if (claim.mode === 'exclusive') return new MemberAhead(members[0] as IKeyValue);
-  return new MemberAhead(members.find(isWriter) as IKeyValue, isWriter);
+  if (complete) return new HoldersAhead(queue, joined, claim.limit);
+  return new MemberAhead(members[claim.limit - 1] as IKeyValue, isWaiting);
 }
 
 /** One that came before: until it is gone, or has changed so that it keeps nobody out. */

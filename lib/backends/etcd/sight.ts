@@ -1,6 +1,4 @@
 import type { IKeyValue } from 'etcd3';
-import { limitConflict } from '../limit-conflict.js';
-import type { LockRequest } from '../lock-backend.js';
 import type { Queue } from './keyspace.js';
 import { type Claim, isWaiting, limitOf, modeOf } from './member.js';
 
@@ -33,37 +31,39 @@ export function sightOf(queue: Queue, kvs: readonly IKeyValue[], reach: number):
 }
 
 /** Whether those ahead let it `in`; undefined when not enough of them was seen. */
-export function verdictOn(
-  { members, complete }: Sight,
-  { mode, limit }: Claim,
-): 'in' | 'out' | undefined {
-  const blocking = mode === 'shared' && limit === 1 ? members.filter(isWriter) : members;
-  if (blocking.length >= limit) return 'out';
+export function verdictOn({ members, complete }: Sight, claim: Claim): 'in' | 'out' | undefined {
+  const { limit } = claim;
+  if (firstExcluding(members, claim) !== undefined) return 'out';
+  if (limit > 1 && members.length >= limit) return 'out';
   return complete ? 'in' : undefined;
 }
 
 /**
  * Whether it is known what keeps a request out. With `limit` others between it and one that waits
- * still, it need not know more.
+ * still, it need not know more; nor with one that it can never hold beside.
  */
-export function isEnough({ members, complete }: Sight, { limit }: Claim): boolean {
+export function isEnough({ members, complete }: Sight, claim: Claim): boolean {
+  const { limit } = claim;
+  if (complete || limit === 1 || firstExcluding(members, claim) !== undefined) return true;
   const farthest = members[limit - 1];
-  return complete || limit === 1 || (farthest !== undefined && isWaiting(farthest));
+  return farthest !== undefined && isWaiting(farthest);
+}
+
+/** The first of these that keeps a request out as long as it stands before it, alone and however it is held. */
+export function firstExcluding(
+  members: readonly IKeyValue[],
+  { mode, limit }: Pick<Claim, 'mode' | 'limit'>,
+): IKeyValue | undefined {
+  if (limit > 1) return members.find((member) => limitOf(member) !== limit);
+  return mode === 'shared' ? members.find(isWriter) : members[0];
 }
 
 export function isWriter(member: IKeyValue): boolean {
   return modeOf(member) !== 'shared';
 }
 
-/** @throws LockConfigurationError when the first of these uses the key with another limit */
-export function checkLimit(
-  { key, limit }: Pick<LockRequest, 'key' | 'limit'>,
-  [oldest]: readonly IKeyValue[],
-): void {
+/** The limit of the oldest of these, if it is another. */
+export function otherLimit(oldest: IKeyValue | undefined, { limit }: Claim): number | undefined {
   const used = oldest === undefined ? limit : limitOf(oldest);
-  if (used !== limit) throw limitConflict(key, limit, used);
-}
-
-export function allAgree({ members }: Sight, { limit }: Claim): boolean {
-  return members.every((member) => limitOf(member) === limit);
+  return used === limit ? undefined : used;
 }

@@ -1,9 +1,10 @@
 import { alarm, Deadline, Instant, wallTimeIn } from '../../clock.js';
 import { ByKey } from '../../by-key.js';
 import { keyPattern } from '../key-pattern.js';
-import { limitConflict } from '../limit-conflict.js';
 import {
   type Answer,
+  busy,
+  type Busy,
   type BusyKey,
   type Grant,
   type KeyState,
@@ -20,6 +21,7 @@ interface Holder {
   readonly id: string;
   readonly token: number;
   mode: LeaseMode;
+  readonly limit: number;
   readonly since: Instant;
   ends: Deadline;
   /** Given back, and only kept until its end so that nobody is let in before. */
@@ -36,8 +38,6 @@ interface Queued {
 /** What is known of one key. */
 interface Entry {
   readonly key: string;
-  /** How many may hold it at once, as long as anybody holds it or waits for it. */
-  limit: number;
   /** In the order of their tokens. */
   holders: Holder[];
   /** By request id, in the order of arrival. */
@@ -52,30 +52,29 @@ const NOBODY = new Map<string, Queued>();
 /** The lock protocol in its plainest form: each method is one atomic step. */
 export class MemoryStore {
   readonly #entries = new ByKey<Entry>(
-    (key) => ({ key, limit: 1, holders: [], queue: NOBODY, disarm: undefined }),
+    (key) => ({ key, holders: [], queue: NOBODY, disarm: undefined }),
     ({ holders, queue }) => queue.size > 0 || hasLive(holders),
   );
   #lastToken = 0;
 
-  /** @throws LockConfigurationError when the key is in use with another limit */
   acquire(request: LockRequest): Answer {
     this.#entries.sweep();
-    const entry = this.#entryFor(request);
+    const entry = this.#entryOf(request.key);
     const queued = entry.queue.get(request.id);
     if (queued !== undefined) return queued.answer;
     if (mayHold(entry, request)) return this.#grant(entry, request);
-    return request.queue ? this.#enqueue(entry, request) : { state: 'busy' };
+    return request.queue ? this.#enqueue(entry, request) : busyWith(entry, request);
   }
 
-  /** @throws LockConfigurationError when one of the keys is in use with another limit */
   acquireAll(requests: readonly LockRequest[]): Grant[] | BusyKey {
     this.#entries.sweep();
-    const asked = requests.map((request) => ({ request, entry: this.#entryFor(request) }));
-    const busy = asked.find(({ request, entry }) => !mayHold(entry, request));
+    const asked = requests.map((request) => ({ request, entry: this.#entryOf(request.key) }));
+    const inUse = asked.find(({ request, entry }) => !mayHold(entry, request));
     const grants =
-      busy === undefined ? asked.map(({ request, entry }) => this.#grant(entry, request)) : [];
+      inUse === undefined ? asked.map(({ request, entry }) => this.#grant(entry, request)) : [];
     for (const { entry } of asked) this.#advance(entry);
-    return busy === undefined ? grants : { state: 'busy', key: busy.request.key };
+    if (inUse === undefined) return grants;
+    return { ...busyWith(inUse.entry, inUse.request), key: inUse.request.key };
   }
 
   cancel(request: LeaseIdentity): void {
@@ -170,22 +169,18 @@ export class MemoryStore {
   }
 
   /** The key as it is now, for one who asks for it. */
-  #entryFor({ id, key, limit }: LockRequest): Entry {
+  #entryOf(key: string): Entry {
     const entry = this.#entries.of(key);
     this.#advance(entry);
-    if (!isUsed(entry)) entry.limit = limit;
-    if (entry.limit !== limit && holderOf(entry, id) === undefined) {
-      throw limitConflict(key, limit, entry.limit);
-    }
     return entry;
   }
 
-  #grant(entry: Entry, { id, ttl, mode }: LockRequest): Grant {
+  #grant(entry: Entry, { id, ttl, mode, limit }: LockRequest): Grant {
     const since = Instant.now();
     let holder = holderOf(entry, id);
     if (holder === undefined) {
       const ends = new Deadline(since, ttl);
-      holder = { id, token: this.#nextToken(), mode, since, ends, kept: false };
+      holder = { id, token: this.#nextToken(), mode, limit, since, ends, kept: false };
       entry.holders.push(holder);
     } else {
       // Asked again, the same request has the same grant; only its life starts anew.
@@ -233,8 +228,10 @@ export class MemoryStore {
   }
 }
 
-function isUsed({ holders, queue }: Entry): boolean {
-  return holders.length > 0 || queue.size > 0;
+/** @returns with the limit of those who use it, where the request has another one */
+function busyWith({ holders, queue }: Entry, { limit }: LockRequest): Busy {
+  const used = (holders[0] ?? queue.values().next().value?.request)?.limit ?? limit;
+  return busy(used === limit ? undefined : used);
 }
 
 /** Whether it may hold the key at once, or does already. Nobody passes who waits. */
@@ -244,8 +241,11 @@ function mayHold(entry: Entry, request: LockRequest): boolean {
 }
 
 /** Whether those who hold it leave room for one more. */
-function hasRoomFor({ limit, holders }: Entry, { mode }: LockRequest): boolean {
-  if (holders.length === 0) return true;
+function hasRoomFor({ holders }: Entry, { mode, limit }: LockRequest): boolean {
+  const [first] = holders;
+  if (first === undefined) return true;
+  // All who hold it have the same.
+  if (first.limit !== limit) return false;
   if (limit > 1) return holders.length < limit;
   return mode === 'shared' && holders.every((holder) => holder.mode === 'shared');
 }

@@ -1,7 +1,6 @@
 import { Deadline, Instant } from '../../clock.js';
-import { LockBackendError, type LockConfigurationError } from '../../errors/index.js';
-import { limitConflict } from '../limit-conflict.js';
-import type { BusyKey, Grant, LockRequest } from '../lock-backend.js';
+import { LockBackendError } from '../../errors/index.js';
+import { busy, type BusyKey, type Grant, type LockRequest } from '../lock-backend.js';
 import { NOTHING_DONE } from './acquire-reply.js';
 import { graceError } from './failover-guard.js';
 import type { RedisRequest } from './redis-request.js';
@@ -9,8 +8,7 @@ import type { RedisStore, RedisStoreContext } from './redis-store.js';
 import type { Refusal } from './scripts/calls.js';
 import { termsOf } from '../redis-common/terms.js';
 
-/** What trying again cannot mend is an answer as well. */
-export type AcquireAllReply = readonly Grant[] | BusyKey | LockConfigurationError;
+export type AcquireAllReply = readonly Grant[] | BusyKey;
 
 /**
  * Tries once to take several locks of one hash tag, in one step: all of them or none. Rejects when
@@ -57,12 +55,9 @@ export async function acquireAll(
 }
 
 /** @throws LockBackendError in a grace */
-function refused(
-  refusal: Refusal,
-  requests: readonly RedisRequest[],
-): BusyKey | LockConfigurationError {
+function refused(refusal: Refusal, requests: readonly RedisRequest[]): BusyKey {
   if (refusal[0] === 'grace') throw new LockBackendError(graceError(refusal[1]).message);
-  const { key, limit } = requests[refusal[1] - 1]?.asked as LockRequest;
-  if (refusal[0] === 'limit') return limitConflict(key, limit, refusal[2]);
-  return { state: 'busy', key };
+  const [, index, otherLimit] = refusal;
+  const { key } = requests[index - 1]?.asked as LockRequest;
+  return { ...busy(otherLimit), key };
 }

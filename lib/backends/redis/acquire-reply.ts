@@ -1,7 +1,6 @@
 import type { Instant } from '../../clock.js';
 import { LockBackendError } from '../../errors/index.js';
-import { limitConflict } from '../limit-conflict.js';
-import type { Busy, Grant, LockRequest } from '../lock-backend.js';
+import { busy, type Busy, type Grant, type LockRequest } from '../lock-backend.js';
 import { graceError } from './failover-guard.js';
 import { replyError } from '../redis-common/redis-errors.js';
 import type { AcquireAnswer, AcquireAnswers } from './scripts/calls.js';
@@ -11,7 +10,6 @@ export type AcquireReply =
   | Grant
   | Busy
   | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
-  | { readonly state: 'refused'; readonly error: Error }
   | { readonly state: 'failed'; readonly error: unknown };
 
 export const STRANGER = 'Redis has lost its memory, or another node took over';
@@ -25,7 +23,7 @@ export const NOTHING_DONE = { late: 'the request reached Redis too late', strang
 export function readAcquire(
   answers: AcquireAnswers,
   index: number,
-  { key, ttl, reserve, limit }: LockRequest,
+  { ttl, reserve }: LockRequest,
   since: Instant,
 ): AcquireReply {
   const longest = answers[1];
@@ -40,9 +38,7 @@ export function readAcquire(
     case 'waiting':
       return { state: 'waiting', remaining: answer[1], place: answer[2] };
     case 'busy':
-      return { state: 'busy' };
-    case 'limit':
-      return { state: 'refused', error: limitConflict(key, limit, answer[1]) };
+      return busy(answer[1]);
     case 'grace':
       return { state: 'failed', error: new LockBackendError(graceError(answer[1]).message) };
     case 'failed':

@@ -1,5 +1,4 @@
 import { Deadline, pause, within } from '../../clock.js';
-import { LockConfigurationError } from '../../errors/index.js';
 import type {
   Answer,
   BusyKey,
@@ -109,7 +108,6 @@ export class RedisBucket {
     const pointless = () => this.#closed || requests.some((request) => request.isSettled());
     try {
       const reply = await runner.insist(() => this.#attemptAll(requests), pointless);
-      if (reply instanceof LockConfigurationError) throw reply;
       if ('key' in reply) return reply;
       requests.forEach((request, index) => {
         this.#waiters.settle(request, reply[index] as Grant);
@@ -276,8 +274,7 @@ export class RedisBucket {
     } else if (reply.state === 'waiting') {
       this.#waiters.stand(request, reply.remaining, reply.place);
     } else {
-      if (reply.state === 'busy') request.turnAway();
-      else request.refuse(reply.error);
+      request.turnAway(reply);
       this.#end(request);
     }
   }

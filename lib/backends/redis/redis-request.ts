@@ -1,5 +1,5 @@
 import type { Deadline } from '../../clock.js';
-import type { Answer, Grant, LockRequest } from '../lock-backend.js';
+import type { Answer, Busy, Grant, LockRequest } from '../lock-backend.js';
 
 /**
  * `asked`: it is being asked for, for the first time or again. `queued`: the server said that it stands
@@ -100,9 +100,9 @@ export class RedisRequest {
     else this.#granted.resolve(grant);
   }
 
-  turnAway(): void {
+  turnAway(busy: Busy): void {
     this.#state = 'refused';
-    this.#answer({ state: 'busy' });
+    this.#answer(busy);
   }
 
   refuse(error: unknown): void {

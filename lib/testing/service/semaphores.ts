@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import { LockConfigurationError } from '../../errors/index.js';
+import { LockConfigurationError, LockTimeoutError } from '../../errors/index.js';
 import type { Chapter } from '../chapter.js';
 import { aborted, LONG, rejection, soon } from '../patience.js';
 
@@ -25,16 +25,56 @@ export const semaphores: Chapter = {
       assert.equal(most, 3);
     },
 
-    'another limit for a key in use is refused, by both numbers': async (world) => {
-      const [locks, other] = [world.service(), world.service()];
-      const permit = await locks.acquire('k', { limit: 3 });
-      for (const limit of [1, 2]) {
-        const error = await rejection('the request', other.acquire('k', { limit }));
-        assert.ok(error instanceof LockConfigurationError, String(error));
-        assert.match(error.message, new RegExp(`\\b3\\b.*\\b${limit}\\b`));
-      }
-      await permit.release();
-      await (await other.acquire('k', { limit: 2 })).release();
+    'another limit for a key in use is waited for, and both numbers are told to who does not wait':
+      async (world) => {
+        const [locks, other] = [world.service(), world.service()];
+        const permit = await locks.acquire('k', { limit: 3 });
+        for (const limit of [1, 2]) {
+          const attempts = [
+            () => other.acquire('k', { limit, wait: 0 }),
+            () => other.tryAcquire('k', { limit }),
+            () => other.tryAcquire(['j', 'k'], { limit }),
+          ];
+          for (const attempt of attempts) {
+            const error = await rejection('the request', attempt());
+            assert.ok(error instanceof LockConfigurationError, String(error));
+            assert.match(error.message, new RegExp(`\\b3\\b.*\\b${limit}\\b`));
+          }
+        }
+        for (const key of ['k', ['j', 'k']]) {
+          const error = await rejection('the wait', other.acquire(key, { limit: 2, wait: 300 }));
+          assert.ok(error instanceof LockTimeoutError, String(error));
+        }
+        const waiting = [
+          other.acquire('k', { limit: 2, wait: LONG }),
+          other.acquire(['j', 'k'], { limit: 2, wait: LONG }),
+        ];
+        await permit.release();
+        for (const granted of waiting) await soon('the grant', granted);
+      },
+
+    'a limit that is changed while the key is in use never lets in more than either': async (
+      world,
+    ) => {
+      const services = [1, 2, 3].map((limit) => world.service({ limit, wait: LONG }));
+      const inside = new Map<number, number>();
+      const clashes: string[] = [];
+      const calls = services.flatMap((locks, index) => {
+        const limit = index + 1;
+        return Array.from({ length: 8 }, () =>
+          locks.withLock('k', async () => {
+            inside.set(limit, (inside.get(limit) ?? 0) + 1);
+            const crowd = [...inside].filter(([, count]) => count > 0);
+            if (crowd.length > 1 || crowd.some(([most, count]) => count > most)) {
+              clashes.push(JSON.stringify(crowd));
+            }
+            await turn();
+            inside.set(limit, (inside.get(limit) ?? 0) - 1);
+          }),
+        );
+      });
+      await soon('all calls', Promise.all(calls), 4_500);
+      assert.deepEqual(clashes, []);
     },
 
     'each permit is a lock: it has its token and its signal, and is lost alone': async (world) => {

@@ -22,10 +22,10 @@ export class Crash extends Step {
 /** Between what two clocks say, in milliseconds. */
 const CLOCKS = 2;
 
-/** Who waits behind a lease that is about to end: by whom, and how if there is a choice. */
+/** Who waits behind a lease that is about to end. */
 export interface Follower {
   readonly by: number;
-  readonly mode: Terms['mode'];
+  readonly terms: Terms;
 }
 
 /** Takes a lock that is free for a short while, and lets its time run out. */
@@ -54,9 +54,8 @@ export class Expire extends Step {
     const taken = await trial.ask(dying, false, 'granted', short);
     assert.equal(taken, 'granted', `it is ${taken}`);
     trial.tokens.check();
-    for (const { by, mode } of this.followers) {
-      const { limit } = this.terms;
-      const asked = this.#ask(model, by, limit > 1 ? this.terms : { mode, limit });
+    for (const { by, terms } of this.followers) {
+      const asked = this.#ask(model, by, terms);
       trial.says(`${asked.process} queues for ${inWords(asked)} meanwhile`);
       const expected = model.holds(asked) ? 'granted' : 'waiting';
       const answer = await trial.ask(asked, true, expected);

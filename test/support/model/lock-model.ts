@@ -19,16 +19,17 @@ export interface KeyModel {
   readonly queue: readonly Claim[];
 }
 
+/** `conflict`: busy for those who have another limit. */
 export type Verdict = 'granted' | 'busy' | 'waiting' | 'conflict';
 
 export const FREE: KeyModel = { holders: [], queue: [] };
 
 export function ask(key: KeyModel, claim: Claim, queue: boolean): [Verdict, KeyModel] {
-  const [user] = [...key.holders, ...key.queue];
-  if (user !== undefined && user.limit !== claim.limit) return ['conflict', key];
   const next = served({ ...key, queue: [...key.queue, claim] });
   if (holds(next, claim.n)) return ['granted', next];
-  return queue ? ['waiting', next] : ['busy', key];
+  if (queue) return ['waiting', next];
+  const [user] = [...key.holders, ...key.queue];
+  return [user?.limit === claim.limit ? 'busy' : 'conflict', key];
 }
 
 /** Released, withdrawn or expired. What is only kept taken stays. */
@@ -69,6 +70,7 @@ function served(key: KeyModel): KeyModel {
 }
 
 function fits({ holders }: KeyModel, { mode, limit }: Claim): boolean {
+  if (holders.some((holder) => holder.limit !== limit)) return false;
   if (mode === 'exclusive') return holders.length < limit;
   return holders.every((holder) => holder.mode === 'shared');
 }

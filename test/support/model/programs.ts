@@ -31,7 +31,7 @@ export function programs(supports: BackendSupport, slow: number) {
     ),
   );
   const queue = fc.constantFrom(true, true, true, false);
-  const follower = fc.record({ by: process, mode: terms.map(({ mode }) => mode) });
+  const follower = fc.record({ by: process, terms });
   const followers = fc.array(follower, { maxLength: 3 });
   const keys = fc.uniqueArray(key, { minLength: 2 });
 

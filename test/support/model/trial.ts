@@ -64,9 +64,8 @@ export class Trial {
     this.#made.set(asked.n, made);
     const answer = await this.#hear(asked, made);
     if (!queue || answer !== 'waiting') return answer;
-    // A store may see only when the request stands in the queue that it can be granted or must be refused.
-    if (expected === 'granted') return expected;
-    return expected === 'conflict' ? this.#refusal(asked, made) : answer;
+    // A store may see only when the request stands in the queue that it can be granted.
+    return expected === 'granted' ? expected : answer;
   }
 
   askAgain(asked: Asked): Promise<Verdict> {
@@ -231,15 +230,9 @@ export class Trial {
   }
 
   async #hear(asked: Asked, made: Made): Promise<Verdict> {
-    let answer: Answer;
-    try {
-      // A backend may throw at once.
-      const asking = async () => made.peer!.connection.acquire(made.request);
-      answer = await this.#soon('an answer', asking());
-    } catch (error) {
-      if (error instanceof LockConfigurationError) return 'conflict';
-      throw error;
-    }
+    // A backend may throw at once.
+    const asking = async () => made.peer!.connection.acquire(made.request);
+    const answer: Answer = await this.#soon('an answer', asking());
     if (answer.state === 'granted') {
       made.arrived = answer;
       this.#grant(asked, made);
@@ -249,13 +242,13 @@ export class Trial {
         (error: unknown) => (made.arrived = error as Error),
       );
     }
-    return answer.state;
-  }
-
-  async #refusal({ n, key }: Asked, made: Made): Promise<Verdict> {
-    await this.#soon(`#${n} is refused`, made.arrival);
-    if (!(made.arrived instanceof LockConfigurationError)) return 'waiting';
-    await this.comesToAgree(key, this.crew.pace.prompt);
+    if (answer.state !== 'busy' || answer.limit === undefined) return answer.state;
+    const { holders, queue } = this.model.keys[asked.key]!;
+    assert.equal(
+      answer.limit,
+      [...holders, ...queue][0]?.limit,
+      'it is said to have another limit',
+    );
     return 'conflict';
   }
 

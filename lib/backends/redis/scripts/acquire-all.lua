@@ -8,8 +8,8 @@
 --       {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, the longest ttl that a live lease may have, as far as it is known, then
 --       a token for each        all are granted
---       {'busy', index}         one of them is held, or waited for: nothing was done
---       {'limit', index, used}  it was asked for with another limit than that of those who use it
+--       {'busy', index}         one of them is held, or waited for: nothing was done; with the limit of
+--                               those who use it, when that is another than was asked for
 --       {'grace', ms left of it}
 -- Cost  TIME, SET (sequence), then TYPE, EXISTS and SET each, when nobody holds a lock and nobody waits
 --- @include "clock"
@@ -35,12 +35,9 @@ for index, one in ipairs(asked) do
   one.token, one.left = lease_of(one.held, one.id)
   if not one.token then
     local queue, deadlines = KEYS[one.key + 1], KEYS[one.key + 2]
-    local waited_for = redis.call('EXISTS', queue) == 1
-    local used = limit_in_use(one.held, waited_for, queue, deadlines, one.kind)
-    if used ~= limit_of(one.kind) then return { now, longest, { 'limit', index, used } } end
-    if waited_for then drop_dead(queue, deadlines) end
+    if redis.call('EXISTS', queue) == 1 then drop_dead(queue, deadlines) end
     if not fits(one.held, one.kind) or redis.call('EXISTS', queue) == 1 then
-      return { now, longest, { 'busy', index } }
+      return { now, longest, { 'busy', index, other_limit(one.held, queue, one.kind) } }
     end
     if state == 'grace' then return { now, longest, { state, grace } } end
   end

@@ -12,8 +12,7 @@
 --       token                    granted, with as many tokens after it as were asked for
 --       {'granted', token}       granted, with none after it
 --       {'waiting', ms until the lock may be free or -1, place in the queue from 0}
---       {'busy'}
---       {'limit', that of those who use the lock now}  it was asked for with another
+--       {'busy'}, or {'busy', limit} when that of those who use the lock is another than was asked for
 --       {'grace', ms left of it} whether somebody holds the lock is not known: nothing was done
 --       {'failed', error}
 -- Cost  TIME, EXISTS (guard), SET (sequence), then EXISTS and SET each, when nobody holds the lock and
@@ -107,8 +106,7 @@ local function acquire_behind_one(index)
     if left < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
     return { 'granted', token_of(held) }
   end
-  if limit ~= '' then return { 'limit', 1 } end
-  if queues == '0' then return { 'busy' } end
+  if queues == '0' then return { 'busy', limit ~= '' and 1 or nil } end
   return stand(KEYS[3 * index + 1], KEYS[3 * index + 2], id .. ' ' .. terms, left)
 end
 
@@ -135,16 +133,12 @@ local function acquire(index)
     return { 'granted', token }
   end
 
-  local waited_for = not held.alone and redis.call('EXISTS', queue) == 1
-  local used = limit_in_use(held, waited_for, queue, deadlines, kind)
-  if used ~= limit_of(kind) then return { 'limit', used } end
-
   local waiter = id .. ' ' .. terms
   local room = fits(held, kind)
   if room and state == 'open' then
     -- A lease may have ended by itself: those who wait come first.
     local through = true
-    if waited_for then
+    if redis.call('EXISTS', queue) == 1 then
       token, through = hand_off(held, queue, deadlines, sequence, address, waiter)
       if token then return { 'granted', token } end
     end
@@ -159,7 +153,7 @@ local function acquire(index)
 
   if queues == '0' then
     if room and state == 'grace' then return { state, grace } end
-    return { 'busy' }
+    return { 'busy', other_limit(held, queue, kind) }
   end
 
   return stand(queue, deadlines, waiter, free_in(held))

@@ -6,9 +6,8 @@ export type AcquireAnswer =
   | number
   | readonly [state: 'granted', token: number]
   | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'limit', used: number]
+  | readonly [state: 'busy', otherLimit?: number]
   | readonly [state: 'grace', left: number]
-  | readonly [state: 'busy']
   | Failed;
 
 export type AcquireAnswers = readonly [
@@ -19,8 +18,7 @@ export type AcquireAnswers = readonly [
 
 /** Why acquire-all.lua grants nothing; an index counts from 1. */
 export type Refusal =
-  | readonly [state: 'busy', index: number]
-  | readonly [state: 'limit', index: number, used: number]
+  | readonly [state: 'busy', index: number, otherLimit?: number]
   | readonly [state: 'grace', left: number];
 
 /** What a heartbeat tells of one waiter. */
