@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newestLts } from './newest-lts.mjs';
 import { ensurePrograms } from './programs.mjs';
 
 const checks = [
@@ -26,6 +27,9 @@ const jestRuns = [
   ['--selectProjects', 'integration', '--maxWorkers', '100%'],
   ['--selectProjects', 'faults', '--runInBand', '--forceExit'],
 ];
+
+// Again on the newest LTS of Node: what needs no server.
+const onNewestLts = ['--selectProjects', 'unit', 'decorator', '--maxWorkers', '100%'];
 
 process.chdir(join(import.meta.dirname, '..'));
 const jestArguments = process.argv.slice(2);
@@ -52,13 +56,14 @@ function check(script) {
   if (!step(script, 'npm', ['run', '--silent', '--ignore-scripts', script])) failed += 1;
 }
 
-function jest(args) {
+function jest(args, node = process.execPath) {
   const totals = join(scratch, 'totals.json'); // written by jest-reporter.mjs
   rmSync(totals, { force: true });
   const flags = ['--disable-warning=ExperimentalWarning', '--experimental-vm-modules'];
   const command = [...flags, 'node_modules/jest/bin/jest.js', ...args];
   const env = { ...process.env, JEST_TOTALS: totals };
-  const ok = step(`jest ${args.join(' ')}`, process.execPath, command, env);
+  const where = node === process.execPath ? '' : ' on the newest LTS of Node';
+  const ok = step(`jest ${args.join(' ')}${where}`, node, command, env);
   const counted = existsSync(totals)
     ? JSON.parse(readFileSync(totals, 'utf8'))
     : { passed: 0, failed: 0, failures: [] };
@@ -73,7 +78,10 @@ if (jestArguments.length > 0) {
   jest(jestArguments);
 } else {
   checks.forEach(check);
-  jestRuns.forEach(jest);
+  jestRuns.forEach((args) => jest(args));
+  const lts = newestLts();
+  if (lts === undefined) console.log('\n=== no Node to be had for the newest LTS: not run there');
+  else if (lts !== process.execPath) jest(onNewestLts, lts);
 }
 rmSync(scratch, { recursive: true });
 

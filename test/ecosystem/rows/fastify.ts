@@ -1,0 +1,4 @@
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { httpRow } from '../support/http-row.js';
+
+await httpRow('@nestjs/platform-fastify', () => new FastifyAdapter());
