@@ -14,8 +14,10 @@ import { getLockInterceptorToken } from './lock.constants.js';
 import { checkFits, readOptions } from './lock-options.js';
 import type { LockInterceptor } from './lock.interceptor.js';
 import type { LockService } from './lock.service.js';
+import { transactionInterceptorOf } from './transaction-interceptor.js';
 
 interface LockedMethod {
+  readonly method: object;
   readonly plan: LockPlan;
   /** The class that overrides it without a decorator of its own. */
   readonly overriddenIn: string | undefined;
@@ -23,8 +25,8 @@ interface LockedMethod {
 
 /**
  * Looks through the application once at its start: wires the decorated instances that factories
- * and values brought in, warns of methods that lost their lock by being overridden, and stands for
- * the leaderships that methods need.
+ * and values brought in, warns of methods that lost their lock by being overridden and of transactions
+ * that outlive it, and stands for the leaderships that methods need.
  */
 @Injectable()
 export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
@@ -40,6 +42,7 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
 
   async onModuleInit(): Promise<void> {
     const overridden = new Map<string, LockedMethod>();
+    const committing = new Map<LockPlan, string>();
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const { metatype, isNotMetatype } = wrapper;
       const instance: unknown = wrapper.instance;
@@ -54,7 +57,9 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
       }
       for (const method of methods) {
         this.check(method.plan);
+        const transaction = transactionInterceptorOf(method.method, metatype);
         if (method.plan.kind === 'leader') this.leaderOnly.add(method.plan);
+        else if (transaction !== undefined) committing.set(method.plan, transaction);
         if (method.overriddenIn)
           overridden.set(`${method.overriddenIn} ${method.plan.where}`, method);
       }
@@ -63,6 +68,12 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
       this.logger.warn(
         `${overriddenIn ?? ''} overrides ${plan.where} without a decorator: calls of it are not locked. ` +
           'Decorate the override too, unless it calls the original.',
+      );
+    }
+    for (const [{ where }, interceptor] of committing) {
+      this.logger.warn(
+        `${interceptor} runs around ${where}, whose lock is given back before it commits: ` +
+          'begin the transaction under the lock instead.',
       );
     }
   }
@@ -114,7 +125,8 @@ function lockedMethods(prototype: unknown): LockedMethod[] {
       const plan = getLockPlan(method);
       const override = nearest.get(property);
       if (plan !== undefined) {
-        found.push({ plan, overriddenIn: override?.locked === false ? override.in : undefined });
+        const overriddenIn = override?.locked === false ? override.in : undefined;
+        found.push({ method, plan, overriddenIn });
       }
       if (override === undefined) {
         nearest.set(property, { locked: plan !== undefined, in: nameOf(level) });

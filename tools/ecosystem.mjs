@@ -56,7 +56,7 @@ function install() {
   const mark = join(folder, 'node_modules/.package-lock.json');
   const lock = join(folder, 'package-lock.json');
   if (!existsSync(mark) || statSync(mark).mtimeMs < statSync(lock).mtimeMs) {
-    command('npm', ['ci'], folder);
+    command('npm', ['ci', '--loglevel', 'error'], folder);
   }
   const packed = mkdtempSync(join(tmpdir(), 'nestjs-lock-ecosystem-'));
   command('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', packed], root);

@@ -7,6 +7,7 @@ await row({
   packages: ['nest-commander'],
   beside: '`run` of a `@Command`',
   orders: ['above'],
+  note: 'its own @golevelup/nestjs-discovery 7.0.3 asks for Nest 11: npm warns of it',
   async run(scene) {
     const ran: unknown[] = [];
 
