@@ -63,7 +63,10 @@ export function testRow(
     ...words,
     beside: '`@Get`',
     async run(scene) {
-      const said = await start(process.execPath, args(`locks ${scene.order}`), { cwd: home });
+      const said = await start(process.execPath, args(`locks ${scene.order}`), {
+        cwd: home,
+        env: { ...process.env, FORCE_COLOR: '0', NO_COLOR: '1' },
+      });
       // A runner that finds no test of this name is content.
       assert.match(said.stdout + said.stderr, /\b1 passed/);
       scene.elsewhere = { locked: true, released: 'after' };
