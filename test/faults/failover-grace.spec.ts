@@ -263,7 +263,7 @@ describe('a Redis that forgot what it granted', () => {
       // A process that was away comes back: as enter.lua sees it.
       const { keyspace } = new RedisView(proxyless);
       const { run } = await memory();
-      const names = [keyspace.guard, keyspace.sequence];
+      const names = [keyspace.sequence, keyspace.guard];
       const enter = () =>
         proxyless.eval(redisScripts.enter.source, 2, ...names, run, knew, 0, TTL, 0) as Promise<
           [number, number, number, number]
