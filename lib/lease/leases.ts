@@ -92,7 +92,13 @@ export class Leases {
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
       waiter.bound(this.#outOfPatience);
+      if (waiter.request === undefined) wish.whenWaiting?.();
     });
+  }
+
+  /** The callers that wait, in the order in which they came. */
+  get waiting(): Iterable<Waiter> {
+    return this.#waiting;
   }
 
   /**
@@ -258,7 +264,11 @@ export class Leases {
   readonly #whenLost = (lease: Lease): void => {
     this.#letGo(lease);
     const line = this.#lines.find(lease.key);
-    if (line?.lease === lease) line.forget();
+    if (line?.lease === lease) {
+      line.forget();
+      // Its holder may go on for long.
+      this.#moveUp(line);
+    }
     if (!lease.mayLinger) return;
     const { id, ttl } = lease;
     // By then it has ended there too, also when the last renewal was carried out late.

@@ -189,6 +189,20 @@ describe('a lease goes back to the store', () => {
     await (await second!).release();
   });
 
+  it('when it was lost, however long its holder goes on: the next asks anew at once', async () => {
+    let id = '';
+    const { acquire } = backend;
+    backend.acquire = (request) => {
+      id = request.id;
+      return acquire(request);
+    };
+    const [first, second] = await lineOf(2);
+    await pass(SPAN / 2);
+    backend.lose(id);
+    const next = await second!;
+    expect([first.held, next.held, asked()]).toEqual([false, true, [1, 0]]);
+  });
+
   it('when it was lost, and the next asks anew', async () => {
     const [first, second] = await lineOf(2);
     backend.renew = (leases) => Promise.resolve(leases.map(() => false));
