@@ -1,4 +1,4 @@
-import type { BackendConnection, KeyState } from './backends/lock-backend.js';
+import type { BackendConnection, KeyState, WaiterState } from './backends/lock-backend.js';
 import { wallTimeIn } from './clock.js';
 import type { LockState } from './interfaces/index.js';
 import type { Leases } from './lease/leases.js';
@@ -33,6 +33,13 @@ export class LockView {
       page = [];
     }
     yield* await this.#look(page);
+  }
+
+  /** Callers of this process that wait; they have the ids of their requests where the store was asked. */
+  *waiting(): Generator<[key: string, waiter: Pick<WaiterState, 'id' | 'mode'>], void, undefined> {
+    for (const { key, wish, request } of this.leases.waiting) {
+      yield [key, { id: request?.id ?? `${this.processId}:`, mode: wish.mode }];
+    }
   }
 
   /** Those of these keys that are held still. */

@@ -243,6 +243,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       runUnder: (lock, body) => runUnder(this.identity, lock, body),
       forceRelease: (key) => this.forceRelease(key),
       held: () => this.sessionFor('*').view.held('*'),
+      waiting: () => this.sessionFor('*').view.waiting(),
     }));
   }
 

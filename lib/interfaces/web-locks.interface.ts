@@ -12,7 +12,7 @@ import type { LockMode } from './lock.interface.js';
  *   the standard lets it wait for itself; also if nobody awaits it. Readers may read again, and
  *   `ifAvailable` and `steal` do what the standard says.
  * - `steal` breaks the lock of whoever holds it now, and then takes its turn: those who wait already
- *   come first.
+ *   come first. The last of several thieves has it in the end; those of other processes take their turn.
  * - A lock may be lost otherwise than by a theft. Its request rejects then as for one, with an
  *   AbortError, the cause of which is the LockLostError.
  * - A backend that fails rejects with a LockBackendError, an application that closes with a
@@ -28,6 +28,9 @@ export interface WebLockManager {
    * Waits for the lock for as long as it takes, runs `callback`, and gives the lock back when the promise
    * that it returned is settled. Resolves to what that resolves to. Never throws: whatever is wrong, it
    * rejects.
+   *
+   * Requests that are granted together are called back in their order, unless the store answers to one of
+   * them a second late.
    */
   request<T>(name: string, callback: WebLockGrantedCallback<T>): Promise<Awaited<T>>;
   request<T>(
@@ -38,8 +41,9 @@ export interface WebLockManager {
 
   /**
    * Who holds locks, and who waits for them: all of the backend's namespace, however they were taken.
-   * Read page by page, so that what changes meanwhile may be half seen. Of the requests of one
-   * process that wait for the exclusive lock of one name the first is seen, and of each name a hundred.
+   * Read page by page, so that what changes meanwhile may be half seen. Every request that this process
+   * made before is seen. Of those of another process that wait for the exclusive lock of one name
+   * the first is, and of each name a hundred.
    */
   query(): Promise<WebLockManagerSnapshot>;
 }

@@ -95,7 +95,10 @@ export class Asker {
       waiter.request = undefined;
       this.context.refused(waiter, this.#busy(waiter, request, answer));
     } else {
-      if (!waiter.settled) waiter.line.queued = true;
+      if (!waiter.settled) {
+        waiter.line.queued = true;
+        waiter.wish.whenWaiting?.();
+      }
       answer.granted.then(
         (grant) => {
           this.context.granted(waiter, request, grant);

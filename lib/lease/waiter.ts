@@ -17,6 +17,8 @@ export interface Wish extends HoldingTerms {
   /** Whether the caller goes on to wait when that one attempt was in vain. */
   readonly waitsThen?: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Called when it is known that others hold the lock, as often as that is heard. */
+  readonly whenWaiting?: () => void;
 }
 
 /** @param aborted the caller's signal, when that is why */

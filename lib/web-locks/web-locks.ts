@@ -1,5 +1,4 @@
-import type { HolderState, KeyState, WaiterState } from '../backends/lock-backend.js';
-import { within } from '../clock.js';
+import type { KeyState, WaiterState } from '../backends/lock-backend.js';
 import { LockReentrancyError, LockTimeoutError } from '../errors/index.js';
 import type {
   LockMode,
@@ -14,15 +13,16 @@ import { type HeldLock, outsideOfLocks } from '../lock-context.js';
 import type { LockHandle } from '../lock-handle.js';
 import { processIdOf } from '../owner.js';
 import { broken } from './dom-exceptions.js';
+import { type Place, RequestOrder } from './request-order.js';
+import { type Theft, Thefts } from './thefts.js';
 import { readRequest, type WebLockRequest } from './web-lock-request.js';
-
-/** A theft may keep the next one of the same name waiting for so long, in milliseconds. */
-const LONGEST_THEFT = 1_000;
 
 export interface TakeOptions {
   readonly mode: LockMode;
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
+  /** Called when it is known that others hold the lock. */
+  readonly whenWaiting: () => void;
 }
 
 export interface WebLocksContext {
@@ -33,12 +33,14 @@ export interface WebLocksContext {
   forceRelease(key: string): Promise<number>;
   /** The keys that are held, as the store has them. */
   held(): AsyncIterable<readonly [key: string, state: KeyState]>;
+  /** The requests of this process that wait now, also those of which the store knows nothing. */
+  waiting(): Iterable<readonly [key: string, waiter: Pick<WaiterState, 'id' | 'mode'>]>;
 }
 
 /** The locks of one service, asked for as `navigator.locks` is. */
 export class WebLocks implements WebLockManager {
-  /** By name, what the next theft has to wait for. */
-  readonly #thefts = new Map<string, Promise<unknown>>();
+  readonly #order = new RequestOrder();
+  readonly #thefts = new Thefts();
 
   constructor(private readonly context: WebLocksContext) {}
 
@@ -50,40 +52,59 @@ export class WebLocks implements WebLockManager {
   ): Promise<Awaited<T>>;
   async request<T>(...args: unknown[]): Promise<Awaited<T>> {
     const request = readRequest<Awaited<T>>(args);
-    // Up to here nothing was awaited: requests stand in the queue in the order in which they are made.
-    const lock = await this.#take(request);
-    return lock === undefined ? request.callback(null) : this.#hold(lock, request);
+    const { name, mode, steal } = request;
+    const place = this.#order.join(name, mode);
+    const theft = steal ? this.#thefts.begin(name, place.there) : undefined;
+    try {
+      // Up to here nothing was awaited: requests stand in the queue in the order in which they are made.
+      const lock = await (theft ? this.#steal(name, place, theft) : this.#take(request, place));
+      if (lock === undefined) {
+        place.leave();
+        return await request.callback(null);
+      }
+      await place.turn();
+      return await this.#hold(lock, request, place);
+    } finally {
+      place.leave();
+      theft?.end();
+    }
   }
 
   async query(): Promise<WebLockManagerSnapshot> {
+    // The store has heard of all that was asked by now.
+    await this.#order.there;
     // A key that changes hands meanwhile may be listed twice.
     const states = new Map<string, KeyState>();
     for await (const [key, state] of this.context.held()) states.set(key, state);
     const snapshot: WebLockManagerSnapshot = { held: [], pending: [] };
+    const seen = new Set<string>();
     for (const [name, { holders, queue }] of states) {
       snapshot.held.push(...holders.map((holder) => infoOf(name, holder)));
       snapshot.pending.push(...queue.map((waiter) => infoOf(name, waiter)));
+      for (const { id } of [...holders, ...queue]) seen.add(id);
+    }
+    for (const [name, waiter] of this.context.waiting()) {
+      if (!seen.has(waiter.id)) snapshot.pending.push(infoOf(name, waiter));
     }
     return snapshot;
   }
 
   /** Undefined when `ifAvailable` finds it held. */
-  async #take({
-    name,
-    mode,
-    ifAvailable,
-    steal,
-    signal,
-  }: WebLockRequest<unknown>): Promise<LockHandle | undefined> {
-    if (steal) return this.#steal(name);
-    if (!ifAvailable) {
-      this.#refuseToWaitForItself(name, mode);
-      return this.#takeAnew(name, { mode, wait: Infinity, signal });
-    }
+  async #take(
+    { name, mode, ifAvailable, signal }: WebLockRequest<unknown>,
+    place: Place,
+  ): Promise<LockHandle | undefined> {
+    if (!ifAvailable) this.#refuseToWaitForItself(name, mode);
+    const theft = this.#thefts.last(name);
+    if (theft !== undefined) await theft;
+    const wait = ifAvailable ? 0 : Infinity;
+    const whenWaiting = () => {
+      place.wait();
+    };
     try {
-      return await this.#takeAnew(name, { mode, wait: 0, signal });
+      return await this.#takeAnew(name, { mode, wait, signal, whenWaiting });
     } catch (error) {
-      if (error instanceof LockTimeoutError) return undefined;
+      if (ifAvailable && error instanceof LockTimeoutError) return undefined;
       throw error;
     }
   }
@@ -101,34 +122,38 @@ export class WebLocks implements WebLockManager {
   }
 
   /**
-   * One theft after the other, so that the last of them has the lock in the end: one that breaks it
-   * before the theft ahead has taken it would break nothing.
+   * All that was asked before is at the store by then, so that it breaks what it is to break; and nobody
+   * who asks later passes it. The last of several thieves has the lock in the end.
    */
-  #steal(name: string): Promise<LockHandle> {
-    const ahead = this.#thefts.get(name);
-    const theft = this.#stealAfter(ahead, name);
-    const forget = () => {
-      if (this.#thefts.get(name) === over) this.#thefts.delete(name);
+  async #steal(name: string, place: Place, theft: Theft): Promise<LockHandle> {
+    const breakAgain = () => {
+      void this.context.forceRelease(name).catch(() => undefined);
     };
-    const over: Promise<void> = within(LONGEST_THEFT, theft).then(forget, forget);
-    this.#thefts.set(name, over);
-    return theft;
-  }
-
-  async #stealAfter(ahead: Promise<unknown> | undefined, name: string): Promise<LockHandle> {
-    await ahead;
+    await place.before;
     await this.context.forceRelease(name);
-    return this.#takeAnew(name, { mode: 'exclusive', wait: Infinity, signal: undefined });
+    const lock = await this.#takeAnew(name, {
+      mode: 'exclusive',
+      wait: Infinity,
+      signal: undefined,
+      whenWaiting: () => {
+        place.wait();
+        theft.waits(breakAgain);
+      },
+    });
+    theft.holds(lock);
+    return lock;
   }
 
   async #hold<T>(
     lock: LockHandle,
     { name, mode, signal, callback }: WebLockRequest<T>,
+    place: Place,
   ): Promise<T> {
     const running = this.context.runUnder(lock, async () => {
       // Granted, but not told yet: for the caller it was aborted while it waited.
       signal?.throwIfAborted();
       const webLock: WebLock = Object.freeze({ name, mode });
+      place.leave();
       return callback(webLock);
     });
     await Promise.race([running, whenLost(lock)]);
@@ -144,6 +169,6 @@ function whenLost(lock: LockHandle): Promise<void> {
   });
 }
 
-function infoOf(name: string, { id, mode }: HolderState | WaiterState): WebLockInfo {
+function infoOf(name: string, { id, mode }: Pick<WaiterState, 'id' | 'mode'>): WebLockInfo {
   return { name, mode, clientId: processIdOf(id) };
 }

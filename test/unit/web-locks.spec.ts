@@ -420,7 +420,7 @@ describe('signal', () => {
     const request = locks.request('k', { signal }, () => (called = true));
     const next = locks.request('k', () => 'next');
     const before = await locks.query();
-    expect([before.held.length, before.pending.length]).toEqual([1, 1]);
+    expect([before.held.length, before.pending.length]).toEqual([1, 2]);
     caller.abort();
     const error = await failure(request);
     expect(error).toBe(signal.reason);

@@ -88,6 +88,79 @@ export const webLocks: Chapter = {
       assert.equal(await soon('the last', last), 'last');
     },
 
+    'of several thieves at once the last wins, whatever they find': async (world) => {
+      const manager = world.service().manager();
+      const never = () => new Promise(() => undefined);
+      // None of them is waited for before the next one asks.
+      const robbed = [
+        manager.request('k', never),
+        manager.request('k', { steal: true }, never),
+        manager.request('k', { steal: true }, never),
+        manager.request('k', { steal: true }, never),
+      ].map((request) => rejection('one that was stolen from', request));
+      const last = manager.request('k', { steal: true }, () => 'last');
+      assert.equal(await soon('the last', last), 'last');
+      for (const error of await Promise.all(robbed)) {
+        assert.equal((error as Error).name, 'AbortError');
+      }
+    },
+
+    'a thief who lets those pass who wait already is stolen from by the next': async (world) => {
+      const manager = world.service().manager();
+      const never = () => new Promise(() => undefined);
+      const holder = manager.request('k', never);
+      const waiting = manager.request('k', () => 'waited');
+      const first = manager.request('k', { steal: true }, never);
+      const last = manager.request('k', { steal: true }, () => 'last');
+      const later = manager.request('k', () => 'later');
+      const robbed = [holder, first].map((request) => rejection('one of them', request));
+      // The second theft may find it in there.
+      const passed = waiting.catch((error: unknown) => (error as Error).name);
+      assert.equal(await soon('the last', last), 'last');
+      assert.equal(await soon('who asked after it', later), 'later');
+      await Promise.all(robbed);
+      assert.match(await soon('who waited', passed), /^waited$|^AbortError$/);
+    },
+
+    'query sees every request that was made before it': async (world) => {
+      const manager = world.service().manager();
+      let letGo!: () => void;
+      const end = new Promise<void>((resolve) => (letGo = resolve));
+      const requests = (['exclusive', 'shared'] as const).flatMap((mode) =>
+        [1, 2, 3].map((n) =>
+          manager.request(mode, { mode: n === 1 ? 'exclusive' : mode }, () => end),
+        ),
+      );
+      const { held, pending: waiters } = await manager.query();
+      const shown = (infos: typeof held) => infos.map(({ name, mode }) => `${name} ${mode}`).sort();
+      assert.deepEqual(shown(held), ['exclusive exclusive', 'shared exclusive']);
+      assert.deepEqual(shown(waiters), [
+        'exclusive exclusive',
+        'exclusive exclusive',
+        'shared shared',
+        'shared shared',
+      ]);
+      assert.equal(new Set([...held, ...waiters].map(({ clientId }) => clientId)).size, 1);
+      letGo();
+      await soon('all of them', Promise.all(requests));
+    },
+
+    'readers hear in the order of their requests that they are let in': async (world) => {
+      const [one, other] = [world.service().manager(), world.service().manager()];
+      const order: string[] = [];
+      const writer = await hold(other, 'k');
+      const read = (name: string, n: number) =>
+        one.request(name, READ, () => order.push(`${name} ${n}`));
+      const later = Array.from({ length: 8 }, (_, n) => read('k', n));
+      const atOnce = Array.from({ length: 8 }, (_, n) => read(`free ${n % 3}`, n));
+      await soon('those who found it free', Promise.all(atOnce));
+      writer.letGo();
+      await soon('those who waited', Promise.all(later));
+      const [free, waited] = [order.slice(0, 8), order.slice(8)];
+      assert.deepEqual(free.map((entry) => entry.slice(-1)).join(''), '01234567');
+      assert.deepEqual(waited.map((entry) => entry.slice(-1)).join(''), '01234567');
+    },
+
     'query tells of all clients who holds and who waits, each by its own id': async (world) => {
       const [one, other] = [world.service().manager(), world.service().manager()];
       const writer = await hold(one, 'a');
