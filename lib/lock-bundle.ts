@@ -1,17 +1,22 @@
+import type { InspectOptionsStylized } from 'node:util';
 import { LockConfigurationError, type LockLostError } from './errors/index.js';
 import type { Lock, LockMode, ReleaseOutcome } from './interfaces/index.js';
 import type { LockHandle } from './lock-handle.js';
+import { PRINTED, printed } from './printed.js';
 
 /** The locks of several keys as one: lost as soon as any of them is. */
 export class LockBundle implements Lock {
+  readonly #parts: readonly LockHandle[];
   #signal: AbortSignal | undefined;
   #revocation: AbortSignal | undefined;
   #releasing: Promise<ReleaseOutcome> | undefined;
 
-  constructor(private readonly parts: readonly LockHandle[]) {}
+  constructor(parts: readonly LockHandle[]) {
+    this.#parts = parts;
+  }
 
   get keys(): readonly string[] {
-    return this.parts.map(({ key }) => key);
+    return this.#parts.map(({ key }) => key);
   }
 
   get key(): string {
@@ -27,31 +32,31 @@ export class LockBundle implements Lock {
 
   /** Shared only when all of them are. */
   get mode(): LockMode {
-    return this.parts.every(({ mode }) => mode === 'shared') ? 'shared' : 'exclusive';
+    return this.#parts.every(({ mode }) => mode === 'shared') ? 'shared' : 'exclusive';
   }
 
   get signal(): AbortSignal {
     // Each of them looks at its clock.
-    const signals = this.parts.map(({ signal }) => signal);
+    const signals = this.#parts.map(({ signal }) => signal);
     return (this.#signal ??= AbortSignal.any(signals));
   }
 
   get revocation(): AbortSignal {
-    const revocations = this.parts.map(({ revocation }) => revocation);
+    const revocations = this.#parts.map(({ revocation }) => revocation);
     return (this.#revocation ??= AbortSignal.any(revocations));
   }
 
   get held(): boolean {
-    return this.parts.every(({ held }) => held);
+    return this.#parts.every(({ held }) => held);
   }
 
   get remaining(): number {
-    return Math.min(...this.parts.map(({ remaining }) => remaining));
+    return Math.min(...this.#parts.map(({ remaining }) => remaining));
   }
 
   /** @internal Why it ended before its holder gave it back. */
   get lost(): LockLostError | undefined {
-    return this.parts.find(({ lost }) => lost !== undefined)?.lost;
+    return this.#parts.find(({ lost }) => lost !== undefined)?.lost;
   }
 
   /** @internal Whether its holder gave it back. */
@@ -61,7 +66,7 @@ export class LockBundle implements Lock {
 
   /** @internal */
   of(key: string): LockHandle | undefined {
-    return this.parts.find((part) => part.key === key);
+    return this.#parts.find((part) => part.key === key);
   }
 
   fencingTokenOf(key: string): number {
@@ -71,7 +76,7 @@ export class LockBundle implements Lock {
   }
 
   assertHeld(): void {
-    for (const part of this.parts) part.assertHeld();
+    for (const part of this.#parts) part.assertHeld();
   }
 
   guard(): never {
@@ -82,15 +87,31 @@ export class LockBundle implements Lock {
   }
 
   async renew(ttl?: number | string): Promise<void> {
-    await Promise.all(this.parts.map((part) => part.renew(ttl)));
+    await Promise.all(this.#parts.map((part) => part.renew(ttl)));
   }
 
   async downgrade(): Promise<void> {
-    await Promise.all(this.parts.map((part) => part.downgrade()));
+    await Promise.all(this.#parts.map((part) => part.downgrade()));
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.#releasing ??= releaseAll(this.parts));
+    return (this.#releasing ??= releaseAll(this.#parts));
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    const { keys, mode, held, remaining, lost, released } = this;
+    const fencingTokens = Object.fromEntries(
+      this.#parts.map(({ key, fencingToken }) => [key, fencingToken]),
+    );
+    const facts = { keys, mode, fencingTokens, held, remaining: Math.floor(remaining) };
+    if (lost !== undefined) return { ...facts, lost: lost.reason };
+    return released ? { ...facts, released } : facts;
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('Lock', this.toJSON(), depth, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,10 @@
+import type { InspectOptionsStylized } from 'node:util';
 import type { Lock, LockMode } from './interfaces/index.js';
 import type { Holding } from './lease/holding.js';
 import type { ReleaseOutcome } from './lease/leases.js';
 import type { LockGuard } from './backends/lock-backend.js';
 import { LockConfigurationError, LockLostError } from './errors/index.js';
+import { PRINTED, printed } from './printed.js';
 
 /** What a handle needs of the service that gave it. */
 export interface Keeper {
@@ -14,20 +16,27 @@ export interface Keeper {
 
 /** One holder's view of its holding. Reentrant holders share one, each with a handle of its own. */
 export class LockHandle implements Lock {
+  // Private by name: what is behind it, down to the client's password, is for no printer.
+  readonly #holding: Holding;
+  readonly #keeper: Keeper;
   #releasing: Promise<ReleaseOutcome> | undefined;
 
-  constructor(
-    /** @internal */
-    readonly holding: Holding,
-    private readonly keeper: Keeper,
-  ) {}
+  constructor(holding: Holding, keeper: Keeper) {
+    this.#holding = holding;
+    this.#keeper = keeper;
+  }
+
+  /** @internal */
+  get holding(): Holding {
+    return this.#holding;
+  }
 
   get key(): string {
-    return this.holding.key;
+    return this.#holding.key;
   }
 
   get mode(): LockMode {
-    return this.holding.mode;
+    return this.#holding.mode;
   }
 
   get keys(): readonly string[] {
@@ -35,7 +44,7 @@ export class LockHandle implements Lock {
   }
 
   get fencingToken(): number {
-    return this.holding.token;
+    return this.#holding.token;
   }
 
   fencingTokenOf(key: string): number {
@@ -50,34 +59,34 @@ export class LockHandle implements Lock {
 
   /** @internal One more holder of the lock, which is given back with the last of them. */
   share(): LockHandle {
-    this.holding.share();
-    return new LockHandle(this.holding, this.keeper);
+    this.#holding.share();
+    return new LockHandle(this.#holding, this.#keeper);
   }
 
   get signal(): AbortSignal {
-    return this.holding.signal;
+    return this.#holding.signal;
   }
 
   get revocation(): AbortSignal {
-    return this.holding.revocation;
+    return this.#holding.revocation;
   }
 
   get held(): boolean {
-    return this.#releasing === undefined && this.holding.held;
+    return this.#releasing === undefined && this.#holding.held;
   }
 
   get remaining(): number {
-    return this.held ? this.holding.remaining : 0;
+    return this.held ? this.#holding.remaining : 0;
   }
 
   /** @internal Why it ended before its holder gave it back. */
   get lost(): LockLostError | undefined {
-    return this.holding.lost;
+    return this.#holding.lost;
   }
 
   /** @internal Calls back once when it is lost, however long its holder goes on. */
   onLost(tell: () => void): void {
-    this.holding.onLost(tell);
+    this.#holding.onLost(tell);
   }
 
   /** @internal Whether its holder gave it back. */
@@ -87,12 +96,12 @@ export class LockHandle implements Lock {
 
   assertHeld(): void {
     if (this.held) return;
-    throw this.holding.lost ?? new LockLostError(this.key, 'released');
+    throw this.#holding.lost ?? new LockLostError(this.key, 'released');
   }
 
   guard(): LockGuard {
     this.assertHeld();
-    const { guard, key } = this.holding;
+    const { guard, key } = this.#holding;
     if (guard !== undefined) return guard;
     throw new LockConfigurationError(
       `Lock "${key}" has no guard() on its backend: let the resource refuse smaller fencing tokens`,
@@ -102,12 +111,13 @@ export class LockHandle implements Lock {
 
   async renew(ttl?: number | string): Promise<void> {
     this.assertHeld();
-    await this.holding.lease.renew(ttl === undefined ? undefined : this.keeper.readTtl(ttl));
+    await this.#holding.lease.renew(ttl === undefined ? undefined : this.#keeper.readTtl(ttl));
   }
 
   async downgrade(): Promise<void> {
     this.assertHeld();
-    const { key, holding, mode } = this;
+    const { key, mode } = this;
+    const holding = this.#holding;
     if (mode === 'shared' && !holding.lease.isDowngrading) return;
     if (holding.lease.limit > 1) {
       throw new LockConfigurationError(`Lock "${key}" has a limit, and so no readers`, key);
@@ -118,11 +128,24 @@ export class LockHandle implements Lock {
         key,
       );
     }
-    await this.keeper.downgrade(holding);
+    await this.#keeper.downgrade(holding);
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.#releasing ??= Promise.resolve(this.keeper.release(this.holding)));
+    return (this.#releasing ??= Promise.resolve(this.#keeper.release(this.#holding)));
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    const { key, mode, fencingToken, held, remaining, lost, released } = this;
+    const facts = { key, mode, fencingToken, held, remaining: Math.floor(remaining) };
+    if (lost !== undefined) return { ...facts, lost: lost.reason };
+    return released ? { ...facts, released } : facts;
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('Lock', this.toJSON(), depth, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

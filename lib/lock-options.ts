@@ -3,7 +3,7 @@ import { LockConfigurationError } from './errors/index.js';
 import type { LockMode, LockOptions } from './interfaces/index.js';
 import { readDuration } from './duration.js';
 import { checkIsOptions } from './option-checks.js';
-import { shown } from './errors/shown.js';
+import { shown, shownAddress, shownOption } from './errors/shown.js';
 
 /** Options as they are used: read, checked, durations in milliseconds. */
 export interface LockSettings {
@@ -53,7 +53,9 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
   const settings: Record<string, unknown> = { ...defaults };
   for (const [option, value] of Object.entries(options)) {
     if (!Object.hasOwn(READERS, option)) {
-      throw new LockConfigurationError(`unknown option ${shown(option)}, got ${shown(value)}`);
+      throw new LockConfigurationError(
+        `unknown option ${shown(option)}, got ${shownOption(option, value)}`,
+      );
     }
     if (value !== undefined) settings[option] = READERS[option as keyof LockOptions](value);
   }
@@ -72,7 +74,7 @@ export function readLeaderTtl(options: unknown = {}, byDefault: number): number 
   for (const [option, value] of Object.entries(options)) {
     if (option !== 'ttl') {
       throw new LockConfigurationError(
-        `unknown option ${shown(option)} of a leadership, got ${shown(value)}`,
+        `unknown option ${shown(option)} of a leadership, got ${shownOption(option, value)}`,
       );
     }
   }
@@ -86,7 +88,7 @@ export function readRevocation(options: unknown): Revocation {
   for (const [option, value] of Object.entries(options)) {
     if (option !== 'reason' && option !== 'grace') {
       throw new LockConfigurationError(
-        `unknown option ${shown(option)} of a revocation, got ${shown(value)}`,
+        `unknown option ${shown(option)} of a revocation, got ${shownOption(option, value)}`,
       );
     }
   }
@@ -120,7 +122,7 @@ export function checkBackend(backend: unknown): void {
     typeof connect === 'function';
   if (!fits) {
     throw new LockConfigurationError(
-      `backend must be a LockBackend, such as new MemoryBackend(), got ${shown(backend)}`,
+      `backend must be a LockBackend, such as new MemoryBackend(), got ${shownAddress(backend)}`,
     );
   }
 }

@@ -9,9 +9,10 @@ import { makeProcessId } from './owner.js';
 
 /** What a LockService has from its first use on: a connection, and the leases it holds by that. */
 export class LockSession {
-  readonly connection: BackendConnection;
-  readonly leases: Leases;
-  readonly view: LockView;
+  // Private by name: what is behind it, down to the client's password, is for no printer.
+  readonly #connection: BackendConnection;
+  readonly #leases: Leases;
+  readonly #view: LockView;
   readonly #keeper: Keeper;
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -37,9 +38,9 @@ export class LockSession {
     });
     const leases = new Leases({ processId, backendName: backend.name, connection, warn });
     told.leases = leases;
-    this.connection = connection;
-    this.leases = leases;
-    this.view = new LockView(processId, connection, leases);
+    this.#connection = connection;
+    this.#leases = leases;
+    this.#view = new LockView(processId, connection, leases);
     this.#keeper = {
       release: (holding) => leases.release(holding),
       downgrade: (holding) => leases.downgrade(holding),
@@ -54,6 +55,18 @@ export class LockSession {
   /** What one caller has of a holding. */
   readonly handle = (holding: Holding): LockHandle => new LockHandle(holding, this.#keeper);
 
+  get connection(): BackendConnection {
+    return this.#connection;
+  }
+
+  get leases(): Leases {
+    return this.#leases;
+  }
+
+  get view(): LockView {
+    return this.#view;
+  }
+
   /** Whether nothing may be asked any more. */
   get isClosed(): boolean {
     return this.#closed !== undefined;
@@ -61,10 +74,10 @@ export class LockSession {
 
   /** Refuses new requests, ends waiting ones, lets holders finish for a while, and releases the rest. */
   drain(): Promise<void> {
-    return (this.#drained ??= this.leases.shutdown(this.shutdownGrace));
+    return (this.#drained ??= this.#leases.shutdown(this.shutdownGrace));
   }
 
   close(): Promise<void> {
-    return (this.#closed ??= this.drain().then(() => this.connection.close()));
+    return (this.#closed ??= this.drain().then(() => this.#connection.close()));
   }
 }

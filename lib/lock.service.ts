@@ -1,3 +1,4 @@
+import type { InspectOptionsStylized } from 'node:util';
 import {
   Injectable,
   Logger,
@@ -47,6 +48,7 @@ import {
   type LockSettings,
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
+import { PRINTED, printed } from './printed.js';
 import { outsideOfContexts } from './timers.js';
 import { waitForEmitter } from './wait-for-emitter.js';
 import { WebLocks } from './web-locks/web-locks.js';
@@ -78,7 +80,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   private readonly defaults: LockSettings;
   private readonly shutdownGrace: number;
   private readonly label: string;
-  private readonly logger = new Logger(LockService.name);
+  private readonly logger = new Logger('LockService');
   private readonly warn = (message: string): void => {
     this.logger.warn(message);
   };
@@ -278,6 +280,17 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   async close(): Promise<void> {
     await this.last()?.close();
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    const { name, label, backend } = this;
+    return { name, label: label || undefined, backend: backend.name };
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('LockService', this.toJSON(), depth, options);
   }
 
   private request(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {

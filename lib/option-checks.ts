@@ -1,10 +1,10 @@
 import { LockConfigurationError } from './errors/index.js';
-import { shown } from './errors/shown.js';
+import { shown, shownAddress } from './errors/shown.js';
 
 /** @throws LockConfigurationError for what cannot carry options: also a Map or a Date, as it would be read as none */
 export function checkIsOptions(options: unknown): asserts options is object {
   if (Object.prototype.toString.call(options) !== '[object Object]') {
-    throw new LockConfigurationError(`options must be an object, got ${shown(options)}`);
+    throw new LockConfigurationError(`options must be an object, got ${shownAddress(options)}`);
   }
 }
 

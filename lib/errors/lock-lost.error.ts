@@ -15,6 +15,7 @@ export type LockLostReason =
 
 /** Gone: the lock ended before its holder released it. Also the reason of `lock.signal`. */
 export class LockLostError extends LockError {
+  static override readonly name = 'LockLostError';
   static override readonly code = 'LOCK_LOST';
   readonly code = LockLostError.code;
 

@@ -2,6 +2,7 @@ import { LockError } from './lock.error.js';
 
 /** A decorated method was called on an instance that no LockModule knows. Its body did not run. */
 export class LockNotWiredError extends LockError {
+  static override readonly name = 'LockNotWiredError';
   static override readonly code = 'LOCK_NOT_WIRED';
   readonly code = LockNotWiredError.code;
 

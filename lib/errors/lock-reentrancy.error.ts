@@ -7,6 +7,7 @@ import { LockError } from './lock.error.js';
  * (a minute, where that is endless), perhaps because it waits for its handlers.
  */
 export class LockReentrancyError extends LockError {
+  static override readonly name = 'LockReentrancyError';
   static override readonly code = 'LOCK_REENTRANCY';
   readonly code = LockReentrancyError.code;
 

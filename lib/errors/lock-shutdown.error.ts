@@ -2,6 +2,7 @@ import { LockError } from './lock.error.js';
 
 /** The application is closing: new requests are refused and waiting ones end. */
 export class LockShutdownError extends LockError {
+  static override readonly name = 'LockShutdownError';
   static override readonly code = 'LOCK_SHUTDOWN';
   readonly code = LockShutdownError.code;
 

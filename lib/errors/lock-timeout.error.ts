@@ -2,6 +2,7 @@ import { LockError } from './lock.error.js';
 
 /** Busy: others held the key for as long as the caller was ready to wait. */
 export class LockTimeoutError extends LockError {
+  static override readonly name = 'LockTimeoutError';
   static override readonly code = 'LOCK_TIMEOUT';
   readonly code = LockTimeoutError.code;
 

@@ -1,3 +1,6 @@
+import { BRAND } from './brand.js';
+import { causeInJson, scrubbed } from './scrubbed.js';
+
 /** What went wrong, for code that cannot use `instanceof`. */
 export type LockErrorCode =
   | 'LOCK_TIMEOUT'
@@ -9,24 +12,31 @@ export type LockErrorCode =
   | 'LOCK_BACKEND'
   | 'LOCK_SHUTDOWN';
 
-const BRAND = Symbol.for('nestjs-lock:error');
-
 /**
  * The ancestor of every error of this package. `instanceof` goes by brand and code, so that two
  * copies of the package (ESM beside CommonJS, two versions) recognise each other's errors.
  */
 export abstract class LockError extends Error {
   declare static readonly code?: LockErrorCode;
+  /** Fixed: a bundler gives classes other names, and `name` of an error is read from here. */
+  declare static readonly name: string;
 
   abstract readonly code: LockErrorCode;
   /** The key that it is about, where there is one. */
   readonly key: string | undefined;
 
   constructor(message: string, key?: string, options?: ErrorOptions) {
-    super(message, options);
+    const { cause } = options ?? {};
+    super(message, cause === undefined ? undefined : { cause: scrubbed(cause) });
     this.key = key;
     Object.defineProperty(this, BRAND, { value: true });
     Object.defineProperty(this, 'name', { value: new.target.name, configurable: true });
+  }
+
+  /** What is logged of it as JSON. */
+  toJSON(): object {
+    const { name, message, cause } = this;
+    return Object.assign({ name, message }, this, { cause: causeInJson(cause) });
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

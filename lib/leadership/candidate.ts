@@ -1,3 +1,4 @@
+import type { InspectOptionsStylized } from 'node:util';
 import { pause } from '../clock.js';
 import { readDuration } from '../duration.js';
 import { LockShutdownError } from '../errors/index.js';
@@ -11,6 +12,7 @@ import type {
   LockState,
 } from '../interfaces/index.js';
 import type { LockHandle } from '../lock-handle.js';
+import { PRINTED, printed } from '../printed.js';
 import { Term, type RunUnder } from './term.js';
 
 /** Between two tries to stand at a backend that refuses, in milliseconds. */
@@ -86,6 +88,17 @@ export class Candidate implements Leadership {
     this.#withdrawal.abort();
     this.#term?.end();
     await this.ended;
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    const { key, isLeader, term } = this;
+    return term === undefined ? { key, isLeader } : { key, isLeader, term };
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('Leadership', this.toJSON(), depth, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

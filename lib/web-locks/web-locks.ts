@@ -42,7 +42,11 @@ export class WebLocks implements WebLockManager {
   readonly #order = new RequestOrder();
   readonly #thefts = new Thefts();
 
-  constructor(private readonly context: WebLocksContext) {}
+  readonly #context: WebLocksContext;
+
+  constructor(context: WebLocksContext) {
+    this.#context = context;
+  }
 
   request<T>(name: string, callback: WebLockGrantedCallback<T>): Promise<Awaited<T>>;
   request<T>(
@@ -75,7 +79,7 @@ export class WebLocks implements WebLockManager {
     await this.#order.there;
     // A key that changes hands meanwhile may be listed twice.
     const states = new Map<string, KeyState>();
-    for await (const [key, state] of this.context.held()) states.set(key, state);
+    for await (const [key, state] of this.#context.held()) states.set(key, state);
     const snapshot: WebLockManagerSnapshot = { held: [], pending: [] };
     const seen = new Set<string>();
     for (const [name, { holders, queue }] of states) {
@@ -83,7 +87,7 @@ export class WebLocks implements WebLockManager {
       snapshot.pending.push(...queue.map((waiter) => infoOf(name, waiter)));
       for (const { id } of [...holders, ...queue]) seen.add(id);
     }
-    for (const [name, waiter] of this.context.waiting()) {
+    for (const [name, waiter] of this.#context.waiting()) {
       if (!seen.has(waiter.id)) snapshot.pending.push(infoOf(name, waiter));
     }
     return snapshot;
@@ -111,11 +115,11 @@ export class WebLocks implements WebLockManager {
 
   /** Each request has a lock of its own, whatever its context holds. */
   #takeAnew(name: string, options: TakeOptions): Promise<LockHandle> {
-    return outsideOfLocks(() => this.context.take(name, options));
+    return outsideOfLocks(() => this.#context.take(name, options));
   }
 
   #refuseToWaitForItself(name: string, mode: LockMode): void {
-    const outer = this.context.current(name);
+    const outer = this.#context.current(name);
     const isReader = outer?.mode === 'shared';
     if (outer?.held !== true || (isReader && mode === 'shared')) return;
     throw new LockReentrancyError(name, isReader);
@@ -127,10 +131,10 @@ export class WebLocks implements WebLockManager {
    */
   async #steal(name: string, place: Place, theft: Theft): Promise<LockHandle> {
     const breakAgain = () => {
-      void this.context.forceRelease(name).catch(() => undefined);
+      void this.#context.forceRelease(name).catch(() => undefined);
     };
     await place.before;
-    await this.context.forceRelease(name);
+    await this.#context.forceRelease(name);
     const lock = await this.#takeAnew(name, {
       mode: 'exclusive',
       wait: Infinity,
@@ -149,7 +153,7 @@ export class WebLocks implements WebLockManager {
     { name, mode, signal, callback }: WebLockRequest<T>,
     place: Place,
   ): Promise<T> {
-    const running = this.context.runUnder(lock, async () => {
+    const running = this.#context.runUnder(lock, async () => {
       // Granted, but not told yet: for the caller it was aborted while it waited.
       signal?.throwIfAborted();
       const webLock: WebLock = Object.freeze({ name, mode });

@@ -23,9 +23,15 @@ afterEach(async () => {
   await locks.close();
 });
 
-/** How a value begins when it is shown. */
+/** How a value begins when it is shown: of an object the names of its properties. */
 function brief(value: unknown): string {
-  const [line = ''] = inspect(value, { depth: 0, breakLength: Infinity }).split('\n');
+  if (Object.prototype.toString.call(value) === '[object Object]') {
+    const [name] = Object.keys(value as object);
+    return name === undefined ? '{}' : `{ ${name}`;
+  }
+  const inside = typeof value === 'object' && !Array.isArray(value) && !(value instanceof Error);
+  const depth = inside ? -1 : 0;
+  const [line = ''] = inspect(value, { depth, breakLength: Infinity }).split('\n');
   return line.slice(0, 12);
 }
 

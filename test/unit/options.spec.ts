@@ -78,9 +78,15 @@ const cases = Object.entries(BAD).flatMap(([option, values]) =>
 const titled = <T extends readonly unknown[]>(rows: readonly T[]) =>
   rows.map((row) => [row.map((cell) => brief(cell)).join(': '), ...row] as const);
 
-/** How a value begins when it is shown. */
+/** How a value begins when it is shown: of an object the names of its properties. */
 function brief(value: unknown): string {
-  const [line = ''] = inspect(value, { depth: 0, breakLength: Infinity }).split('\n');
+  if (Object.prototype.toString.call(value) === '[object Object]') {
+    const [name] = Object.keys(value as object);
+    return name === undefined ? '{}' : `{ ${name}`;
+  }
+  const inside = typeof value === 'object' && !Array.isArray(value) && !(value instanceof Error);
+  const depth = inside ? -1 : 0;
+  const [line = ''] = inspect(value, { depth, breakLength: Infinity }).split('\n');
   return line.slice(0, 12);
 }
 
@@ -89,6 +95,7 @@ async function expectRefused(
   option: string,
   value: unknown,
   attempt: () => unknown,
+  text = brief(value),
 ): Promise<void> {
   let error: unknown;
   try {
@@ -99,7 +106,7 @@ async function expectRefused(
   expect(error).toBeInstanceOf(LockConfigurationError);
   const { message } = error as LockConfigurationError;
   expect(message).toContain(option);
-  expect(message).toContain(brief(value));
+  expect(message).toContain(text);
   expect(message.length).toBeLessThan(500);
 }
 
@@ -437,7 +444,9 @@ describe('options of RedisBackend', () => {
       ].map((value) => [value]),
     ),
   )('refused: url: %s', async (_, value) => {
-    await expectRefused('url', value, () => make({ url: value }));
+    // What is no host may be a part of a password.
+    const odd = typeof value === 'string' && !/^[\w:/]*$/.test(value);
+    await expectRefused('url', value, () => make({ url: value }), odd ? '***' : undefined);
   });
 
   it.each(titled([null, 0, true, 'localhost', '', () => undefined].map((value) => [value])))(

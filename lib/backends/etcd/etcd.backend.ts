@@ -1,8 +1,10 @@
+import type { InspectOptionsStylized } from 'node:util';
 import type { Etcd3, IOptions } from 'etcd3';
 import { readDuration } from '../../duration.js';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown, shownAddress, shownOption } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
+import { PRINTED, printed } from '../../printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { type EtcdTarget, LEAST_KEEPALIVE, openClient } from './etcd-client.js';
 import { EtcdConnection } from './etcd-connection.js';
@@ -67,22 +69,34 @@ export class EtcdBackend implements LockBackend {
   readonly name = 'etcd';
   readonly minTtl = 1_000;
   readonly supports = { shared: true, limit: true };
-  private readonly target: EtcdTarget;
-  private readonly keyspace: Keyspace;
+  /** Behind a function, into which no printer looks: it has credentials. */
+  private readonly target: () => EtcdTarget;
+  private readonly namespace: string;
   private readonly patience: number;
 
   constructor(options: EtcdBackendOptions) {
     checkIsOptions(options);
     const { namespace = 'nestjs-lock', commandTimeout = '2s', ...target } = options;
     checkNamespace(namespace);
-    this.target = readTarget(target);
-    this.keyspace = new Keyspace(namespace);
+    const where = readTarget(target);
+    this.target = () => where;
+    this.namespace = namespace;
     this.patience = readDuration('commandTimeout', commandTimeout);
   }
 
   connect(process: LockProcess): BackendConnection {
-    const client = openClient(this.target, this.patience);
-    return new EtcdConnection(process, client, this.keyspace, this.patience);
+    const client = openClient(this.target(), this.patience);
+    return new EtcdConnection(process, client, new Keyspace(this.namespace), this.patience);
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    return { name: this.name, namespace: this.namespace };
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('EtcdBackend', this.toJSON(), depth, options);
   }
 }
 
@@ -116,7 +130,7 @@ function readTarget(given: Record<string, unknown>): EtcdTarget {
   for (const [option, value] of named) {
     if (Object.hasOwn(CHECKS, option)) continue;
     throw new LockConfigurationError(
-      `unknown option ${shown(option)} of EtcdBackend, got ${/password/i.test(option) ? '***' : shown(value)}`,
+      `unknown option ${shown(option)} of EtcdBackend, got ${shownOption(option, value)}`,
     );
   }
   const options = named.map(([option]) => option);
@@ -141,13 +155,13 @@ function checkHosts(hosts: unknown): void {
     typeof host === 'string' && /^(https?:\/\/)?[^\s/@]+(:\d+)?$/.test(host);
   if (all.length === 0 || !all.every(isHost)) {
     throw new LockConfigurationError(
-      `hosts must be one or more of http://host:port or https://host:port, got ${shown(hosts)}`,
+      `hosts must be one or more of http://host:port or https://host:port, got ${shownAddress(hosts)}`,
     );
   }
   const secure = all.filter((host) => (host as string).startsWith('https:')).length;
   if (secure > 0 && secure < all.length) {
     throw new LockConfigurationError(
-      `hosts must be all with https:// or all without, got ${shown(hosts)}`,
+      `hosts must be all with https:// or all without, got ${shownAddress(hosts)}`,
     );
   }
 }
@@ -155,7 +169,7 @@ function checkHosts(hosts: unknown): void {
 function checkClient(client: unknown): void {
   const { kv, leaseClient, watchClient } = (client ?? {}) as Partial<Etcd3>;
   if (kv === undefined || leaseClient === undefined || watchClient === undefined) {
-    throw new LockConfigurationError(`client must be an Etcd3 client, got ${shown(client)}`);
+    throw new LockConfigurationError(`client must be an Etcd3 client, got ${shownAddress(client)}`);
   }
 }
 
@@ -184,7 +198,9 @@ function checkAuth(auth: unknown): void {
 
 function checkGrpcOptions(grpcOptions: unknown): void {
   if (Object.prototype.toString.call(grpcOptions) !== '[object Object]') {
-    throw new LockConfigurationError(`grpcOptions must be an object, got ${shown(grpcOptions)}`);
+    throw new LockConfigurationError(
+      `grpcOptions must be an object, got ${shownAddress(grpcOptions)}`,
+    );
   }
   const keepalive = (grpcOptions as Record<string, unknown>)['grpc.keepalive_time_ms'];
   if (keepalive === undefined) return;

@@ -1,3 +1,5 @@
+import type { InspectOptionsStylized } from 'node:util';
+import { PRINTED, printed } from '../../printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { MemoryStore } from './memory-store.js';
 
@@ -54,5 +56,15 @@ export class MemoryBackend implements LockBackend {
       if (owner !== undefined) tell(owner, id);
     }
     return ids.length;
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    return { name: this.name };
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('MemoryBackend', this.toJSON(), depth, options);
   }
 }

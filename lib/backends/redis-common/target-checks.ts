@@ -1,5 +1,5 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown, shownAddress } from '../../errors/shown.js';
 import { foreignClient } from './foreign-clients.js';
 import { unwelcomeParameters, type DuplicableRedisClient } from './redis-client.js';
 
@@ -21,11 +21,13 @@ export function checkNamespace(namespace: unknown): asserts namespace is string 
 
 export function checkUrl(url: unknown): asserts url is string {
   if (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new LockConfigurationError(`url must be a redis:// or rediss:// URL, got ${shown(url)}`);
+    throw new LockConfigurationError(
+      `url must be a redis:// or rediss:// URL, got ${shownAddress(url)}`,
+    );
   }
   const [parameter] = unwelcomeParameters(url);
   if (parameter !== undefined) {
-    throw new LockConfigurationError(`url must not set ${parameter}, got ${shown(url)}`);
+    throw new LockConfigurationError(`url must not set ${parameter}, got ${shownAddress(url)}`);
   }
 }
 
@@ -34,7 +36,9 @@ export function checkClient(client: unknown): void {
   if (foreign) throw new LockConfigurationError(`client must be an ioredis client, got ${foreign}`);
   const { duplicate, options } = (client ?? {}) as Partial<DuplicableRedisClient>;
   if (typeof duplicate !== 'function' || typeof options !== 'object') {
-    throw new LockConfigurationError(`client must be an ioredis client, got ${shown(client)}`);
+    throw new LockConfigurationError(
+      `client must be an ioredis client, got ${shownAddress(client)}`,
+    );
   }
 }
 

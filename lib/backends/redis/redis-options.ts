@@ -1,5 +1,5 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown, shownAddress, shownOption } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
 import type { RedisTarget } from '../redis-common/redis-client.js';
 import { checkClient, checkUrl } from '../redis-common/target-checks.js';
@@ -40,7 +40,7 @@ export function readTarget(given: Record<string, unknown>): RedisTarget {
   for (const [option, value] of named) {
     if (Object.hasOwn(WAYS, option)) continue;
     throw new LockConfigurationError(
-      `unknown option ${shown(option)} of RedisBackend, got ${/password/i.test(option) ? '***' : shown(value)}`,
+      `unknown option ${shown(option)} of RedisBackend, got ${shownOption(option, value)}`,
     );
   }
   const [way, another] = named;
@@ -57,14 +57,14 @@ export function readTarget(given: Record<string, unknown>): RedisTarget {
 function checkCluster(given: unknown): void {
   const nodes: unknown[] = Array.isArray(given) ? given : [];
   if (nodes.length === 0) {
-    throw new LockConfigurationError(`cluster must be a list of URLs, got ${shown(given)}`);
+    throw new LockConfigurationError(`cluster must be a list of URLs, got ${shownAddress(given)}`);
   }
   for (const node of nodes) {
     checkUrl(node);
     const { pathname } = new URL(node);
     if (!/^\/?0?$/.test(pathname)) {
       throw new LockConfigurationError(
-        `cluster must not name a database, as a Cluster has only database 0, got ${shown(pathname)}`,
+        `cluster must not name a database, as a Cluster has only database 0, got ${shownAddress(pathname)}`,
       );
     }
   }

@@ -1,6 +1,8 @@
+import type { InspectOptionsStylized } from 'node:util';
 import type { RedisOptions } from 'ioredis';
 import { readDuration } from '../../duration.js';
 import { checkIsOptions } from '../../option-checks.js';
+import { PRINTED, printed } from '../../printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { SubscriberMailbox } from '../redis-common/mailbox.js';
 import { ClusterMailbox } from './cluster-mailbox.js';
@@ -110,7 +112,8 @@ export class RedisBackend implements LockBackend {
   readonly name = 'redis';
   readonly minTtl = 10;
   readonly supports = { shared: true, limit: true };
-  private readonly target: RedisTarget;
+  /** Behind a function, into which no printer looks: it has credentials. */
+  private readonly target: () => RedisTarget;
   private readonly settings: RedisSettings;
   private readonly credentials: RedisCredentialsProvider | undefined;
 
@@ -128,37 +131,49 @@ export class RedisBackend implements LockBackend {
     checkNamespace(namespace);
     checkCredentials(credentials);
     this.credentials = credentials;
-    this.target = readTarget(target);
+    const where = readTarget(target);
+    this.target = () => where;
     this.settings = {
-      keyPrefix: keyPrefixOf(this.target),
+      keyPrefix: keyPrefixOf(where),
       namespace,
       patience: readDuration('commandTimeout', commandTimeout),
       failoverGrace: readFailoverGrace(failoverGrace),
       longestTtl: readDuration('longestTtl', longestTtl),
       replicas: readReplicas(replicas),
-      spread: isCluster(this.target),
+      spread: isCluster(where),
     };
     if (this.settings.spread) refuseOnCluster(this.settings);
   }
 
   connect(process: LockProcess): BackendConnection {
     const { patience } = this.settings;
+    const target = this.target();
     const login = this.credentials && new ProvidedLogin(this.credentials, patience);
     const warn = (message: string) => {
       process.warn(message);
     };
-    if (isCluster(this.target)) {
-      const commands = openCluster(this.target, patience, login);
+    if (isCluster(target)) {
+      const commands = openCluster(target, patience, login);
       const router = new ClusterRouter(commands);
       const mailbox = new ClusterMailbox(commands, router, patience, warn);
       return new RedisConnection(process, commands, mailbox, this.settings, router);
     }
-    const mailbox = new SubscriberMailbox(openClient(this.target, patience, login), patience, warn);
+    const mailbox = new SubscriberMailbox(openClient(target, patience, login), patience, warn);
     return new RedisConnection(
       process,
-      openCommandClient(this.target, patience, login),
+      openCommandClient(target, patience, login),
       mailbox,
       this.settings,
     );
+  }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    return { name: this.name, namespace: this.settings.namespace };
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('RedisBackend', this.toJSON(), depth, options);
   }
 }

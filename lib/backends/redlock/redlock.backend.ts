@@ -1,7 +1,9 @@
+import type { InspectOptionsStylized } from 'node:util';
 import { readDuration } from '../../duration.js';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown, shownAddress, shownOption } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
+import { PRINTED, printed } from '../../printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { Keyspace, LockNames } from '../redis-common/keyspace.js';
 import { ProvidedLogin, type RedisCredentialsProvider } from '../redis-common/login.js';
@@ -59,7 +61,8 @@ export class RedlockBackend implements LockBackend {
   readonly name = 'redlock';
   readonly minTtl = 10;
   readonly supports = { shared: true, limit: false };
-  private readonly nodes: readonly SingleTarget[];
+  /** Behind a function, into which no printer looks: they have credentials. */
+  private readonly nodes: () => readonly SingleTarget[];
   private readonly namespace: string;
   private readonly patience: number;
   private readonly credentials: RedisCredentialsProvider | undefined;
@@ -76,26 +79,28 @@ export class RedlockBackend implements LockBackend {
     for (const [option, value] of Object.entries(unknown)) {
       if (value === undefined) continue;
       throw new LockConfigurationError(
-        `unknown option ${shown(option)} of RedlockBackend, got ${/password/i.test(option) ? '***' : shown(value)}`,
+        `unknown option ${shown(option)} of RedlockBackend, got ${shownOption(option, value)}`,
       );
     }
     checkNamespace(namespace);
     checkCredentials(credentials);
     this.credentials = credentials;
-    this.nodes = readNodes(nodes);
+    const targets = readNodes(nodes);
+    this.nodes = () => targets;
     this.namespace = namespace;
     this.patience = readDuration('commandTimeout', commandTimeout);
   }
 
   connect(process: LockProcess): BackendConnection {
     const patience = this.patience;
+    const nodes = this.nodes();
     const login = this.credentials && new ProvidedLogin(this.credentials, patience);
     return new RedlockConnection(
       process,
       (hooks) => {
-        return this.nodes.map((target, index) => {
+        return nodes.map((target, index) => {
           const warn = (message: string) => {
-            process.warn(`Redlock node ${index + 1} of ${this.nodes.length}: ${message}`);
+            process.warn(`Redlock node ${index + 1} of ${nodes.length}: ${message}`);
           };
           const prefix = keyPrefixOf(target);
           const keyspace = new Keyspace(prefix, this.namespace);
@@ -111,12 +116,22 @@ export class RedlockBackend implements LockBackend {
       patience,
     );
   }
+
+  /** @internal What is logged of it. */
+  toJSON(): object {
+    return { name: this.name, namespace: this.namespace };
+  }
+
+  /** @internal */
+  [PRINTED](depth: number, options: InspectOptionsStylized): string {
+    return printed('RedlockBackend', this.toJSON(), depth, options);
+  }
 }
 
 function readNodes(nodes: unknown): SingleTarget[] {
   const all: unknown[] = Array.isArray(nodes) ? nodes : [];
   if (all.length < 3 || all.length % 2 === 0) {
-    const got = Array.isArray(nodes) ? `${all.length}` : shown(nodes);
+    const got = Array.isArray(nodes) ? `${all.length}` : shownAddress(nodes);
     throw new LockConfigurationError(`nodes must be an odd number of nodes from 3, got ${got}`);
   }
   const targets = all.map(readNode);
@@ -124,7 +139,7 @@ function readNodes(nodes: unknown): SingleTarget[] {
   const twice = all.find((_, index) => addresses.indexOf(addresses[index]) < index);
   if (twice !== undefined) {
     throw new LockConfigurationError(
-      `nodes must be different from each other, got ${shown(twice)} twice`,
+      `nodes must be different from each other, got ${shownAddress(twice)} twice`,
     );
   }
   return targets;

@@ -1,0 +1,2 @@
+/** On every error of this package, of whichever copy of it. */
+export const BRAND = Symbol.for('nestjs-lock:error');
