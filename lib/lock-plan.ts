@@ -24,6 +24,16 @@ export function setLockPlan(method: object, plan: LockPlan): void {
   Reflect.defineMetadata(PLAN, plan, method);
 }
 
+/** Remembers which method locks: what is put above it need not know its plan. */
+export function setLockingMethod(prototype: object, property: PropertyKey, method: object): void {
+  Reflect.defineMetadata(PLAN, method, prototype, property as string | symbol);
+}
+
+/** The method that locks, whatever other decorators have put around it. */
+export function getLockingMethod(prototype: object, property: PropertyKey): object | undefined {
+  return Reflect.getOwnMetadata(PLAN, prototype, property as string | symbol) as object | undefined;
+}
+
 export function getLockPlan(method: unknown): LockPlan | undefined {
   if (typeof method !== 'function') return undefined;
   return Reflect.getOwnMetadata(PLAN, method) as LockPlan | undefined;

@@ -8,16 +8,19 @@ import {
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import type { LockBackend } from './backends/lock-backend.js';
 import { LockError } from './errors/index.js';
-import { getLockPlan, type LockPlan } from './lock-plan.js';
+import { getLockingMethod, getLockPlan, type LockPlan } from './lock-plan.js';
 import { wire } from './decorators/wiring.js';
 import { getLockInterceptorToken } from './lock.constants.js';
 import { checkFits, readOptions } from './lock-options.js';
 import type { LockInterceptor } from './lock.interceptor.js';
 import type { LockService } from './lock.service.js';
 import { transactionInterceptorOf } from './transaction-interceptor.js';
+import { transactionOf, usesTransactionHost } from './transaction-order.js';
 
 interface LockedMethod {
   readonly method: object;
+  /** Whether a decorator above ours has put something around it. */
+  readonly isWrapped: boolean;
   readonly plan: LockPlan;
   /** The class that overrides it without a decorator of its own. */
   readonly overriddenIn: string | undefined;
@@ -43,7 +46,10 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
   async onModuleInit(): Promise<void> {
     const overridden = new Map<string, LockedMethod>();
     const committing = new Map<LockPlan, string>();
-    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+    const transactional = new Map<LockPlan, string>();
+    const providers = this.discovery.getProviders();
+    const hasTransactionHost = usesTransactionHost(providers);
+    for (const wrapper of [...providers, ...this.discovery.getControllers()]) {
       const { metatype, isNotMetatype } = wrapper;
       const instance: unknown = wrapper.instance;
       // A request-scoped class has only its prototype here; Nest itself injects what it makes of it.
@@ -62,6 +68,8 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
         else if (transaction !== undefined) committing.set(method.plan, transaction);
         if (method.overriddenIn)
           overridden.set(`${method.overriddenIn} ${method.plan.where}`, method);
+        const made = method.isWrapped && transactionOf(method.method, hasTransactionHost);
+        if (made) transactional.set(method.plan, made);
       }
     }
     for (const { plan, overriddenIn } of overridden.values()) {
@@ -74,6 +82,12 @@ export class LockExplorer implements OnModuleInit, OnApplicationBootstrap {
       this.logger.warn(
         `${interceptor} runs around ${where}, whose lock is given back before it commits: ` +
           'begin the transaction under the lock instead.',
+      );
+    }
+    for (const [{ where }, made] of transactional) {
+      this.logger.warn(
+        `@Transactional() of ${made} runs around ${where}, whose lock is given back before it commits: ` +
+          'put @Locked above it.',
       );
     }
   }
@@ -122,11 +136,13 @@ function lockedMethods(prototype: unknown): LockedMethod[] {
     for (const property of Reflect.ownKeys(level)) {
       const method: unknown = Object.getOwnPropertyDescriptor(level, property)?.value;
       if (typeof method !== 'function') continue;
-      const plan = getLockPlan(method);
+      const locking = getLockingMethod(level, property);
+      const plan = getLockPlan(method) ?? getLockPlan(locking);
       const override = nearest.get(property);
       if (plan !== undefined) {
         const overriddenIn = override?.locked === false ? override.in : undefined;
-        found.push({ method, plan, overriddenIn });
+        const isWrapped = locking !== undefined && locking !== method;
+        found.push({ method, isWrapped, plan, overriddenIn });
       }
       if (override === undefined) {
         nearest.set(property, { locked: plan !== undefined, in: nameOf(level) });

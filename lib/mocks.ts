@@ -1,4 +1,4 @@
-const UNHEARD_OF = 'a property that nothing has';
+const UNHEARD_OF = 'isThisAnAutoMock';
 
 /**
  * Whether a value has the method that we are to call. Not what a test put in its place: an empty

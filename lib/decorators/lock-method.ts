@@ -9,7 +9,7 @@ import { impersonate, methodOf, sameKind, type Method } from './decorate.js';
 import { handlesEvents } from './event-handlers.js';
 import { parseKeyTemplate } from './key-template.js';
 import { runAsEvent, runsUnderLocks } from '../lock-context.js';
-import { setLockPlan, type LockPlan } from '../lock-plan.js';
+import { setLockingMethod, setLockPlan, type LockPlan } from '../lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
 /** A key template, or a function of the method's own arguments, which may give several keys. */
@@ -81,6 +81,7 @@ export function lockMethod(decoration: Decoration): (...parameters: unknown[]) =
     const wrapper = sameKind(original, run);
     impersonate(wrapper, original);
     setLockPlan(wrapper, plan);
+    setLockingMethod(target, property, wrapper);
     injectInterceptor(target, plan.name);
     descriptor.value = wrapper;
   };
