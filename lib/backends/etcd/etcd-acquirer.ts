@@ -163,7 +163,8 @@ export class EtcdAcquirer {
     const signOfLife = session.fresh();
     const leases = { marker: session.marker, lease: session.id, waiting: waiting?.id };
     const attempt: Attempt = { bid, ...leases, isFirst, roomAt };
-    const reply = await this.#carriedOut(request, session, this.#calls.txn(acquireTxn(attempt)));
+    const sent = this.#calls.txn(acquireTxn(attempt), { hurried: !request.asked.queue });
+    const reply = await this.#carriedOut(request, session, sent);
     const outcome = readAcquire(attempt, reply);
     // Whoever settled it saw to what this try did, or made it void.
     if (request.isSettled()) return request.granted;

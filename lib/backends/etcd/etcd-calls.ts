@@ -8,6 +8,7 @@ import type {
 } from 'etcd3';
 import { Deadline, Instant, pause, wallTimeIn } from '../../clock.js';
 import { outsideOfContexts } from '../../timers.js';
+import { Suspicion } from '../suspicion.js';
 import { Alarms } from './alarms.js';
 import { isPassing, isUnsent, NoAnswerError, toBackendError } from './etcd-errors.js';
 import type { Queue } from './keyspace.js';
@@ -33,12 +34,21 @@ export interface TxnReply {
   readonly responses: readonly IResponseOp[];
 }
 
+/** How an answer is waited for. */
+interface Waiting {
+  /** Milliseconds. */
+  readonly patience?: number;
+  /** Whether it is for somebody who has no time to wait that long and to try again. */
+  readonly hurried?: boolean;
+}
+
 export type WatchStream = Awaited<ReturnType<Etcd3['watchClient']['watch']>>;
 
 /** The one place where requests are sent to etcd; none of them waits for longer than the patience. */
 export class EtcdCalls {
   #trouble: Error | undefined;
   readonly #alarms = new Alarms();
+  readonly #suspicion: Suspicion;
   /** The greatest revision that a transaction was answered with. */
   #revision = 0;
 
@@ -49,19 +59,21 @@ export class EtcdCalls {
     /** How long to wait for an answer, in milliseconds. */
     readonly patience: number,
     private readonly warn: (message: string) => void,
-  ) {}
+  ) {
+    this.#suspicion = new Suspicion(otherHosts + 1);
+  }
 
   /** Why there were no answers lately; undefined after any answer. */
   get trouble(): Error | undefined {
     return this.#trouble;
   }
 
-  async txn(request: ITxnRequest, patience = this.patience): Promise<TxnReply> {
+  async txn(request: ITxnRequest, waiting?: Waiting): Promise<TxnReply> {
     const sent = Instant.now();
     const known = this.#revision;
     const { header, succeeded, responses } = await this.#answered(
       (options) => this.client.kv.txn(request, options),
-      patience,
+      waiting,
     );
     this.#learn(Number(header.revision), known);
     return { stamp: stampOf(sent, header), succeeded, responses };
@@ -118,7 +130,7 @@ export class EtcdCalls {
         stream.write({ ID: id });
       });
     };
-    const { header, TTL } = await this.#answered(ask, patience);
+    const { header, TTL } = await this.#answered(ask, { patience });
     return Number(TTL) > 0 ? stampOf(sent, header) : undefined;
   }
 
@@ -143,7 +155,8 @@ export class EtcdCalls {
       return stream;
     };
     try {
-      return await this.#answered(open);
+      // That it was begun is no word of the server's.
+      return await this.#answered(open, {}, false);
     } catch (error) {
       // One that comes late is nobody's.
       for (const stream of opening) stream.then(discard, () => undefined);
@@ -204,8 +217,11 @@ export class EtcdCalls {
 
   #answered<T>(
     call: (options: { deadline: number }) => Promise<T>,
-    patience = this.patience,
+    { patience: most = this.patience, hurried = false }: Waiting = {},
+    isHeard = true,
   ): Promise<T> {
+    const asked = Instant.now();
+    const patience = isHeard ? this.#suspicion.patience(most, hurried) : most;
     return new Promise((resolve, reject) => {
       // gRPC reads its wall clock at once, so that this says how long and not when. Our own alarm is
       // for what it does not cover: a login, or the retries of the user's client.
@@ -215,6 +231,7 @@ export class EtcdCalls {
       );
       const fail = (error: unknown) => {
         this.#trouble = isPassing(error) ? (error as Error) : undefined;
+        if (asked.elapsed >= patience) this.#suspicion.silent();
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it came
         reject(error);
       };
@@ -227,6 +244,7 @@ export class EtcdCalls {
         (answer) => {
           callOff();
           if (!late) this.#trouble = undefined;
+          if (isHeard) this.#suspicion.hear(asked);
           resolve(answer);
         },
         (error: unknown) => {

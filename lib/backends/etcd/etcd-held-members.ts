@@ -153,7 +153,7 @@ export class EtcdHeldMembers {
     // As they are now: a renewal of another ttl may move one meanwhile.
     const expected = heldMembers.map(({ name, modified }) => ({ name, modified }));
     const patience = Math.min(...heldMembers.map(({ session }) => session.patience));
-    const reply = await this.calls.txn(checkTxn(expected), patience);
+    const reply = await this.calls.txn(checkTxn(expected), { patience });
     const found = kvsRead(reply);
     return {
       stamp: reply.stamp,

@@ -6,6 +6,9 @@ const [FIRST_PAUSE, LONGEST_PAUSE] = [50, 10_000];
 /** How often a process makes sure that it is heard, in milliseconds. */
 const BEAT = 1_450;
 
+/** A message that is not there after so many milliseconds is asked for: that changes nothing if it was only late. */
+const LATE = 500;
+
 /** How a connection is dealt with that does not hear what it should. */
 export interface Subscription {
   /** Asks whether it still answers, and makes it anew when it does not. */
@@ -68,6 +71,8 @@ export class Presence {
   asksElsewhere(): void {
     this.#mouth = {};
     this.#forget();
+    // What cut off the one may have cut off the other, of which nobody would hear.
+    if (this.#ear !== undefined) this.subscription.probe();
   }
 
   hears(): void {
@@ -106,7 +111,7 @@ export class Presence {
 
   /** A connection that only listens may die without a word. */
   async #await(ear: object, heard: number): Promise<void> {
-    await pause(this.patience);
+    await pause(Math.min(this.patience, LATE));
     if (ear === this.#ear && heard === this.#heard) this.subscription.probe();
   }
 }

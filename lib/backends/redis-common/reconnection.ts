@@ -1,5 +1,5 @@
 import { Deadline, pause } from '../../clock.js';
-import type { RedisClient } from './redis-client.js';
+import { giveUp, type RedisClient } from './redis-client.js';
 
 /** The longest pause before the next connection to a server that turned out not to be the master, in milliseconds. */
 const LONGEST_PAUSE = 1_000;
@@ -20,9 +20,9 @@ export class Reconnection {
 
   /** The server is silent. */
   now(): void {
-    if (this.#leaving) return;
-    this.#leaving = true;
-    this.client.disconnect(true);
+    this.#leave(() => {
+      giveUp(this.client);
+    });
   }
 
   /** The server is not the master: later each time, as the address may lead to it for long. */
@@ -33,6 +33,15 @@ export class Reconnection {
     if (this.#pause > 0) await pause(this.#pause);
     this.#waiting = false;
     this.#calm = Deadline.in(5 * LONGEST_PAUSE);
-    if (this.client.status === 'ready') this.now();
+    if (this.client.status !== 'ready') return;
+    this.#leave(() => {
+      this.client.disconnect(true);
+    });
+  }
+
+  #leave(disconnect: () => void): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    disconnect();
   }
 }

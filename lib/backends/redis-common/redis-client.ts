@@ -11,6 +11,8 @@ export interface RedisClient {
   readonly status: string;
   connect(): Promise<void>;
   disconnect(reconnect?: boolean): void;
+  /** What it is connected by, where that can be seen. */
+  readonly stream?: { destroy(): void };
   call(command: 'evalsha' | 'eval', args: (string | number)[]): Promise<unknown>;
   scan(
     cursor: string,
@@ -146,6 +148,12 @@ export function openCommandClient(
     client.options.socketTimeout = silence;
   });
   return client;
+}
+
+/** Ends a connection on which nothing is heard, without waiting for an answer to that. */
+export function giveUp(client: Pick<RedisClient, 'disconnect' | 'stream'>): void {
+  if (client.stream === undefined) client.disconnect(true);
+  else client.stream.destroy();
 }
 
 /**

@@ -1,6 +1,7 @@
 import { clearImmediate, setImmediate } from 'node:timers';
-import { alarm, Deadline, within } from '../../clock.js';
+import { alarm, Deadline, Instant, within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
+import { Suspicion } from '../suspicion.js';
 import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import { Reconnection } from './reconnection.js';
@@ -10,8 +11,13 @@ import type { Scripts } from './scripts.js';
 
 /** Where scripts are sent to. */
 export interface ScriptServer extends Pick<RedisClient, 'call'> {
-  /** To be told when it is silent: only a new connection tells more. */
-  silent(): void;
+  /**
+   * The connection on which scripts with this first key, or other commands, go now, as far as that is
+   * known: another object each time that it is made.
+   */
+  connection(key?: string): object | undefined;
+  /** To be told when a connection is silent: only a new one tells more. */
+  silent(connection: object | undefined): void;
   /** To be told when it is not the one to ask, as it is no master. */
   readonly(): void;
 }
@@ -24,6 +30,7 @@ export class ScriptRunner<All extends Calls<All>> {
   #closed = false;
   /** Who waits for the connection. */
   readonly #waiting = new Set<(ready: boolean) => void>();
+  readonly #suspicions = new WeakMap<object, Suspicion>();
 
   constructor(
     private readonly client: RedisClient,
@@ -84,14 +91,16 @@ export class ScriptRunner<All extends Calls<All>> {
   /**
    * Sends a script once. Rejects when there is no connection, or no reply, within the patience: it
    * may have run all the same, and may still run.
+   * @param hurried whether it is for somebody who has no time to wait that long and to try again
    */
   run<Name extends keyof All & string>(
     name: Name,
     keys: All[Name]['keys'],
     args: All[Name]['args'],
+    hurried = false,
   ): Promise<All[Name]['reply']> {
-    if (!this.ready) return this.connected().then(() => this.#exchange(name, keys, args));
-    return this.#exchange(name, keys, args);
+    if (!this.ready) return this.connected().then(() => this.#exchange(name, keys, args, hurried));
+    return this.#exchange(name, keys, args, hurried);
   }
 
   /** Calls `attempt` until it succeeds, fails for good, or `pointless` says that nobody cares any more. */
@@ -102,17 +111,26 @@ export class ScriptRunner<All extends Calls<All>> {
   /** The reply to something sent; rejects when there is none within the patience. */
   answered<T>(reply: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const end = this.#await(reject);
+      const end = this.#await(this.patience, this.server.connection(), reject);
       reply.finally(end).then(resolve, reject);
     });
   }
 
-  #exchange(name: keyof All & string, keys: Call['keys'], args: Call['args']): Promise<unknown> {
+  #exchange(
+    name: keyof All & string,
+    keys: Call['keys'],
+    args: Call['args'],
+    hurried: boolean,
+  ): Promise<unknown> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
+    const connection = this.server.connection(keys[0]);
+    const suspicion = this.#suspicionOf(connection);
+    const asked = Instant.now();
     const { sha, source } = this.scripts[name];
     return new Promise((resolve, reject) => {
       const succeed = (reply: unknown) => {
         end();
+        suspicion?.hear(asked);
         this.#trouble = undefined;
         resolve(reply);
       };
@@ -122,7 +140,8 @@ export class ScriptRunner<All extends Calls<All>> {
         if (/\bREADONLY\b/.test(String(error)) && !this.#closed) this.server.readonly();
         reject(error);
       };
-      const end = this.#await(fail);
+      const patience = suspicion?.patience(this.patience, hurried, keys.length) ?? this.patience;
+      const end = this.#await(patience, connection, fail);
       // As one list: a call takes some hundred thousand arguments at most.
       const rest = [keys.length, ...keys, ...args];
       this.server.call('evalsha', [sha, ...rest]).then(succeed, (error: unknown) => {
@@ -132,14 +151,25 @@ export class ScriptRunner<All extends Calls<All>> {
     });
   }
 
+  #suspicionOf(connection: object | undefined): Suspicion | undefined {
+    if (connection === undefined) return undefined;
+    let suspicion = this.#suspicions.get(connection);
+    if (suspicion === undefined) this.#suspicions.set(connection, (suspicion = new Suspicion()));
+    return suspicion;
+  }
+
   /** Calls `fail` when the patience is over; returns what ends the waiting. */
-  #await(fail: (error: Error) => void): () => void {
+  #await(
+    patience: number,
+    connection: object | undefined,
+    fail: (error: Error) => void,
+  ): () => void {
     let last: NodeJS.Immediate | undefined;
-    const off = alarm(Deadline.in(this.patience), () => {
+    const off = alarm(Deadline.in(patience), () => {
       // After the event loop was busy the replies may be there, and are read before this.
       last = setImmediate(() => {
-        if (!this.#closed) this.server.silent();
-        fail(new Error(`no reply within ${this.patience} ms`));
+        if (!this.#closed) this.server.silent(connection);
+        fail(new Error(`no reply within ${patience} ms`));
       });
     });
     return () => {
@@ -151,10 +181,16 @@ export class ScriptRunner<All extends Calls<All>> {
 
 function serverOf(client: RedisClient): ScriptServer {
   const reconnection = new Reconnection(client);
+  let connection = {};
+  client.on('ready', () => {
+    connection = {};
+  });
   return {
     call: client.call.bind(client),
-    silent: () => {
-      reconnection.now();
+    connection: () => connection,
+    silent: (silent) => {
+      // Meanwhile there may be another one.
+      if (silent === connection) reconnection.now();
     },
     readonly: () => {
       void reconnection.elsewhere();

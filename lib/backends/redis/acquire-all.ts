@@ -38,6 +38,7 @@ export async function acquireAll(
     'acquire-all',
     [keyspace.sequence, keyspace.guard, ...keys],
     [store.run, voidAfter, ...args],
+    true,
   );
   for (const request of requests) request.answered(mayRunUntil);
   store.clock.learn(since, answers[0]);

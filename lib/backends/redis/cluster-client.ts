@@ -17,7 +17,7 @@ export interface ClusterClient extends RedisClient {
   refreshSlotsCache(done: (error?: Error) => void): void;
 }
 
-export interface ClusterNode extends Pick<RedisClient, 'call' | 'scan'> {
+export interface ClusterNode extends Pick<RedisClient, 'call' | 'scan' | 'disconnect' | 'stream'> {
   readonly options: { readonly host?: string | undefined; readonly port?: number | undefined };
   duplicate(override: object): unknown;
 }

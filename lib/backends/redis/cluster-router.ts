@@ -1,6 +1,7 @@
 import { Deadline, pause } from '../../clock.js';
 import type { ClusterClient, ClusterNode } from './cluster-client.js';
 import { slotOf } from '../redis-common/cluster-slot.js';
+import { giveUp } from '../redis-common/redis-client.js';
 import { isReply } from '../redis-common/redis-errors.js';
 import type { ScriptServer } from '../redis-common/script-runner.js';
 
@@ -27,8 +28,13 @@ export class ClusterRouter implements ScriptServer {
     return this.#atMasterOf(String(args[2]), (node) => node.call(command, args));
   }
 
-  /** A node that is silent is given up by its own connection, and the others go on. */
-  silent(): void {
+  connection(key?: string): ClusterNode | undefined {
+    return key === undefined ? undefined : this.masterOf(slotOf(key));
+  }
+
+  /** Only this node is given up, and the others go on. */
+  silent(node: ClusterNode | undefined): void {
+    if (node !== undefined) giveUp(node);
     void this.look();
   }
 

@@ -215,7 +215,8 @@ export class RedisStore {
       keys.push(...keyspace.of(key));
       args.push(id, termsOf(request.asked), queue ? 1 : 0, reserve);
     }
-    this.send('acquire', keys, args).then(
+    const hurried = asked.some(({ request }) => !request.asked.queue);
+    this.send('acquire', keys, args, hurried).then(
       (reply) => {
         for (const { request } of asked) request.answered(mayRunUntil);
         this.#hearAcquires(asked, reply, since);
@@ -241,13 +242,14 @@ export class RedisStore {
     });
   }
 
-  /** Runs a script here, once. */
+  /** Runs a script here, once. See {@link ScriptRunner.run}. */
   send<Name extends keyof RedisCalls>(
     name: Name,
     keys: RedisCalls[Name]['keys'],
     args: RedisCalls[Name]['args'],
+    hurried = false,
   ): Promise<RedisCalls[Name]['reply']> {
-    return this.#watched(this.context.runner.run(name, keys, args));
+    return this.#watched(this.context.runner.run(name, keys, args, hurried));
   }
 
   async #watched<Reply>(reply: Promise<Reply>): Promise<Reply> {
@@ -283,7 +285,7 @@ export class RedisStore {
     } else {
       const before = Instant.now();
       const keys = [keyspace.sequence, keyspace.guardInPlace] as const;
-      const [now, guarded] = await this.send('clock', keys, []);
+      const [now, guarded] = await this.send('clock', keys, [], true);
       this.clock.learn(before, now);
       if (guarded === 1) this.context.unguarded();
     }

@@ -151,12 +151,13 @@ export class RedlockNode {
     const voidAfter = this.#clock.timeIn(patience) ?? 0;
     const before = Instant.now();
     const keys = [keyspace.sequence, keyspace.guard, ...keyspace.of(key)] as const;
+    const args = [
+      ...this.#asker,
+      voidAfter,
+      ...([id, kindOf(mode), ttl, queue ? 1 : 0, proposal, ticket] as const),
+    ] as const;
     const reply = await this.#withdrawals.observe(id, patience, () =>
-      this.#runner.run('vote', keys, [
-        ...this.#asker,
-        voidAfter,
-        ...([id, kindOf(mode), ttl, queue ? 1 : 0, proposal, ticket] as const),
-      ]),
+      this.#runner.run('vote', keys, args, !queue),
     );
     this.#clock.learn(before, reply[1]);
     return reply[0] === 'stranger' ? this.#entry.isStranger() : voteOf(reply);
