@@ -22,7 +22,8 @@ interface EtcdBackendSettings {
 
   /**
    * How long to wait for an answer before a request is sent again, to another host if there is one.
-   * Callers are bound by their own `wait` in any case.
+   * One that was quick before is waited for at most 500 ms, once, where nothing was heard for 10 s or the
+   * caller has `wait: 0`. Callers are bound by their own `wait` in any case.
    * @default '2s'
    */
   commandTimeout?: number | string;

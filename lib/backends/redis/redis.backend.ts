@@ -29,8 +29,9 @@ interface RedisBackendSettings {
   namespace?: string;
 
   /**
-   * How long to wait for a reply before a request is sent again and the connection made anew.
-   * Callers are bound by their own `wait` in any case.
+   * How long to wait for a reply before a request is sent again and the connection made anew. A
+   * server that was quick before is waited for at most 500 ms, once, where nothing was heard for 10 s
+   * or the caller has `wait: 0`. Callers are bound by their own `wait` in any case.
    * @default '2s'
    */
   commandTimeout?: number | string;
@@ -86,7 +87,10 @@ export type RedisBackendOptions = RedisBackendSettings &
         cluster?: never;
       }
     | {
-        /** A `Redis` or a `Cluster` of ioredis 5 or 6. It is duplicated, never used itself and never closed. */
+        /**
+         * A `Redis` or a `Cluster` of ioredis 5 or 6. It is duplicated, never used itself and never closed.
+         * What its options say of username and password is read whenever a connection is made.
+         */
         client: DuplicableRedisClient;
         url?: never;
         options?: never;

@@ -1,0 +1,66 @@
+import { Suspicion } from '../../lib/backends/suspicion.js';
+import { Instant } from '../../lib/clock.js';
+
+/** More than is suspicious. */
+const PATIENCE = 2_000;
+
+/** A moment so many milliseconds ago. */
+const ago = (ms: number) => Instant.now().plus(-ms);
+
+const now = Date.now;
+
+afterEach(() => {
+  Date.now = now;
+});
+
+function later(ms: number): void {
+  const before = Date.now;
+  Date.now = () => before() + ms;
+}
+
+describe('silence is suspicious early', () => {
+  it.each([
+    ['to who is in a hurry', 0, true],
+    ['after nothing was heard for long', 20_000, false],
+  ])('%s', (_, idle, hurried) => {
+    const suspicion = new Suspicion();
+    suspicion.hear(ago(10));
+    later(idle);
+    expect(suspicion.patience(PATIENCE, hurried)).toBe(500);
+    expect(suspicion.patience(100, hurried)).toBe(100);
+  });
+
+  it('once for each of several servers, with time for all of them', () => {
+    const suspicion = new Suspicion(3);
+    suspicion.hear(ago(10));
+    for (let tries = 0; tries < 3; tries++) {
+      expect(suspicion.patience(PATIENCE, true)).toBeCloseTo(1_000 / 3);
+      suspicion.silent();
+    }
+    expect(suspicion.patience(PATIENCE, true)).toBe(PATIENCE);
+    suspicion.hear(ago(10));
+    expect(suspicion.patience(PATIENCE, true)).toBeCloseTo(1_000 / 3);
+  });
+});
+
+describe('silence is borne for as long as it may take', () => {
+  it('by who has time, on a connection that was heard', () => {
+    const suspicion = new Suspicion();
+    suspicion.hear(ago(10));
+    later(5_000);
+    expect(suspicion.patience(PATIENCE, false)).toBe(PATIENCE);
+  });
+
+  it('of a server that has not been quick', () => {
+    const suspicion = new Suspicion();
+    expect(suspicion.patience(PATIENCE, true)).toBe(PATIENCE);
+    suspicion.hear(ago(600));
+    expect(suspicion.patience(PATIENCE, true)).toBe(PATIENCE);
+  });
+
+  it('for a call that takes its time', () => {
+    const suspicion = new Suspicion();
+    suspicion.hear(ago(10));
+    expect(suspicion.patience(PATIENCE, true, 5_000)).toBe(PATIENCE);
+  });
+});
