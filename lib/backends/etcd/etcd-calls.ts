@@ -95,8 +95,9 @@ export class EtcdCalls {
 
   async put(key: Buffer, lease: string): Promise<Stamp> {
     const sent = Instant.now();
-    const { header } = await this.#answered((options) =>
-      this.client.kv.put({ key, lease, value: Buffer.alloc(0) }, options),
+    const { header } = await this.#answered(
+      (options) => this.client.kv.put({ key, lease, value: Buffer.alloc(0) }, options),
+      { hurried: true },
     );
     return stampOf(sent, header);
   }
@@ -104,8 +105,10 @@ export class EtcdCalls {
   /** A new lease; the server may give it a longer life than was asked for, in seconds. */
   async grantLease(seconds: number) {
     const sent = Instant.now();
-    const { header, ID, TTL } = await this.#answered((options) =>
-      this.client.leaseClient.leaseGrant({ TTL: seconds, ID: 0 }, options),
+    // A request of somebody in a hurry may wait for it. One that is not used ends by itself.
+    const { header, ID, TTL } = await this.#answered(
+      (options) => this.client.leaseClient.leaseGrant({ TTL: seconds, ID: 0 }, options),
+      { hurried: true },
     );
     return { stamp: stampOf(sent, header), id: ID, ttl: Number(TTL) * 1000 };
   }

@@ -6,9 +6,6 @@ const [FIRST_PAUSE, LONGEST_PAUSE] = [50, 10_000];
 /** How often a process makes sure that it is heard, in milliseconds. */
 const BEAT = 1_450;
 
-/** A message that is not there after so many milliseconds is asked for: that changes nothing if it was only late. */
-const LATE = 500;
-
 /** How a connection is dealt with that does not hear what it should. */
 export interface Subscription {
   /** Asks whether it still answers, and makes it anew when it does not. */
@@ -111,7 +108,7 @@ export class Presence {
 
   /** A connection that only listens may die without a word. */
   async #await(ear: object, heard: number): Promise<void> {
-    await pause(Math.min(this.patience, LATE));
+    await pause(this.patience);
     if (ear === this.#ear && heard === this.#heard) this.subscription.probe();
   }
 }
