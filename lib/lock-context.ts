@@ -39,9 +39,13 @@ export async function runUnder<T>(
   }
 }
 
-/** Runs what goes on beside its caller: under none of the locks that the caller runs under. */
-export function outsideOfLocks<T>(body: () => T): T {
-  return scopes.run(undefined, body);
+/** The innermost lock that this async context runs under, of whichever service. */
+export function lockHere(): HeldLock | undefined {
+  let scope = running(scopes.getStore());
+  for (; scope !== undefined; scope = running(scope.outer)) {
+    if (scope.lock?.released === false) return scope.lock;
+  }
+  return undefined;
 }
 
 /** Whether this async context runs under any lock. */

@@ -68,7 +68,7 @@ export function checkSameForAllRequests(moduleRef: ModuleRef): void {
   }
 }
 
-function lockModules(container: Container): NestModule[] {
+export function lockModules(container: Container): NestModule[] {
   return [...container.getModules().values()].filter(({ providers }) =>
     providers.has(OPTIONS_TOKEN),
   );

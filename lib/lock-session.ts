@@ -14,15 +14,9 @@ export class LockSession {
   readonly #leases: Leases;
   readonly #view: LockView;
   readonly #keeper: Keeper;
-  #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(
-    backend: LockBackend,
-    label: string,
-    private readonly shutdownGrace: number,
-    warn: (message: string) => void,
-  ) {
+  constructor(backend: LockBackend, label: string, warn: (message: string) => void) {
     const processId = makeProcessId(label);
     // A backend may tell of something as soon as it connects.
     const told: { leases?: Leases } = {};
@@ -67,17 +61,26 @@ export class LockSession {
     return this.#view;
   }
 
-  /** Whether nothing may be asked any more. */
-  get isClosed(): boolean {
-    return this.#closed !== undefined;
+  /** How many locks are held. */
+  get held(): number {
+    return this.leases.held;
   }
 
-  /** Refuses new requests, ends waiting ones, lets holders finish for a while, and releases the rest. */
-  drain(): Promise<void> {
-    return (this.#drained ??= this.#leases.shutdown(this.shutdownGrace));
+  presentHoldersDone(): Promise<void> {
+    return this.leases.presentHoldersDone();
   }
 
+  allReleased(): Promise<void> {
+    return this.leases.allReleased();
+  }
+
+  /** Asks the holders to finish, and refuses what others ask. */
+  drain(): void {
+    this.leases.drain();
+  }
+
+  /** Gives back what is held, and closes the connection. */
   close(): Promise<void> {
-    return (this.#closed ??= this.drain().then(() => this.#connection.close()));
+    return (this.#closed ??= this.leases.close().then(() => this.connection.close()));
   }
 }

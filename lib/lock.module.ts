@@ -7,6 +7,7 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
+import { closeLast, shutdownOf } from './application-shutdown.js';
 import type { LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import type { LockModuleOptions, LockOptionsFactory } from './interfaces/index.js';
@@ -53,6 +54,7 @@ export class LockModule extends ConfigurableModuleClass implements OnModuleInit 
   constructor(@Inject(ModuleRef) private readonly moduleRef: ModuleRef) {
     super();
     checkRegisteredOnce(moduleRef);
+    closeLast(moduleRef);
   }
 
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
@@ -90,7 +92,7 @@ function provide(definition: DynamicModule, { name, isGlobal }: LockModuleExtras
       useFactory: (options: LockModuleOptions, given: LockBackend, moduleRef: ModuleRef) => {
         // Also here: a module that is loaded lazily is not initialised.
         checkSameForAllRequests(moduleRef);
-        return new LockService({ ...options, backend: given }, name);
+        return new LockService({ ...options, backend: given }, name).endIn(shutdownOf(moduleRef));
       },
       inject: [OPTIONS_TOKEN, backend, ModuleRef],
     },

@@ -30,7 +30,7 @@ import { collect } from './lease/collecting.js';
 import { limitConflict } from './lease/limit-conflict.js';
 import type { Wish } from './lease/waiter.js';
 import { LockBundle } from './lock-bundle.js';
-import { currentLock, heldByEmitter, runUnder, type HeldLock } from './lock-context.js';
+import { currentLock, heldByEmitter, lockHere, runUnder, type HeldLock } from './lock-context.js';
 import type { LockHandle } from './lock-handle.js';
 import { LockSession } from './lock-session.js';
 import { shown } from './errors/shown.js';
@@ -49,6 +49,7 @@ import {
 } from './lock-options.js';
 import { checkIsOptions } from './option-checks.js';
 import { PRINTED, printed } from './printed.js';
+import { Shutdown, type Ending } from './shutdown.js';
 import { outsideOfContexts } from './timers.js';
 import { waitForEmitter } from './wait-for-emitter.js';
 import { WebLocks } from './web-locks/web-locks.js';
@@ -78,7 +79,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   private readonly identity = {};
   private readonly backend: LockBackend;
   private readonly defaults: LockSettings;
-  private readonly shutdownGrace: number;
+  private readonly ending: Ending;
+  private shutdown: Shutdown;
   private readonly label: string;
   private readonly logger = new Logger('LockService');
   private readonly warn = (message: string): void => {
@@ -116,7 +118,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     }
     this.backend = backend;
     this.defaults = readOptions(defaults);
-    this.shutdownGrace = readDuration('shutdownGrace', shutdownGrace, { least: 0 });
+    this.ending = this.endingAfter(readDuration('shutdownGrace', shutdownGrace, { least: 0 }));
+    this.shutdown = new Shutdown(this.ending);
     this.label = readLabel(label);
     checkFits(this.defaults, backend);
   }
@@ -239,7 +242,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       take: async (key, options) => {
         const settings = { ...this.defaults, ...STANDING, ...options };
         checkFits(settings, this.backend);
-        return this.take(key, settings);
+        return this.takeAnew(key, settings);
       },
       current: (key) => currentLock(this.identity, key),
       runUnder: (lock, body) => runUnder(this.identity, lock, body),
@@ -266,20 +269,31 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     this.open();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.last()?.drain();
+  /** @internal Together with the other services of its application. */
+  endIn(shutdown: Shutdown): this {
+    shutdown.add(this.ending);
+    this.shutdown = shutdown;
+    return this;
   }
 
+  /** Locks are granted on: the application still serves what it accepted. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.shutdown.prepare();
+  }
+
+  /** As {@link close}, together with the other LockServices of the application. */
   async onApplicationShutdown(): Promise<void> {
-    await this.close();
+    await this.shutdown.close();
   }
 
   /**
-   * Refuses new requests, ends waiting ones, lets holders finish for `shutdownGrace`, releases the
-   * rest, and closes the connections that were opened here. Nest calls it at `app.close()`.
+   * Asks holders to finish, by their `signal`, and lets them for `shutdownGrace`, in which they may take
+   * what locks they need, as far as they run under one by a decorator or {@link withLock}. Everybody
+   * else is refused with a LockShutdownError, also who waits. Then releases what is still held, and
+   * closes the connections that were opened here. `app.close()` does it at its end.
    */
   async close(): Promise<void> {
-    await this.last()?.close();
+    await new Shutdown(this.ending).close();
   }
 
   /** @internal What is logged of it. */
@@ -327,7 +341,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   private takeTogether(keys: readonly string[], wish: Wish): Promise<LockHandle>[] | undefined {
     if (keys.some((key) => currentLock(this.identity, key))) return undefined;
     const { leases, handle } = this.sessionFor(keys.join(', '));
-    return leases.acquireAll(keys, wish, handle);
+    return leases.acquireAll(keys, wish, handle, lockHere());
   }
 
   private take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {
@@ -336,8 +350,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     const mayEnter = settings.reentrant && !upgrade;
     const byEvent = outer !== undefined && heldByEmitter(this.identity, [key]) !== undefined;
     if (outer === undefined || (byEvent && !(mayEnter && outer.held))) {
-      const { leases, handle } = this.sessionFor(key);
-      return leases.acquire(key, settings, handle);
+      return this.takeAnew(key, settings);
     }
     settings.signal?.throwIfAborted();
     outer.assertHeld();
@@ -347,22 +360,30 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return Promise.resolve(outer.share());
   }
 
-  /** @throws LockShutdownError when nothing can be asked any more */
+  private takeAnew(key: string, wish: Wish): Promise<LockHandle> {
+    const { leases, handle } = this.sessionFor(key);
+    return leases.acquire(key, wish, handle, lockHere());
+  }
+
+  /** @throws LockShutdownError when this caller can ask for nothing any more */
   private sessionFor(key: string): LockSession {
     const session = this.open();
-    if (session === 'over' || session.isClosed) throw new LockShutdownError(key);
+    if (session === 'over' || !session.leases.letsIn(lockHere())) throw new LockShutdownError(key);
     return session;
   }
 
   private open(): LockSession | 'over' {
     return (this.session ??= outsideOfContexts(
-      () => new LockSession(this.backend, this.label, this.shutdownGrace, this.warn),
+      () => new LockSession(this.backend, this.label, this.warn),
     ));
   }
 
-  /** The session, if there is one; none is opened any more. */
-  private last(): LockSession | undefined {
-    this.session ??= 'over';
-    return this.session === 'over' ? undefined : this.session;
+  private endingAfter(grace: number): Ending {
+    const session = () => (this.session === 'over' ? undefined : this.session);
+    const last = () => {
+      this.session ??= 'over';
+      return session();
+    };
+    return { grace, session, last };
   }
 }

@@ -28,6 +28,8 @@ export class Holding {
   #abort: AbortController | undefined;
   /** Who is told of its loss, which the signal does not tell after a notice. */
   #whenLost: (() => void)[] = [];
+  /** Who waits for its end, by release or loss. */
+  #whenOver: (() => void)[] = [];
   #notice: LockLostError | undefined;
   /** Aborted when somebody asks for the lock. */
   #revocation: AbortController | undefined;
@@ -94,6 +96,17 @@ export class Holding {
     return this.#abort.signal;
   }
 
+  /** Whether its holder asked for the signal, and so may go on until it is told to finish. */
+  get isWatched(): boolean {
+    return this.#abort !== undefined;
+  }
+
+  /** Resolves when it is given back or lost. */
+  whenOver(): Promise<void> {
+    if (!this.held) return Promise.resolve();
+    return new Promise((resolve) => this.#whenOver.push(resolve));
+  }
+
   get revocation(): AbortSignal {
     if (this.#revocation === undefined) {
       this.#revocation = new AbortController();
@@ -131,6 +144,7 @@ export class Holding {
     abort(this.#abort, reason);
     const told = this.#whenLost;
     this.#whenLost = [];
+    this.#tellOver();
     if (told.length > 0) outsideOfContexts(() => told.forEach((tell) => tell()));
   }
 
@@ -151,7 +165,14 @@ export class Holding {
     this.#lost = this.lease.lost;
     this.#ended = true;
     this.#grace?.off();
+    this.#tellOver();
     return true;
+  }
+
+  #tellOver(): void {
+    const waiting = this.#whenOver;
+    this.#whenOver = [];
+    for (const resolve of waiting) resolve();
   }
 
   /** The backend says at the release that it was gone already. */

@@ -7,7 +7,7 @@ import type {
 import { LockBackendError, type LockLostReason, LockShutdownError } from '../errors/index.js';
 import { ByKey } from '../by-key.js';
 import { Chain } from '../chain.js';
-import { Alarm, Deadline, within } from '../clock.js';
+import { Alarm, Deadline } from '../clock.js';
 import { Register } from '../register.js';
 import { Asker } from './asker.js';
 import type { Holding } from './holding.js';
@@ -16,7 +16,7 @@ import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { validUntil } from './validity.js';
-import { Waiter, type GiveUp, type Wish } from './waiter.js';
+import { Waiter, type GiveUp, type HeldByCaller, type Wish } from './waiter.js';
 
 /**
  * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
@@ -53,8 +53,9 @@ export class Leases {
   readonly #held = new Register<Lease>();
   /** Lost and not given back yet, while the backend may still have them. */
   readonly #lingering = new Register<Lingering>();
-  #closing = false;
-  #whenAllReleased: () => void = () => undefined;
+  /** Who is let in: everybody, only those who hold a lock, nobody. */
+  #open: 'to all' | 'to holders' | 'to nobody' = 'to all';
+  #whenAllReleased: (() => void)[] = [];
 
   constructor(private readonly context: LeasesContext) {
     this.#connection = context.connection;
@@ -74,10 +75,17 @@ export class Leases {
   /**
    * Resolves with what `handle` makes of a holding that is valid, or rejects with LockTimeoutError (busy), LockBackendError
    * (not reached), LockShutdownError, or the reason of the caller's signal.
+   *
+   * @param outer the lock that the caller runs under
    */
-  acquire<T>(key: string, wish: Wish, handle: (holding: Holding) => T): Promise<T> {
+  acquire<T>(
+    key: string,
+    wish: Wish,
+    handle: (holding: Holding) => T,
+    outer?: HeldByCaller,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.#closing) throw new LockShutdownError(key);
+      if (!this.letsIn(outer)) throw new LockShutdownError(key);
       wish.signal?.throwIfAborted();
 
       this.#lines.sweep();
@@ -85,7 +93,7 @@ export class Leases {
       const granted = (holding: Holding) => {
         resolve(handle(holding));
       };
-      const waiter = new Waiter(key, wish, line, granted, reject);
+      const waiter = new Waiter(key, wish, line, granted, reject, outer);
       const asking = line.join(waiter);
       if (line.first === waiter) this.#moveUp(line);
       for (const one of asking) if (one.request === undefined && !one.settled) this.#asker.ask(one);
@@ -109,9 +117,10 @@ export class Leases {
     keys: readonly string[],
     wish: Wish,
     handle: (holding: Holding) => T,
+    outer?: HeldByCaller,
   ): Promise<T>[] | undefined {
     const acquireAll = this.#connection.acquireAll?.bind(this.#connection);
-    if (acquireAll === undefined || this.#closing || wish.signal?.aborted) return undefined;
+    if (acquireAll === undefined || !this.letsIn(outer) || wish.signal?.aborted) return undefined;
     const waiters: Waiter[] = [];
     const granted = keys.map(
       (key) =>
@@ -119,7 +128,7 @@ export class Leases {
           const settle = (holding: Holding) => {
             resolve(handle(holding));
           };
-          const waiter = new Waiter(key, wish, new Line(), settle, reject);
+          const waiter = new Waiter(key, wish, new Line(), settle, reject, outer);
           waiters.push(waiter);
           waiter.line.join(waiter);
           waiter.presence = this.#waiting.add(waiter);
@@ -197,23 +206,51 @@ export class Leases {
     this.#held.find(id)?.lose('stolen');
   }
 
-  /**
-   * Refuses new callers, ends the waiting ones, asks the holders to finish and gives them `grace`
-   * milliseconds, then releases what is still held. Afterwards nothing of ours is at the backend,
-   * unless it cannot be reached.
-   */
-  async shutdown(grace: number): Promise<void> {
-    this.#closing = true;
-    for (const waiter of this.#waiting) this.#giveUp(waiter, new LockShutdownError(waiter.key));
-    for (const { holding } of this.#held.values()) holding.notify('shutdown');
-    if (this.#held.size > 0) {
-      await within(
-        grace,
-        new Promise<void>((resolve) => {
-          this.#whenAllReleased = resolve;
-        }),
-      );
+  /** Whether a caller is heard who runs under that lock. */
+  letsIn(outer: HeldByCaller | undefined): boolean {
+    if (this.#open === 'to holders') return outer?.released === false;
+    return this.#open === 'to all';
+  }
+
+  /** How many locks are held. */
+  get held(): number {
+    return this.#held.size;
+  }
+
+  /** Resolves when none is held. */
+  async allReleased(): Promise<void> {
+    while (this.#held.size > 0) {
+      await new Promise<void>((resolve) => this.#whenAllReleased.push(resolve));
     }
+  }
+
+  /**
+   * Resolves when those who hold a lock now are done with it, but for those who asked for its signal:
+   * they may go on until that tells them to finish.
+   */
+  async presentHoldersDone(): Promise<void> {
+    const unaware = this.#held.values().filter(({ holding }) => !holding.isWatched);
+    await Promise.all(unaware.map(({ holding }) => holding.whenOver()));
+  }
+
+  /**
+   * Asks the holders to finish. From now on only they are let in, to what they need for that: all others
+   * are refused, also those who wait already.
+   */
+  drain(): void {
+    if (this.#open !== 'to all') return;
+    this.#open = 'to holders';
+    this.#refuse([...this.#waiting].filter(({ isHolders }) => !isHolders));
+    for (const { holding } of this.#held.values()) holding.notify('shutdown');
+  }
+
+  /**
+   * Lets nobody in any more, and releases what is still held. Afterwards nothing of ours is at the
+   * backend, unless it cannot be reached.
+   */
+  async close(): Promise<void> {
+    this.#open = 'to nobody';
+    this.#refuse([...this.#waiting]);
     for (const lease of this.#held.values()) lease.lose('shutdown');
     for (const { lease } of this.#lingering.values()) {
       this.#letGo(lease);
@@ -223,6 +260,12 @@ export class Leases {
     await this.#releases.close();
   }
 
+  /** All at once: no one of them is to stand at the backend for the one before. */
+  #refuse(waiters: readonly Waiter[]): void {
+    for (const waiter of waiters) this.#fail(waiter, new LockShutdownError(waiter.key));
+    for (const { line } of waiters) this.#moveUp(line);
+  }
+
   readonly #outOfPatience: GiveUp = (waiter, aborted) => {
     this.#giveUp(waiter, aborted === undefined ? this.#asker.outOfTime(waiter) : aborted.reason);
   };
@@ -230,7 +273,7 @@ export class Leases {
   /** Sees to the first of a line: whether it waits for a lease of ours, or asks the backend. */
   #moveUp(line: Line): void {
     const { first, lease } = line;
-    if (first === undefined || this.#closing) return;
+    if (first === undefined) return;
     const mayPass = lease?.mayPassTo(first.wish);
     // Whoever heard just now that the lease is lost may have given it back, and so moved up the line.
     if (first.request !== undefined || first.settled) return;
@@ -280,20 +323,32 @@ export class Leases {
     this.#lingering.find(id)?.over.off();
     this.#lingering.delete(id);
     this.#held.delete(id);
-    if (this.#held.size === 0) this.#whenAllReleased();
+    if (this.#held.size > 0) return;
+    const told = this.#whenAllReleased;
+    this.#whenAllReleased = [];
+    for (const resolve of told) resolve();
   }
 
   #giveUp(waiter: Waiter, reason: unknown): void {
     if (waiter.settled) return;
+    this.#fail(waiter, reason);
+    this.#moveUp(waiter.line);
+  }
+
+  #fail(waiter: Waiter, reason: unknown): void {
     waiter.fail(reason);
     const { request } = waiter;
     if (request !== undefined) this.#releases.withdraw(request);
-    this.#leave(waiter);
+    this.#standDown(waiter);
   }
 
   #leave(waiter: Waiter): void {
+    this.#standDown(waiter);
+    this.#moveUp(waiter.line);
+  }
+
+  #standDown(waiter: Waiter): void {
     if (waiter.presence !== undefined) this.#waiting.remove(waiter.presence);
     waiter.line.leave(waiter);
-    this.#moveUp(waiter.line);
   }
 }

@@ -21,6 +21,12 @@ export interface Wish extends HoldingTerms {
   readonly whenWaiting?: () => void;
 }
 
+/** The lock that a caller runs under, of whichever service. */
+export interface HeldByCaller {
+  /** Whether it was given back. */
+  readonly released: boolean;
+}
+
 /** @param aborted the caller's signal, when that is why */
 export type GiveUp = (waiter: Waiter, aborted?: AbortSignal) => void;
 
@@ -44,6 +50,7 @@ export class Waiter {
     readonly line: Line,
     private readonly resolve: (holding: Holding) => void,
     private readonly reject: (reason: unknown) => void,
+    private readonly outer: HeldByCaller | undefined,
   ) {
     this.#answersBefore = line.answers;
     this.#cameToBusy = line.queued || line.lease !== undefined;
@@ -52,6 +59,11 @@ export class Waiter {
   /** Whether the caller has its answer already, so that a grant would be nobody's. */
   get settled(): boolean {
     return this.#settled;
+  }
+
+  /** Whether its caller holds a lock, and so may need this one to finish. */
+  get isHolders(): boolean {
+    return this.outer?.released === false;
   }
 
   /** When the caller has its answer at the latest, in milliseconds from the call. */

@@ -9,7 +9,7 @@ import type {
   WebLockManagerSnapshot,
   WebLockOptions,
 } from '../interfaces/index.js';
-import { type HeldLock, outsideOfLocks } from '../lock-context.js';
+import type { HeldLock } from '../lock-context.js';
 import type { LockHandle } from '../lock-handle.js';
 import { processIdOf } from '../owner.js';
 import { broken } from './dom-exceptions.js';
@@ -26,6 +26,7 @@ export interface TakeOptions {
 }
 
 export interface WebLocksContext {
+  /** A lock of its own, whatever the context of the caller holds. */
   take(key: string, options: TakeOptions): Promise<LockHandle>;
   /** The lock of this key that this async context runs under. */
   current(key: string): HeldLock | undefined;
@@ -106,16 +107,11 @@ export class WebLocks implements WebLockManager {
       place.wait();
     };
     try {
-      return await this.#takeAnew(name, { mode, wait, signal, whenWaiting });
+      return await this.#context.take(name, { mode, wait, signal, whenWaiting });
     } catch (error) {
       if (ifAvailable && error instanceof LockTimeoutError) return undefined;
       throw error;
     }
-  }
-
-  /** Each request has a lock of its own, whatever its context holds. */
-  #takeAnew(name: string, options: TakeOptions): Promise<LockHandle> {
-    return outsideOfLocks(() => this.#context.take(name, options));
   }
 
   #refuseToWaitForItself(name: string, mode: LockMode): void {
@@ -135,7 +131,7 @@ export class WebLocks implements WebLockManager {
     };
     await place.before;
     await this.#context.forceRelease(name);
-    const lock = await this.#takeAnew(name, {
+    const lock = await this.#context.take(name, {
       mode: 'exclusive',
       wait: Infinity,
       signal: undefined,

@@ -31,7 +31,6 @@ import {
   LockNotWiredError,
   LockReentrancyError,
   LockService,
-  LockShutdownError,
   LockTimeoutError,
   MemoryBackend,
 } from 'nestjs-lock';
@@ -882,45 +881,5 @@ describe('a busy lock', () => {
     await expect(other.again()).rejects.toThrow(LockReentrancyError);
     await expect(other.unreached()).rejects.toThrow(LockBackendError);
     expect(journal.of('other')).not.toContain('enter');
-  });
-});
-
-describe('shutdown', () => {
-  it('ends who waits, lets bodies finish, and then closes the backend', async () => {
-    const own = new Journal();
-    let leave!: () => void;
-    const mayLeave = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
-
-    @Injectable()
-    class Slow {
-      @Locked('slow')
-      async run() {
-        own.note('slow', 'enter');
-        await mayLeave;
-        own.note('slow', `leave, ${own.closed} closed`);
-        return 'done';
-      }
-    }
-    const app = await start({
-      imports: [LockModule.forRoot({ backend: own })],
-      providers: [Slow],
-    });
-    const slow = app.get(Slow);
-    const running = slow.run();
-    await eventually('the body runs', () => own.of('slow').includes('enter'));
-    const waiting = slow.run();
-
-    const closing = app.close();
-    await expect(waiting).rejects.toThrow(LockShutdownError);
-    await expect(slow.run()).rejects.toThrow(LockShutdownError);
-    expect(own.closed).toBe(0);
-    leave();
-    await expect(running).resolves.toBe('done');
-    await closing;
-
-    expect(own.of('slow')).toEqual(['granted', 'enter', 'leave, 0 closed', 'released']);
-    expect(own.closed).toBe(1);
   });
 });
