@@ -17,7 +17,8 @@ export interface LockModuleOptions extends LockHoldOptions {
   label?: string;
 
   /**
-   * How long bodies that hold a lock may go on when the application closes.
+   * How long bodies that hold a lock may go on when the application closes, twice: before it closes what
+   * they work with, and after they were asked to finish. As long as the longest of them.
    * @default '10s'
    */
   shutdownGrace?: Duration;

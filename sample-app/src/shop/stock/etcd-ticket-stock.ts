@@ -50,7 +50,7 @@ export class EtcdTicketStock extends TicketStock implements OnApplicationShutdow
     await this.etcd.delete().prefix(prefix(show));
   }
 
-  /** The last of Nest's shutdown steps: by then nobody holds a lock, so nobody writes. */
+  /** By then requests are answered, and sales that held a lock were let finish: nobody writes. */
   onApplicationShutdown(): void {
     this.etcd.close();
   }

@@ -51,7 +51,7 @@ export class RedisTicketStock extends TicketStock implements OnApplicationShutdo
     await this.redis.del(key(show));
   }
 
-  /** The last of Nest's shutdown steps: by then nobody holds a lock, so nobody writes. */
+  /** By then requests are answered, and sales that held a lock were let finish: nobody writes. */
   async onApplicationShutdown(): Promise<void> {
     await this.redis.quit();
   }
