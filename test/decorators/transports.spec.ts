@@ -57,14 +57,7 @@ import {
   LockModule,
   LockService,
 } from 'nestjs-lock';
-import {
-  firstValueFrom,
-  lastValueFrom,
-  type Observable,
-  of,
-  timeout,
-  toArray,
-} from 'rxjs';
+import { firstValueFrom, lastValueFrom, type Observable, of, timeout, toArray } from 'rxjs';
 import request from 'supertest';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
@@ -383,8 +376,7 @@ describe('@nestjs/microservices over TCP', () => {
   });
 
   it('answers with an error when the lock is busy, the same with and without LockBusyFilter', async () => {
-    const send = (pattern: string) =>
-      firstValueFrom(client.send(pattern, {}).pipe(timeout(2_000)));
+    const send = (pattern: string) => firstValueFrom(client.send(pattern, {}).pipe(timeout(2_000)));
     {
       await using lock = await app.get(LockService).acquire('message busy');
       for (const pattern of ['busy', 'busy, unfiltered']) {
