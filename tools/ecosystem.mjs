@@ -122,7 +122,8 @@ async function writeTable() {
     const orders = Object.keys(seen);
     const where = (fact) => {
       const those = orders.filter((order) => seen[order][fact]);
-      return those.length === orders.length ? 'yes' : those.join() || '**no**';
+      if (those.length === orders.length) return 'yes';
+      return those.length === 0 ? '**no**' : `only ${those.join()}`;
     };
     const when = (order) => {
       if (seen[order] === undefined) return '–';
