@@ -37,8 +37,8 @@ export function buildRow(
       seen ??= buildAndRun(build);
       const { [scene.order]: answers, held, error } = await seen;
       assert.deepEqual(answers, Array(3).fill(answer('7')));
-      assert.equal(error, 'LockKeyError', 'errors keep their names');
       scene.elsewhere = { locked: true, released: held === 0 ? 'after' : 'never' };
+      assert.equal(error, 'LockKeyError', 'errors keep their names');
     },
   });
 }
