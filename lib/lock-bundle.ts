@@ -38,12 +38,12 @@ export class LockBundle implements Lock {
   get signal(): AbortSignal {
     // Each of them looks at its clock.
     const signals = this.#parts.map(({ signal }) => signal);
-    return (this.#signal ??= AbortSignal.any(signals));
+    return (this.#signal ??= anyOf(signals));
   }
 
   get revocation(): AbortSignal {
     const revocations = this.#parts.map(({ revocation }) => revocation);
-    return (this.#revocation ??= AbortSignal.any(revocations));
+    return (this.#revocation ??= anyOf(revocations));
   }
 
   get held(): boolean {
@@ -123,4 +123,17 @@ export class LockBundle implements Lock {
 async function releaseAll(parts: readonly LockHandle[]): Promise<ReleaseOutcome> {
   const outcomes = await Promise.all(parts.map((part) => part.release()));
   return outcomes.find((outcome) => outcome !== 'released') ?? 'released';
+}
+
+/** As AbortSignal.any(), also for signals that another class made than the global one of now. */
+function anyOf(signals: readonly AbortSignal[]): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of signals) {
+    const abort = () => {
+      controller.abort(signal.reason);
+    };
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  }
+  return controller.signal;
 }

@@ -2,7 +2,7 @@ import type { LockBackend, Revocation } from './backends/lock-backend.js';
 import { LockConfigurationError } from './errors/index.js';
 import type { LockMode, LockOptions } from './interfaces/index.js';
 import { readDuration } from './duration.js';
-import { checkIsOptions } from './option-checks.js';
+import { checkIsOptions, isAbortSignal } from './option-checks.js';
 import { shown, shownAddress, shownOption } from './errors/shown.js';
 
 /** Options as they are used: read, checked, durations in milliseconds. */
@@ -157,7 +157,7 @@ function readBoolean(option: keyof LockOptions, value: unknown): boolean {
 }
 
 function readSignal(value: unknown): AbortSignal {
-  if (value instanceof AbortSignal) return value;
+  if (isAbortSignal(value)) return value;
   throw new LockConfigurationError(`signal must be an AbortSignal, got ${shown(value)}`);
 }
 

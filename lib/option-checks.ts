@@ -14,3 +14,10 @@ export function checkName(name: unknown): asserts name is string | undefined {
     throw new LockConfigurationError(`name must be a non-empty string, got ${shown(name)}`);
   }
 }
+
+/** Also by its tag: in a test environment such as jsdom the global class need not be the one that made it. */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  return (
+    value instanceof AbortSignal || Object.prototype.toString.call(value) === '[object AbortSignal]'
+  );
+}

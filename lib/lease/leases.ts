@@ -99,7 +99,7 @@ export class Leases {
       for (const one of asking) if (one.request === undefined && !one.settled) this.#asker.ask(one);
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
-      waiter.bound(this.#outOfPatience);
+      this.#bound(waiter);
       if (waiter.request === undefined) wish.whenWaiting?.();
     });
   }
@@ -132,7 +132,7 @@ export class Leases {
           waiters.push(waiter);
           waiter.line.join(waiter);
           waiter.presence = this.#waiting.add(waiter);
-          waiter.bound(this.#outOfPatience);
+          this.#bound(waiter);
         }),
     );
     this.#asker.askAll(waiters, acquireAll);
@@ -264,6 +264,15 @@ export class Leases {
   #refuse(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) this.#fail(waiter, new LockShutdownError(waiter.key));
     for (const { line } of waiters) this.#moveUp(line);
+  }
+
+  /** Whatever its signal does: once asked for, nothing is left behind at the backend. */
+  #bound(waiter: Waiter): void {
+    try {
+      waiter.bound(this.#outOfPatience);
+    } catch (error) {
+      this.#giveUp(waiter, error);
+    }
   }
 
   readonly #outOfPatience: GiveUp = (waiter, aborted) => {

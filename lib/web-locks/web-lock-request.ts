@@ -1,6 +1,7 @@
 import { shown } from '../errors/shown.js';
 import type { LockMode, WebLock } from '../interfaces/index.js';
 import { checkKey } from '../lock-key.js';
+import { isAbortSignal } from '../option-checks.js';
 import { notSupported } from './dom-exceptions.js';
 
 /** What to do under the lock; `T` is what it comes to in the end. */
@@ -64,7 +65,7 @@ function readMode(mode: unknown = 'exclusive'): LockMode {
 }
 
 function readSignal(signal: unknown): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  if (signal === undefined || isAbortSignal(signal)) return signal;
   throw new TypeError(`signal must be an AbortSignal, got ${shown(signal)}`);
 }
 
