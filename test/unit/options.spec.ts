@@ -244,7 +244,8 @@ describe('an option that makes sense reaches the backend as it was meant', () =>
     [undefined, 30_000],
   ])('ttl: %p', async (ttl, milliseconds) => {
     const lock = await locks.acquire('k', { ttl });
-    expect(backend.asked.acquire).toMatchObject([{ ttl: milliseconds }]);
+    // What was over before it could be believed in was asked for again.
+    expect(backend.asked.acquire[0]).toMatchObject({ ttl: milliseconds });
     await lock.release();
   });
 
