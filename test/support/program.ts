@@ -41,6 +41,10 @@ export class Program {
     return new Program(child, [command, ...args].join(' '));
   }
 
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
   /** What it has written so far, on both streams, without colours. */
   get output(): string {
     return stripVTControlCharacters(this.#output);

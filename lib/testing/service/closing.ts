@@ -69,6 +69,35 @@ export const closing: Chapter = {
       assert.ok((await other.tryAcquire('k'))?.held);
     },
 
+    'holders are granted what they need to finish, others are not': async (world) => {
+      const [locks, other] = [world.service({ shutdownGrace: LONG }), world.service()];
+      const busy = await other.acquire('busy');
+      let inside!: () => void;
+      const entered = new Promise<void>((resolve) => {
+        inside = resolve;
+      });
+      const body = locks.withLock('k', async ({ signal }) => {
+        const waiting = locks.withLock('busy', () => 'had to wait');
+        inside();
+        await new Promise((resolve) => {
+          signal.addEventListener('abort', resolve);
+        });
+        const done = [
+          await locks.withLock(['a', 'b'], () => 'several'),
+          await locks.withLock('free', () => 'free'),
+        ];
+        await busy.release();
+        return [...done, await waiting];
+      });
+      await entered;
+      const closed = locks.close();
+      const refused = await rejection('a request', locks.acquire('free'));
+      assert.ok(refused instanceof LockShutdownError);
+      assert.deepEqual(await soon('the body', body), ['several', 'free', 'had to wait']);
+      await soon('the end', closed);
+      assert.ok((await other.tryAcquire('free'))?.held);
+    },
+
     'what is still held after the grace time is lost, and free for others': async (world) => {
       const [locks, other] = [world.service({ shutdownGrace: 100 }), world.service()];
       const lock = await locks.acquire('k', { ttl: LONG });
