@@ -62,16 +62,44 @@ export default {
       name: 'backends-are-strangers',
       comment:
         'What two stores share lies beside them in lib/backends, and what Redis and Redlock share in ' +
-        'redis-common. Both are found behind the same door.',
+        'redis-common. Both are found behind the same door. By node-redis, Redis is the same store.',
       severity: 'error',
-      from: { path: '^lib/backends/([^/]+)/', pathNot: '^lib/backends/redis/index\\.ts$' },
+      from: {
+        path: '^lib/backends/([^/]+)/',
+        pathNot: '^lib/backends/(redis/index\\.ts$|node-redis/)',
+      },
       to: { path: '^lib/backends/[^/]+/', pathNot: '^lib/backends/($1|redis-common)/' },
+    },
+    {
+      name: 'node-redis-is-only-a-connection',
+      comment: 'It brings the connections, and the locks are those of redis.',
+      severity: 'error',
+      from: { path: '^lib/backends/node-redis/' },
+      to: {
+        path: '^lib/backends/[^/]+/',
+        pathNot: '^lib/backends/(node-redis|redis|redis-common)/',
+      },
+    },
+    {
+      name: 'one-client-of-redis-is-enough',
+      comment:
+        'Who has node-redis need not have ioredis, however indirectly, and not even for types.',
+      severity: 'error',
+      from: { path: '^lib/backends/node-redis/' },
+      to: { path: npm('ioredis'), reachable: true },
+    },
+    {
+      name: 'redis-only-in-its-backend',
+      comment: 'redis (node-redis) is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/backends/node-redis/' },
+      to: { path: npm('redis') },
     },
     {
       name: 'redis-common-is-for-redis',
       comment: 'What is in there speaks to Redis.',
       severity: 'error',
-      from: { path: '^lib/', pathNot: '^lib/backends/(redis|redis-common|redlock)/' },
+      from: { path: '^lib/', pathNot: '^lib/backends/(redis|redis-common|redlock|node-redis)/' },
       to: { path: '^lib/backends/redis-common/' },
     },
     {
@@ -93,7 +121,7 @@ export default {
       comment: "Importing 'nestjs-lock' must never load an optional peer, however indirectly.",
       severity: 'error',
       from: { path: '^lib/(testing/)?index\\.ts$' },
-      to: { path: npm('(ioredis|etcd3)'), reachable: true },
+      to: { path: npm('(ioredis|redis|etcd3)'), reachable: true },
     },
     {
       name: 'no-undeclared-package',

@@ -10,6 +10,7 @@ const base = {
     // Specs speak to the source, under the names that users import.
     '^nestjs-lock$': '<rootDir>/lib/index.ts',
     '^nestjs-lock/etcd$': '<rootDir>/lib/backends/etcd/index.ts',
+    '^nestjs-lock/node-redis$': '<rootDir>/lib/backends/node-redis/index.ts',
     '^nestjs-lock/redis$': '<rootDir>/lib/backends/redis/index.ts',
     '^nestjs-lock/testing$': '<rootDir>/lib/testing/index.ts',
   },

@@ -2,6 +2,7 @@
 //
 //   esm    Nest 12, an ES module application, ioredis 6, etcd3, today's TypeScript
 //   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, TypeScript 5.9, old and new module resolution
+//   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis
 //   jest   Nest 11, jest in its default CommonJS mode, and neither ioredis nor etcd3
 //
 // TypeScript reads our declarations with skipLibCheck off: an optional peer that leaks into those of
@@ -82,6 +83,22 @@ import { EtcdBackend } from 'nestjs-lock/etcd';
 export const byHosts = () => LockModule.forRoot({ backend: new EtcdBackend({ hosts: 'http://localhost:2379' }) });
 export const byClient = (client: Etcd3) => LockModule.forRoot({ backend: new EtcdBackend({ client }) });
 if (typeof EtcdBackend !== 'function') throw new Error('no EtcdBackend');
+`;
+
+// Where redis is installed, ioredis need not be.
+const nodeRedis = `
+import { createClient, createCluster, createSentinel } from 'redis';
+import { LockModule } from 'nestjs-lock';
+import { NodeRedisBackend } from 'nestjs-lock/node-redis';
+
+const node = { host: 'localhost', port: 26379 };
+const backends = [
+  new NodeRedisBackend({ url: 'redis://localhost' }),
+  new NodeRedisBackend({ client: createClient() }),
+  new NodeRedisBackend({ client: createSentinel({ name: 'locks', sentinelRootNodes: [node] }) }),
+  new NodeRedisBackend({ client: createCluster({ rootNodes: [{ url: 'redis://localhost' }] }) }),
+];
+export const lockModules = () => backends.map((backend) => LockModule.forRoot({ backend }));
 `;
 
 const start = (extension) => `
@@ -168,6 +185,15 @@ const consumers = {
       'node one-copy.cjs',
       ...unreachable('redis', 'etcd'),
     ],
+  },
+  redis: {
+    type: 'module',
+    dependencies: { ...nest('^12'), redis: '^6', typescript: '~6.0' },
+    files: {
+      'tsconfig.json': tsconfig({ module: 'nodenext' }),
+      'redis.ts': nodeRedis,
+    },
+    commands: ['npx tsc', 'node redis.js'],
   },
   jest: {
     type: 'commonjs',

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { RedisClient } from '../../lib/backends/redis-common/redis-client.js';
-import { ScriptRunner } from '../../lib/backends/redis-common/script-runner.js';
+import { ScriptRunner, serverOf } from '../../lib/backends/redis-common/script-runner.js';
 
 /** Longer than a test may take. */
 const PATIENCE = 60_000;
@@ -16,7 +16,8 @@ describe('a script that is sent after the runner was closed', () => {
     'is refused at once while the client is %s, and keeps nothing running',
     async (status) => {
       const scripts = { one: { sha: 'sha', source: 'return 1' } };
-      const runner = new ScriptRunner(clientThatIs(status), scripts, PATIENCE);
+      const client = clientThatIs(status);
+      const runner = new ScriptRunner(client, scripts, PATIENCE, serverOf(client));
       runner.close();
       await expect(runner.run('one', ['key'], [])).rejects.toThrow('the connection is closed');
     },

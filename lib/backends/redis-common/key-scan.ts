@@ -1,7 +1,7 @@
 import { Deadline } from '../../clock.js';
 import { keyPattern } from '../key-pattern.js';
 import type { LockNames } from './keyspace.js';
-import type { RedisClient } from './redis-client.js';
+import type { Connection, RedisClient } from './redis-client.js';
 import { toBackendError } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { CommonCalls } from './scripts/calls.js';
@@ -21,7 +21,7 @@ export class KeyScan {
 
   constructor(
     private readonly runner: Waiting,
-    client: RedisClient,
+    client: Connection,
     /** All servers that have locks; fails while not all of them are known. */
     private readonly servers: () => readonly Scanned[],
     private readonly names: LockNames,

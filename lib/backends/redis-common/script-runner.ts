@@ -5,7 +5,7 @@ import { Suspicion } from '../suspicion.js';
 import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';
 import { Reconnection } from './reconnection.js';
-import type { RedisClient } from './redis-client.js';
+import type { Connection, RedisClient } from './redis-client.js';
 import type { Call, Calls } from './scripts/calls.js';
 import type { Scripts } from './scripts.js';
 
@@ -33,11 +33,11 @@ export class ScriptRunner<All extends Calls<All>> {
   readonly #suspicions = new WeakMap<object, Suspicion>();
 
   constructor(
-    private readonly client: RedisClient,
+    private readonly client: Connection,
     private readonly scripts: Scripts<keyof All & string>,
     /** How long to wait for a reply, in milliseconds. */
     readonly patience: number,
-    private readonly server: ScriptServer = serverOf(client),
+    private readonly server: ScriptServer,
   ) {
     client.on('ready', () => {
       this.#trouble = undefined;
@@ -179,7 +179,8 @@ export class ScriptRunner<All extends Calls<All>> {
   }
 }
 
-function serverOf(client: RedisClient): ScriptServer {
+/** The only one there is, at the end of a connection. */
+export function serverOf(client: RedisClient): ScriptServer {
   const reconnection = new Reconnection(client);
   let connection = {};
   client.on('ready', () => {

@@ -1,6 +1,6 @@
 import type { Keyspace } from './keyspace.js';
 import type { Delivery } from './mailbox.js';
-import type { RedisClient } from './redis-client.js';
+import type { Connection } from './redis-client.js';
 import { hasMend, isPassing, isReply, replyError, toBackendError } from './redis-errors.js';
 import type { ScriptRunner } from './script-runner.js';
 import type { CommonCalls } from './scripts/calls.js';
@@ -10,7 +10,7 @@ const OLDEST = [6, 2] as const;
 
 /** What at this server would break our promises, each with its mend. What may pass shows elsewhere. Never rejects. */
 export async function checkServer(
-  client: RedisClient,
+  client: Connection,
   runner: ScriptRunner<CommonCalls>,
   keyspace: Keyspace,
   delivery: Delivery,
@@ -25,7 +25,7 @@ export async function checkServer(
 }
 
 async function checkSettings(
-  client: RedisClient,
+  client: Connection,
   runner: ScriptRunner<CommonCalls>,
 ): Promise<string[]> {
   const warnings = [];

@@ -1,11 +1,11 @@
 import { pause, within } from '../../clock.js';
 import { messageOf } from '../../errors/shown.js';
-import type { ClusterClient } from './cluster-client.js';
+import type { ClusterClient, ClusterNode } from './cluster-client.js';
 import type { ClusterRouter } from './cluster-router.js';
 import { slotOf } from '../redis-common/cluster-slot.js';
 import type { Delivery, Listener, Mailbox } from '../redis-common/mailbox.js';
 import { Presence } from '../redis-common/presence.js';
-import { ownOptions, type RedisClient } from '../redis-common/redis-client.js';
+import type { RedisClient } from '../redis-common/redis-client.js';
 import { isPassing } from '../redis-common/redis-errors.js';
 import { ShardSubscriber } from './shard-subscriber.js';
 
@@ -33,7 +33,7 @@ interface Place {
  * which each channel is listened to where its slot is. There the scripts publish, so that they
  * know how many heard it: of sharded channels (7.0 or newer), and of ordinary ones as well.
  */
-export class ClusterMailbox implements Mailbox {
+export class ClusterMailbox<Node extends ClusterNode> implements Mailbox {
   #delivery: Delivery | undefined;
   #opening: Promise<void> | undefined;
   readonly #places = new Map<string, Place>();
@@ -43,8 +43,10 @@ export class ClusterMailbox implements Mailbox {
   #closed = false;
 
   constructor(
-    private readonly cluster: ClusterClient,
-    private readonly router: ClusterRouter,
+    private readonly cluster: ClusterClient<Node>,
+    private readonly router: ClusterRouter<Node>,
+    /** Makes one more connection to a node, not yet connected, and never made anew. */
+    private readonly openSubscriber: (node: Node) => RedisClient,
     private readonly patience: number,
     private readonly warn: (message: string) => void,
   ) {
@@ -173,9 +175,8 @@ export class ClusterMailbox implements Mailbox {
     if (master === undefined || this.#closed) {
       throw new Error(`no master is known to have slot ${slot}`);
     }
-    const own = { ...ownOptions(this.patience), socketTimeout: undefined, retryStrategy: null };
     const subscriber = new ShardSubscriber({
-      client: master.duplicate(own) as RedisClient,
+      client: this.openSubscriber(master),
       node,
       delivery: this.delivery,
       patience: this.patience,

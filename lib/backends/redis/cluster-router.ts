@@ -17,11 +17,11 @@ const MOST_MOVES = 3;
  * would keep a process busy with nothing else. Here the map is asked for now and then; and scripts of
  * a slot that is half moved, which no node could serve, fail, for those to send again who want them.
  */
-export class ClusterRouter implements ScriptServer {
+export class ClusterRouter<Node extends ClusterNode = ClusterNode> implements ScriptServer {
   #looking: Promise<void> | undefined;
   #nextLook = Deadline.in(0);
 
-  constructor(private readonly cluster: ClusterClient) {}
+  constructor(private readonly cluster: ClusterClient<Node>) {}
 
   /** Its first key stands after the script and the number of its keys. */
   call(command: 'evalsha' | 'eval', args: (string | number)[]): Promise<unknown> {
@@ -48,7 +48,7 @@ export class ClusterRouter implements ScriptServer {
   }
 
   /** The connection to the node that has a slot, if there is one. */
-  masterOf(slot: number): ClusterNode | undefined {
+  masterOf(slot: number): Node | undefined {
     const node = this.nodeOf(slot);
     return this.cluster.nodes('master').find(({ options: { host, port } }) => {
       return `${host}:${port}` === node;
@@ -56,8 +56,8 @@ export class ClusterRouter implements ScriptServer {
   }
 
   /** The connections to the nodes that have these slots, each once. */
-  mastersOf(slots: readonly number[]): ClusterNode[] {
-    const masters = new Set<ClusterNode>();
+  mastersOf(slots: readonly number[]): Node[] {
+    const masters = new Set<Node>();
     for (const slot of slots) {
       const master = this.masterOf(slot);
       if (master === undefined) {
@@ -83,7 +83,7 @@ export class ClusterRouter implements ScriptServer {
     return this.#looking;
   }
 
-  async #atMasterOf<T>(key: string, send: (node: ClusterNode) => Promise<T>): Promise<T> {
+  async #atMasterOf<T>(key: string, send: (node: Node) => Promise<T>): Promise<T> {
     const slot = slotOf(key);
     for (let moves = 0; ; moves++) {
       const master = this.masterOf(slot);

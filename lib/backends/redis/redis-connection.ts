@@ -13,17 +13,18 @@ import type {
 import { FailoverGuard, type FailoverGrace } from './failover-guard.js';
 import { KeyScan } from '../redis-common/key-scan.js';
 import { bucketOf, Keyspace, LockNames, slotsOfBuckets } from '../redis-common/keyspace.js';
+import type { ClusterClient } from './cluster-client.js';
 import { ClusterHeartbeats } from './cluster-heartbeats.js';
 import type { ClusterRouter } from './cluster-router.js';
 import type { Mailbox } from '../redis-common/mailbox.js';
 import { Pulse } from './pulse.js';
 import { RedisBucket } from './redis-bucket.js';
-import type { RedisClient } from '../redis-common/redis-client.js';
+import type { Connection, RedisClient } from '../redis-common/redis-client.js';
 import { RedisOperators } from './redis-operators.js';
 import { RedisStore } from './redis-store.js';
 import { HEARTBEAT } from './redis-waiters.js';
 import { ReplicaWitness } from './replica-witness.js';
-import { ScriptRunner } from '../redis-common/script-runner.js';
+import { ScriptRunner, serverOf } from '../redis-common/script-runner.js';
 import { redisScripts } from './redis-scripts.js';
 import type { RedisCalls } from './scripts/calls.js';
 import { checkServer } from '../redis-common/server-check.js';
@@ -41,8 +42,14 @@ export interface RedisSettings {
   readonly spread: boolean;
 }
 
+/** Where the locks are: on one server at a time, or on a Cluster. */
+export type Servers =
+  | { readonly one: RedisClient }
+  | { readonly cluster: ClusterClient; readonly router: ClusterRouter };
+
 /** One process's locks on Redis: those of one bucket, or on a Cluster of many. */
 export class RedisConnection implements BackendConnection {
+  readonly #commands: Connection;
   readonly #runner: ScriptRunner<RedisCalls>;
   readonly #guard: FailoverGuard | undefined;
   readonly #witness: ReplicaWitness | undefined;
@@ -56,10 +63,9 @@ export class RedisConnection implements BackendConnection {
 
   constructor(
     private readonly process: LockProcess,
-    private readonly commands: RedisClient,
+    servers: Servers,
     private readonly mailbox: Mailbox,
     private readonly settings: RedisSettings,
-    router?: ClusterRouter,
   ) {
     const { failoverGrace, keyPrefix, longestTtl, namespace, patience, replicas, spread } =
       settings;
@@ -76,22 +82,30 @@ export class RedisConnection implements BackendConnection {
           `when none has it any more, delete ${new Keyspace(keyPrefix, namespace).guard}.`,
       );
     };
-    const runner = new ScriptRunner(commands, redisScripts, patience, router);
-    this.#runner = runner;
-    this.#heartbeats = router && new ClusterHeartbeats(runner, router);
-    const masters = () => router?.mastersOf(slotsOfBuckets(keyPrefix, namespace)) ?? [commands];
-    this.#scan = new KeyScan(
-      runner,
-      commands,
-      masters,
-      new LockNames(keyPrefix, namespace, spread),
-    );
-    if (failoverGrace !== undefined) {
-      const keyspace = new Keyspace(keyPrefix, namespace);
-      const context = { mode: failoverGrace, longestTtl, client: commands, runner, keyspace, warn };
-      this.#guard = new FailoverGuard(context);
+    const names = new LockNames(keyPrefix, namespace, spread);
+    let commands: Connection;
+    if ('one' in servers) {
+      const { one: client } = servers;
+      commands = client;
+      const runner = new ScriptRunner(client, redisScripts, patience, serverOf(client));
+      this.#runner = runner;
+      this.#scan = new KeyScan(runner, client, () => [client], names);
+      if (failoverGrace !== undefined) {
+        const keyspace = new Keyspace(keyPrefix, namespace);
+        const context = { mode: failoverGrace, longestTtl, client, runner, keyspace, warn };
+        this.#guard = new FailoverGuard(context);
+      }
+      if (replicas > 0) this.#witness = new ReplicaWitness(client, runner, replicas);
+    } else {
+      const { cluster, router } = servers;
+      commands = cluster;
+      const runner = new ScriptRunner(cluster, redisScripts, patience, router);
+      this.#runner = runner;
+      this.#heartbeats = new ClusterHeartbeats(runner, router);
+      const masters = () => router.mastersOf(slotsOfBuckets(keyPrefix, namespace));
+      this.#scan = new KeyScan(runner, cluster, masters, names);
     }
-    if (replicas > 0) this.#witness = new ReplicaWitness(commands, runner, replicas);
+    this.#commands = commands;
     // Early, so that the first waiter is heard of at once.
     if (!spread) this.#bucketOf('');
     // Of several hash tags there is no one step, nor is one of what a replica must have seen.
@@ -120,7 +134,7 @@ export class RedisConnection implements BackendConnection {
 
   troubleWith(key: string): Error | undefined {
     // What one shard of a Cluster does says nothing of the others.
-    const one = this.settings.spread && this.commands.status === 'ready';
+    const one = this.settings.spread && this.#commands.status === 'ready';
     const trouble = one ? this.#partOf(key).store.trouble : this.#runner.trouble;
     return trouble ?? this.#guard?.trouble ?? this.#witness?.trouble;
   }
@@ -186,14 +200,14 @@ export class RedisConnection implements BackendConnection {
     await within(this.settings.patience, Promise.all(closing));
     this.#closed = true;
     this.#runner.close();
-    this.commands.disconnect();
+    this.#commands.disconnect();
     this.mailbox.close();
   }
 
   async #check(keyspace: Keyspace): Promise<string[]> {
     // When it cannot be known how messages are delivered, that shows elsewhere.
     await this.mailbox.opened().catch(() => undefined);
-    return checkServer(this.commands, this.#runner, keyspace, this.mailbox.delivery);
+    return checkServer(this.#commands, this.#runner, keyspace, this.mailbox.delivery);
   }
 
   #bucketOf(key: string): RedisBucket {

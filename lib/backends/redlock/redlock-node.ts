@@ -6,7 +6,7 @@ import { FIRST_WORD, SubscriberMailbox } from '../redis-common/mailbox.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { Presence } from '../redis-common/presence.js';
 import { replyError } from '../redis-common/redis-errors.js';
-import { ScriptRunner } from '../redis-common/script-runner.js';
+import { ScriptRunner, serverOf } from '../redis-common/script-runner.js';
 import { commonScripts } from '../redis-common/scripts.js';
 import { checkServer } from '../redis-common/server-check.js';
 import { ServerClock } from '../redis-common/server-clock.js';
@@ -63,7 +63,7 @@ export class RedlockNode {
     private readonly context: NodeContext,
   ) {
     const { hear, keyspace, listening, patience, processId } = context;
-    this.#runner = new ScriptRunner(client, redlockScripts, patience);
+    this.#runner = new ScriptRunner(client, redlockScripts, patience, serverOf(client));
     this.#mailbox = new SubscriberMailbox(subscriber, patience, (message) => {
       this.#warn(message);
     });
@@ -92,7 +92,7 @@ export class RedlockNode {
       trouble: () => this.trouble,
       isStranger: () => this.#entry.isStranger(),
     });
-    const checking = new ScriptRunner(client, commonScripts, patience);
+    const checking = new ScriptRunner(client, commonScripts, patience, serverOf(client));
     client.once('ready', () => {
       void checkServer(client, checking, keyspace, this.#mailbox.delivery).then((warnings) => {
         for (const warning of warnings) this.#warn(warning);

@@ -7,19 +7,15 @@ import { PRINTED, printed } from '../../printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { Keyspace, LockNames } from '../redis-common/keyspace.js';
 import { ProvidedLogin, type RedisCredentialsProvider } from '../redis-common/login.js';
-import {
-  checkClient,
-  checkCredentials,
-  checkNamespace,
-  checkUrl,
-} from '../redis-common/target-checks.js';
+import { checkNamespace } from '../redis-common/namespace.js';
+import { checkClient, checkCredentials, checkUrl } from '../redis-common/target-checks.js';
 import {
   keyPrefixOf,
   openClient,
   openCommandClient,
   type DuplicableRedisClient,
   type SingleTarget,
-} from '../redis-common/redis-client.js';
+} from '../redis-common/ioredis-client.js';
 import { RedlockConnection } from './redlock-connection.js';
 import { RedlockNode } from './redlock-node.js';
 

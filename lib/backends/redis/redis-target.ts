@@ -1,31 +1,8 @@
 import { LockConfigurationError } from '../../errors/index.js';
 import { shown, shownAddress, shownOption } from '../../errors/shown.js';
 import { checkIsOptions } from '../../option-checks.js';
-import type { RedisTarget } from '../redis-common/redis-client.js';
+import type { RedisTarget } from '../redis-common/ioredis-client.js';
 import { checkClient, checkUrl } from '../redis-common/target-checks.js';
-import type { FailoverGrace } from './failover-guard.js';
-import type { RedisSettings } from './redis-connection.js';
-
-/** The ways to say it; undefined stands for off. */
-const GRACES = new Map<unknown, FailoverGrace | undefined>([
-  ['off', undefined],
-  [false, undefined],
-  ['on', 'on'],
-  [true, 'on'],
-  ['strict', 'strict'],
-]);
-
-export function readFailoverGrace(given: unknown): FailoverGrace | undefined {
-  if (GRACES.has(given)) return GRACES.get(given);
-  throw new LockConfigurationError(
-    `failoverGrace must be 'off', 'on' or 'strict', got ${shown(given)}`,
-  );
-}
-
-export function readReplicas(given: unknown): number {
-  if (Number.isSafeInteger(given) && (given as number) >= 0) return given as number;
-  throw new LockConfigurationError(`replicas must be a whole number from 0, got ${shown(given)}`);
-}
 
 /** How each way to say where the server is, is checked. */
 const WAYS: Readonly<Record<string, (value: unknown) => void>> = {
@@ -67,19 +44,5 @@ function checkCluster(given: unknown): void {
         `cluster must not name a database, as a Cluster has only database 0, got ${shownAddress(pathname)}`,
       );
     }
-  }
-}
-
-/** What one shard knows of itself says nothing of the others. */
-export function refuseOnCluster({ failoverGrace, replicas }: RedisSettings): void {
-  if (failoverGrace !== undefined) {
-    throw new LockConfigurationError(
-      `failoverGrace is for one node and Sentinel, got ${shown(failoverGrace)} on a Cluster`,
-    );
-  }
-  if (replicas > 0) {
-    throw new LockConfigurationError(
-      `replicas is for one node and Sentinel, got ${replicas} on a Cluster`,
-    );
   }
 }
