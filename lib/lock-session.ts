@@ -23,8 +23,8 @@ export class LockSession {
     const connection = backend.connect({
       id: processId,
       warn,
-      lost: (id) => {
-        told.leases?.lose(id);
+      lost: (id, token) => {
+        told.leases?.lose(id, token);
       },
       revoked: (id, revocation) => {
         told.leases?.revoke(id, revocation);

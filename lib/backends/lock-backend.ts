@@ -40,8 +40,9 @@ export interface LockProcess {
   /**
    * To be told, by its request id, as soon as the connection learns that the store ended a lease
    * of this process before its time. Of an id that is not held it may be told as well.
+   * @param token of the grant that was ended, where a later one of the same request may be held by now
    */
-  lost(id: string): void;
+  lost(id: string, token?: number): void;
   /** To be told, by its request id, that somebody asks for a lease of this process; see {@link BackendConnection.revoke}. */
   revoked(id: string, revocation: Revocation): void;
 }

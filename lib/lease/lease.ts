@@ -156,6 +156,11 @@ export class Lease implements LeaseIdentity, Upheld {
     );
   }
 
+  /** Whether it was granted after the lease of this token. */
+  isSince(token: number): boolean {
+    return this.#firstToken > token;
+  }
+
   /** Whether this token is one of those that it gave to its holders. */
   gave(token: number): boolean {
     return token >= this.#firstToken && token <= this.#firstToken + this.#handedOver;

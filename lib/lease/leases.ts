@@ -202,8 +202,9 @@ export class Leases {
   }
 
   /** The backend ended a lease before its time. */
-  lose(id: string): void {
-    this.#held.find(id)?.lose('stolen');
+  lose(id: string, token = Infinity): void {
+    const lease = this.#held.find(id);
+    if (lease?.isSince(token) === false) lease.lose('stolen');
   }
 
   /** Whether a caller is heard who runs under that lock. */

@@ -57,6 +57,46 @@ describe('what arrives late', () => {
     await eventually(`${ms} ms`, () => machineTime() > end);
   };
 
+  it.concurrent('is no grant any more: a reply, when the lock was broken since', async () => {
+    const key = 'broken';
+    const { courier, service } = await remote();
+    const arrived = pending<void>();
+    const told = pending<void>();
+    courier.on('acquire', async ({ send }) => {
+      courier.on('acquire', (again) => again.send());
+      const reply = await send();
+      arrived.resolve();
+      await told.promise;
+      return reply;
+    });
+    courier.deliver = (arrive) => {
+      arrive();
+      told.resolve();
+    };
+    const acquiring = service.acquire(key);
+    await arrived.promise;
+    const first = (await view.token(key))!;
+    expect(await direct().forceRelease(key)).toBe(1);
+    const lock = await acquiring;
+    expect(lock.fencingToken).toBeGreaterThan(first);
+    expect(await view.token(key)).toBe(lock.fencingToken);
+    await lock.release();
+  });
+
+  it.concurrent('leaves nothing of a lock that was broken: a copy of its request', async () => {
+    const key = 'broken copy';
+    const { courier, service } = await remote();
+    const stray = courier.stray('acquire');
+    const granted = service.acquire(key);
+    const late = await stray;
+    const lock = await granted;
+    expect(await direct().forceRelease(key)).toBe(1);
+    await eventually('it was told', () => !lock.held);
+    await late();
+    expect(await view.token(key)).toBeGreaterThan(lock.fencingToken);
+    await view.untouched(key);
+  });
+
   describe('takes no life from a lease', () => {
     it.concurrent('that was renewed for longer: a copy of its request', async () => {
       const key = 'late acquire';

@@ -1,7 +1,7 @@
 import { Deadline, Instant } from '../../clock.js';
 import { LockBackendError } from '../../errors/index.js';
 import { busy, type BusyKey, type Grant, type LockRequest } from '../lock-backend.js';
-import { NOTHING_DONE } from './acquire-reply.js';
+import { BROKEN, NOTHING_DONE } from './acquire-reply.js';
 import { graceError } from './failover-guard.js';
 import type { RedisRequest } from './redis-request.js';
 import type { RedisStore, RedisStoreContext } from './redis-store.js';
@@ -48,8 +48,10 @@ export async function acquireAll(
     throw new Error(NOTHING_DONE[longest]);
   }
   if (typeof first === 'object') return refused(first, requests);
-  return requests.map(({ asked: { ttl } }, index): Grant => {
+  return requests.map((request, index): Grant => {
     const token = answers[index + 2] as number;
+    if (request.isBroken(token)) throw new Error(BROKEN);
+    const { ttl } = request.asked;
     guard?.learn(longest, token);
     return { state: 'granted', token, since, ttl };
   });

@@ -14,6 +14,9 @@ export type AcquireReply =
 
 export const STRANGER = 'Redis has lost its memory, or another node took over';
 
+/** Why a grant is not believed. */
+export const BROKEN = 'the lock was broken meanwhile';
+
 export const NOTHING_DONE = { late: 'the request reached Redis too late', stranger: STRANGER };
 
 /**

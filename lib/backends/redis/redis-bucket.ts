@@ -165,17 +165,26 @@ export class RedisBucket {
     this.#closed = true;
   }
 
-  /** `lost <id>`, `revoked <id> <ms of grace> <reason>`, or what waiters are told. */
+  /** `lost <id> <token>`, `revoked <id> <ms of grace> <reason>`, or what waiters are told. */
   #hearMessage(message: string): void {
     const [word, id = '', ...rest] = message.split(' ');
     if (word === 'lost') {
-      this.context.process.lost(id);
+      const token = Number(rest[0]);
+      this.#break(id, token);
+      this.context.process.lost(id, token);
     } else if (word === 'revoked') {
       const [grace, ...reason] = rest;
       this.context.process.revoked(id, { grace: Number(grace), reason: reason.join(' ') });
     } else {
       this.#waiters.hear(word, id, rest);
     }
+  }
+
+  #break(id: string, token: number): void {
+    const request = this.#waiters.find(id);
+    request?.break(token);
+    // What may still run at the server would grant it again, to nobody.
+    if (request?.token !== undefined && request.isBroken(request.token)) this.#end(request);
   }
 
   /** What was said while nobody listened. To hear a thing twice changes nothing. Never rejects. */
@@ -203,6 +212,7 @@ export class RedisBucket {
 
   /** The first try needs no more than this, mostly. */
   readonly #hearFirst: Tell = (request, reply) => {
+    if (this.#isNobodys(request, reply)) return;
     if (reply.state !== 'failed' && !request.isOver()) {
       this.#take(request, reply);
       return;
@@ -241,6 +251,7 @@ export class RedisBucket {
         resolve(told);
       });
     });
+    if (this.#isNobodys(request, reply)) return;
     const seen = reply.state !== 'granted' || (await witness?.sees(connection)) !== false;
     await this.#hear(request, reply, seen);
   }
@@ -305,11 +316,23 @@ export class RedisBucket {
     this.#waiters.forget(request);
     const { asked, stray } = request;
     if (stray === undefined || this.#closed) return;
-    const withdrawal = pause(stray.remaining)
-      .then(() => this.#withdraw(asked))
-      .catch(() => undefined)
-      .finally(() => this.#withdrawals.delete(withdrawal));
-    this.#withdrawals.add(withdrawal);
+    this.#background(pause(stray.remaining).then(() => this.#withdraw(asked)));
+  }
+
+  /**
+   * Whether it has been granted before by a message, and that lease was broken when this try of it came to
+   * the server: what it was granted again is given back.
+   */
+  #isNobodys(request: RedisRequest, reply: AcquireReply): boolean {
+    const { token } = request;
+    if (token === undefined || reply.state !== 'granted' || reply.token === token) return false;
+    this.#background(this.#withdraw(request.asked));
+    return true;
+  }
+
+  #background(withdrawal: Promise<void>): void {
+    const ended = withdrawal.catch(() => undefined).finally(() => this.#withdrawals.delete(ended));
+    this.#withdrawals.add(ended);
   }
 
   async #withdraw(asked: LockRequest): Promise<void> {

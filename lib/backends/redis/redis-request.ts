@@ -17,11 +17,14 @@ export class RedisRequest {
   /** Settles what was promised with the answer that it waits. */
   #granted: { resolve(grant: Grant): void; reject(error: unknown): void } | undefined;
   #state: State = 'asked';
+  #token: number | undefined;
   #sent = false;
   /** Until when the server may still run what was sent and not answered. */
   #unanswered: Deadline | undefined;
   /** The same of the tries before the last one. */
   #earlier: Deadline | undefined;
+  /** Of the last grant of it that was broken, as far as it was heard. */
+  #brokenToken = 0;
 
   /** When the lock is free if its holder died, and this request looks. */
   free: Deadline | undefined;
@@ -64,6 +67,24 @@ export class RedisRequest {
     return this.#state !== 'asked' && this.#state !== 'queued';
   }
 
+  /**
+   * Whether it was heard already that a grant of this token was broken: messages come on another connection
+   * than replies.
+   */
+  isBroken(token: number): boolean {
+    return token <= this.#brokenToken;
+  }
+
+  /** It was heard that a grant of it was broken. */
+  break(token: number): void {
+    this.#brokenToken = Math.max(this.#brokenToken, token);
+  }
+
+  /** The token of its grant; undefined unless it was granted. */
+  get token(): number | undefined {
+    return this.#token;
+  }
+
   /** It is sent to a server that does not run it any more after that. */
   leave(mayRunUntil: Deadline): void {
     this.#sent = true;
@@ -96,6 +117,7 @@ export class RedisRequest {
 
   grant(grant: Grant): void {
     this.#state = 'granted';
+    this.#token = grant.token;
     if (this.#granted === undefined) this.#answer(grant);
     else this.#granted.resolve(grant);
   }

@@ -7,7 +7,7 @@ import {
   type LockRequest,
 } from '../lock-backend.js';
 import { acquireAll, type AcquireAllReply } from './acquire-all.js';
-import { readAcquire, STRANGER, type AcquireReply } from './acquire-reply.js';
+import { BROKEN, readAcquire, STRANGER, type AcquireReply } from './acquire-reply.js';
 import { Batch } from './batch.js';
 import type { ClusterHeartbeats } from './cluster-heartbeats.js';
 import type { FailoverGuard } from './failover-guard.js';
@@ -236,9 +236,10 @@ export class RedisStore {
     if (longest === 'stranger') this.forget();
     asked.forEach(({ request, tell }, index) => {
       const reply = readAcquire(answers, index, request.asked, since);
-      if (reply.state === 'granted')
-        guard?.learn(longest as number, reply.token + (reply.reserve ?? 0));
-      tell(request, reply);
+      const isGranted = reply.state === 'granted';
+      if (isGranted) guard?.learn(longest as number, reply.token + (reply.reserve ?? 0));
+      const isBroken = isGranted && request.isBroken(reply.token);
+      tell(request, isBroken ? { state: 'failed', error: new Error(BROKEN) } : reply);
     });
   }
 

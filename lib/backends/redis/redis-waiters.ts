@@ -216,7 +216,9 @@ export class RedisWaiters {
       // Meanwhile a message may have come, or a withdrawal.
       if (request.isSettled() || !request.queued) return;
       const [state, first, second] = seen[index] ?? ['dropped'];
-      if (state === 'granted') {
+      if (state === 'granted' && request.isBroken(first)) {
+        this.#again(request);
+      } else if (state === 'granted') {
         void this.#accept(request, { state, token: first, since: before, ttl: second });
       } else if (state === 'waiting') {
         this.#place(request, first, second);

@@ -18,7 +18,7 @@ local _, say = messenger(address)
 free(held)
 -- It is true for whoever hears it, also for who listens at a replica.
 for _, lease in ipairs(all) do
-  local message = 'lost ' .. lease[1]
+  local message = string.format('lost %s %.0f', lease[1], lease[2])
   leave_word(told, message, lease[3])
   say(process_of(lease[1]), message)
 end
