@@ -19,26 +19,33 @@ const MANY = 1_000;
  * How long answers may take. Firewalls and load balancers forget an idle connection without a word, while
  * the server is well and a new connection works: so where nothing was heard for a while, or the caller
  * has little time, silence is suspicious much earlier than the command timeout. But only of a server that
- * was quick before, and once for each connection: one that is slow, or hangs, has all its time.
+ * was quick before, and once for each connection: one that is slow, or hangs, has all its time. And only of
+ * what is asked while nothing else is: behind other questions an answer may take its time.
  */
 export class Suspicion {
   #heard = Instant.now();
   /** How many connections may be given up early, from now on. */
   #tries = 0;
+  #underWay = 0;
 
   /** @param connections to how many servers, of which any may be asked */
   constructor(private readonly connections = 1) {}
 
   /**
-   * In milliseconds.
+   * Something is asked now: how long its answer may take, in milliseconds. Once {@link over} has to follow.
    * @param patience how long answers may take as a rule
    * @param hurried whether who asks cannot wait for that and then ask again
    */
-  patience(patience: number, hurried: boolean, keys = 0): number {
-    const isSuspicious = hurried || this.#heard.elapsed > IDLE;
+  ask(patience: number, hurried: boolean, keys = 0): number {
+    const isSuspicious = this.#underWay++ === 0 && (hurried || this.#heard.elapsed > IDLE);
     if (this.#tries === 0 || keys > MANY || !isSuspicious) return patience;
     const each = Math.max(TOGETHER / this.connections, LEAST);
     return Math.min(patience, SUSPICIOUS, each);
+  }
+
+  /** What was asked is not waited for any more. */
+  over(): void {
+    this.#underWay--;
   }
 
   /** There was no answer in time, so that a connection was given up. */

@@ -9,6 +9,17 @@ const ago = (ms: number) => Instant.now().plus(-ms);
 
 const now = Date.now;
 
+/** How long the answer to a single question may take. */
+function ask(
+  suspicion: Suspicion,
+  hurried: boolean,
+  { patience = PATIENCE, keys = 1 } = {},
+): number {
+  const ms = suspicion.ask(patience, hurried, keys);
+  suspicion.over();
+  return ms;
+}
+
 afterEach(() => {
   Date.now = now;
 });
@@ -26,20 +37,20 @@ describe('silence is suspicious early', () => {
     const suspicion = new Suspicion();
     suspicion.hear(ago(10));
     later(idle);
-    expect(suspicion.patience(PATIENCE, hurried)).toBe(500);
-    expect(suspicion.patience(100, hurried)).toBe(100);
+    expect(ask(suspicion, hurried)).toBe(500);
+    expect(ask(suspicion, hurried, { patience: 100 })).toBe(100);
   });
 
   it('once for each of several servers, with time for all of them', () => {
     const suspicion = new Suspicion(3);
     suspicion.hear(ago(10));
     for (let tries = 0; tries < 3; tries++) {
-      expect(suspicion.patience(PATIENCE, true)).toBeCloseTo(1_000 / 3);
+      expect(ask(suspicion, true)).toBeCloseTo(1_000 / 3);
       suspicion.silent();
     }
-    expect(suspicion.patience(PATIENCE, true)).toBe(PATIENCE);
+    expect(ask(suspicion, true)).toBe(PATIENCE);
     suspicion.hear(ago(10));
-    expect(suspicion.patience(PATIENCE, true)).toBeCloseTo(1_000 / 3);
+    expect(ask(suspicion, true)).toBeCloseTo(1_000 / 3);
   });
 });
 
@@ -48,19 +59,30 @@ describe('silence is borne for as long as it may take', () => {
     const suspicion = new Suspicion();
     suspicion.hear(ago(10));
     later(5_000);
-    expect(suspicion.patience(PATIENCE, false)).toBe(PATIENCE);
+    expect(ask(suspicion, false)).toBe(PATIENCE);
   });
 
   it('of a server that has not been quick', () => {
     const suspicion = new Suspicion();
-    expect(suspicion.patience(PATIENCE, true)).toBe(PATIENCE);
+    expect(ask(suspicion, true)).toBe(PATIENCE);
     suspicion.hear(ago(600));
-    expect(suspicion.patience(PATIENCE, true)).toBe(PATIENCE);
+    expect(ask(suspicion, true)).toBe(PATIENCE);
   });
 
   it('for a call that takes its time', () => {
     const suspicion = new Suspicion();
     suspicion.hear(ago(10));
-    expect(suspicion.patience(PATIENCE, true, 5_000)).toBe(PATIENCE);
+    expect(ask(suspicion, true, { keys: 5_000 })).toBe(PATIENCE);
+  });
+
+  it('behind other questions, until all of them are over', () => {
+    const suspicion = new Suspicion();
+    suspicion.hear(ago(10));
+    expect(suspicion.ask(PATIENCE, true)).toBe(500);
+    expect(suspicion.ask(PATIENCE, true)).toBe(PATIENCE);
+    suspicion.over();
+    expect(ask(suspicion, true)).toBe(PATIENCE);
+    suspicion.over();
+    expect(ask(suspicion, true)).toBe(500);
   });
 });

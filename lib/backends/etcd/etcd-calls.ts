@@ -40,6 +40,8 @@ interface Waiting {
   readonly patience?: number;
   /** Whether it is for somebody who has no time to wait that long and to try again. */
   readonly hurried?: boolean;
+  /** Whether it is said on a stream that stands: its silence is not that of the call after it. */
+  readonly streamed?: boolean;
 }
 
 export type WatchStream = Awaited<ReturnType<Etcd3['watchClient']['watch']>>;
@@ -133,7 +135,7 @@ export class EtcdCalls {
         stream.write({ ID: id });
       });
     };
-    const { header, TTL } = await this.#answered(ask, { patience });
+    const { header, TTL } = await this.#answered(ask, { patience, streamed: true });
     return Number(TTL) > 0 ? stampOf(sent, header) : undefined;
   }
 
@@ -220,11 +222,12 @@ export class EtcdCalls {
 
   #answered<T>(
     call: (options: { deadline: number }) => Promise<T>,
-    { patience: most = this.patience, hurried = false }: Waiting = {},
+    { patience: most = this.patience, hurried = false, streamed = false }: Waiting = {},
     isHeard = true,
   ): Promise<T> {
     const asked = Instant.now();
-    const patience = isHeard ? this.#suspicion.patience(most, hurried) : most;
+    const isJudged = isHeard && !streamed;
+    const patience = isJudged ? this.#suspicion.ask(most, hurried) : most;
     return new Promise((resolve, reject) => {
       // gRPC reads its wall clock at once, so that this says how long and not when. Our own alarm is
       // for what it does not cover: a login, or the retries of the user's client.
@@ -234,6 +237,7 @@ export class EtcdCalls {
       );
       const fail = (error: unknown) => {
         this.#trouble = isPassing(error) ? (error as Error) : undefined;
+        if (isJudged) this.#suspicion.over();
         if (asked.elapsed >= patience) this.#suspicion.silent();
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it came
         reject(error);
@@ -247,6 +251,7 @@ export class EtcdCalls {
         (answer) => {
           callOff();
           if (!late) this.#trouble = undefined;
+          if (isJudged && !late) this.#suspicion.over();
           if (isHeard) this.#suspicion.hear(asked);
           resolve(answer);
         },

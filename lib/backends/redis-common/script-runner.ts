@@ -128,19 +128,25 @@ export class ScriptRunner<All extends Calls<All>> {
     const asked = Instant.now();
     const { sha, source } = this.scripts[name];
     return new Promise((resolve, reject) => {
-      const succeed = (reply: unknown) => {
+      let isOver = false;
+      const over = () => {
         end();
+        if (!isOver) suspicion?.over();
+        isOver = true;
+      };
+      const succeed = (reply: unknown) => {
+        over();
         suspicion?.hear(asked);
         this.#trouble = undefined;
         resolve(reply);
       };
       const fail = (error: Error) => {
-        end();
+        over();
         this.#trouble = isPassing(error) ? error : undefined;
         if (/\bREADONLY\b/.test(String(error)) && !this.#closed) this.server.readonly();
         reject(error);
       };
-      const patience = suspicion?.patience(this.patience, hurried, keys.length) ?? this.patience;
+      const patience = suspicion?.ask(this.patience, hurried, keys.length) ?? this.patience;
       const end = this.#await(patience, connection, fail);
       // As one list: a call takes some hundred thousand arguments at most.
       const rest = [keys.length, ...keys, ...args];
