@@ -9,7 +9,8 @@ export class ChangedMeanwhileError extends Error {}
 
 /**
  * What etcd3 calls the errors that pass: all troubles of the way to the server and of its elections.
- * By name, for `instanceof` fails across two copies of etcd3, and all of them have the name `Error`.
+ * By name, for `instanceof` fails across two copies of etcd3, and all of them have the name `Error`. A
+ * bundler may give them other names: then their words say the same.
  */
 const PASSING = new Set([
   'GRPCUnavailableError',
@@ -23,9 +24,15 @@ const PASSING = new Set([
   'EtcdLeaseInvalidError',
 ]);
 
-/** Also these, which have no error class of their own: a channel that another call closed, and a passing overload. */
+/** The same as gRPC says it. */
+const PASSING_STATUS =
+  /^(1 CANCELLED|2 UNKNOWN|4 DEADLINE_EXCEEDED|10 ABORTED|13 INTERNAL|14 UNAVAILABLE): /;
+
+const LEASE_GONE = 'requested lease not found';
+
+/** Also these, some of which have no error class of their own: a channel that another call closed, and a passing overload. */
 const PASSING_WORDS =
-  /channel (has been|was) (shut down|closed)|too many requests|auth store is old|leader changed|no leader/i;
+  /channel (has been|was) (shut down|closed)|too many requests|auth store is old|leader changed|no leader|invalid auth token|circuit breaker is open/i;
 
 /** So gRPC says that a request found no connection. */
 const UNSENT = 'No connection established';
@@ -48,17 +55,23 @@ const MENDS: readonly (readonly [words: RegExp, mend: string])[] = [
 export function isPassing(error: unknown): boolean {
   if (error instanceof LockError) return false;
   if (error instanceof NoAnswerError || error instanceof ChangedMeanwhileError) return true;
-  return PASSING.has(nameOf(error)) || PASSING_WORDS.test(messageOf(error));
+  const message = messageOf(error);
+  return (
+    PASSING.has(nameOf(error)) ||
+    PASSING_WORDS.test(message) ||
+    PASSING_STATUS.test(message) ||
+    isLeaseGone(error)
+  );
 }
 
 /** Whether there was no connection to send it on. */
 export function isUnsent(error: unknown): boolean {
-  return nameOf(error) === 'GRPCUnavailableError' && messageOf(error).includes(UNSENT);
+  return messageOf(error).includes(UNSENT);
 }
 
 /** Whether a lease that was named in a request does not exist (any more). */
 export function isLeaseGone(error: unknown): boolean {
-  return nameOf(error) === 'EtcdLeaseInvalidError';
+  return nameOf(error) === 'EtcdLeaseInvalidError' || messageOf(error).includes(LEASE_GONE);
 }
 
 /** Whether the server does not know any more what was at a revision. */
