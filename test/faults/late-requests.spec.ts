@@ -60,18 +60,18 @@ describe('what arrives late', () => {
   it.concurrent('is no grant any more: a reply, when the lock was broken since', async () => {
     const key = 'broken';
     const { courier, service } = await remote();
-    const arrived = pending<void>();
-    const told = pending<void>();
+    const arrived = pending<undefined>();
+    const told = pending<undefined>();
     courier.on('acquire', async ({ send }) => {
       courier.on('acquire', (again) => again.send());
       const reply = await send();
-      arrived.resolve();
+      arrived.resolve(undefined);
       await told.promise;
       return reply;
     });
     courier.deliver = (arrive) => {
       arrive();
-      told.resolve();
+      told.resolve(undefined);
     };
     const acquiring = service.acquire(key);
     await arrived.promise;
