@@ -245,11 +245,7 @@ describe('TLS', () => {
   beforeAll(async () => {
     certificate = Certificate.make();
     port = await freePort();
-    secure = await RedisServer.start([
-      ...['--tls-port', String(port), '--tls-auth-clients', 'no'],
-      ...['--tls-cert-file', certificate.file, '--tls-key-file', certificate.keyFile],
-      ...['--tls-ca-cert-file', certificate.file],
-    ]);
+    secure = await RedisServer.start(certificate.settings(port));
   });
 
   afterAll(async () => {

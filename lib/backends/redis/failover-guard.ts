@@ -1,6 +1,7 @@
 import { Deadline, Instant } from '../../clock.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
+import { runIdOf } from '../redis-common/run-id.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { CommonCalls } from '../redis-common/scripts/calls.js';
 
@@ -61,9 +62,7 @@ export class FailoverGuard {
   /** Enters the server of the connection there is. Returns a moment before, and the server's time after it. */
   async enter(): Promise<[before: Instant, now: number]> {
     const { client, keyspace, longestTtl, mode, runner, warn } = this.context;
-    const info = await runner.answered(client.info('server'));
-    const run = /^run_id:(\w+)/m.exec(info)?.[1];
-    if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
+    const run = await runIdOf(client, runner);
 
     const strict = mode === 'strict';
     const longest = Math.max(this.#longest, strict && this.#known === '' ? longestTtl : 0);

@@ -1,6 +1,7 @@
 import { Deadline, Instant, pause } from '../../clock.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
+import { runIdOf } from '../redis-common/run-id.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { ServerClock } from '../redis-common/server-clock.js';
 import type { RedlockCalls } from './scripts/calls.js';
@@ -140,9 +141,7 @@ export class RedlockEntry {
   /** @param tell is told when it takes as long as a vote for somebody may be under way */
   async #enter(tell: (trouble: Error) => void): Promise<void> {
     const { client, clock, keyspace, runner, warn } = this.context;
-    const info = await runner.answered(client.info('server'));
-    const run = /^run_id:(\w+)/m.exec(info)?.[1];
-    if (run === undefined) throw new Error('Redis does not tell its run_id, see INFO');
+    const run = await runIdOf(client, runner);
     const others = await this.#forgotten(run, tell);
     const before = Instant.now();
     const [now, grace, longest, begun] = await runner.run(
