@@ -12,6 +12,9 @@ const [TOGETHER, LEAST] = [1_000, 250];
 /** A server that answers within so many milliseconds is quick. */
 const QUICK = 200;
 
+/** Behind so many other questions an answer may take its time. */
+const BURST = 8;
+
 /** Calls of more keys than this may take their time at the server. */
 const MANY = 1_000;
 
@@ -20,7 +23,7 @@ const MANY = 1_000;
  * the server is well and a new connection works: so where nothing was heard for a while, or the caller
  * has little time, silence is suspicious much earlier than the command timeout. But only of a server that
  * was quick before, and once for each connection: one that is slow, or hangs, has all its time. And only of
- * what is asked while nothing else is: behind other questions an answer may take its time.
+ * what is asked behind few other questions: in a burst an answer may take its time.
  */
 export class Suspicion {
   #heard = Instant.now();
@@ -37,7 +40,7 @@ export class Suspicion {
    * @param hurried whether who asks cannot wait for that and then ask again
    */
   ask(patience: number, hurried: boolean, keys = 0): number {
-    const isSuspicious = this.#underWay++ === 0 && (hurried || this.#heard.elapsed > IDLE);
+    const isSuspicious = this.#underWay++ < BURST && (hurried || this.#heard.elapsed > IDLE);
     if (this.#tries === 0 || keys > MANY || !isSuspicious) return patience;
     const each = Math.max(TOGETHER / this.connections, LEAST);
     return Math.min(patience, SUSPICIOUS, each);

@@ -75,12 +75,12 @@ describe('silence is borne for as long as it may take', () => {
     expect(ask(suspicion, true, { keys: 5_000 })).toBe(PATIENCE);
   });
 
-  it('behind other questions, until all of them are over', () => {
+  it('behind many other questions, until they are over', () => {
     const suspicion = new Suspicion();
     suspicion.hear(ago(10));
-    expect(suspicion.ask(PATIENCE, true)).toBe(500);
-    expect(suspicion.ask(PATIENCE, true)).toBe(PATIENCE);
-    suspicion.over();
+    // What was asked by who has time may be lost as well.
+    expect(suspicion.ask(PATIENCE, false)).toBe(PATIENCE);
+    for (let others = 1; others < 8; others++) expect(suspicion.ask(PATIENCE, true)).toBe(500);
     expect(ask(suspicion, true)).toBe(PATIENCE);
     suspicion.over();
     expect(ask(suspicion, true)).toBe(500);
