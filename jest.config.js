@@ -46,6 +46,7 @@ export default {
       },
     }),
     project('integration'),
+    project('simulation'),
     project('faults'),
   ],
   reporters: ['default', '<rootDir>/tools/jest-reporter.mjs'],

@@ -17,7 +17,7 @@ export class ClockShim {
     const folder = mkdtempSync(join(tmpdir(), 'nestjs-lock-clock-'));
     const shim = new ClockShim(folder);
     const flags = ['-shared', '-fPIC', '-O2', '-Wall', '-Werror'];
-    const { error, status, stderr } = spawnSync('cc', [...flags, '-o', shim.#library, source], {
+    const { error, status, stderr } = spawnSync('cc', [...flags, '-o', shim.library, source], {
       encoding: 'utf8',
     });
     if (error !== undefined) {
@@ -33,7 +33,7 @@ export class ClockShim {
 
   /** For the process whose clock is to be moved. */
   get environment(): NodeJS.ProcessEnv {
-    return { LD_PRELOAD: this.#library, CLOCK_SHIM_FILE: this.#file };
+    return { LD_PRELOAD: this.library, CLOCK_SHIM_FILE: this.#file };
   }
 
   /** Sets the clock so many milliseconds off the true one. */
@@ -48,7 +48,8 @@ export class ClockShim {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  get #library(): string {
+  /** To be preloaded. */
+  get library(): string {
     return join(this.folder, 'clock-shim.so');
   }
 

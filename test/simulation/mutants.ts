@@ -1,0 +1,150 @@
+import type { Planted } from './package-loader.js';
+import type { TopologyName } from './topologies.js';
+
+/** A fault that the simulation must find. */
+export interface Mutant {
+  readonly name: string;
+  /** Where it is looked for. */
+  readonly topology: TopologyName;
+  readonly planted: readonly Planted[];
+}
+
+const inLua = (from: string, to: string, folder = 'redis'): Planted => {
+  return { file: `backends/${folder}/scripts/sources`, from, to };
+};
+
+/** Each a line or two: the first are faults that were in the package, or in one of its peers. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a lease is believed in from the answer on, not from before the question',
+    topology: 'redis',
+    planted: [
+      {
+        file: 'lease/validity',
+        from: 'new clock_js_1.Deadline(since,',
+        to: 'new clock_js_1.Deadline(clock_js_1.Instant.now(),',
+      },
+    ],
+  },
+  {
+    name: 'no margin for clocks that run at different rates',
+    topology: 'redis',
+    planted: [{ file: 'lease/validity', from: 'ttl - margin(ttl)', to: 'ttl' }],
+  },
+  {
+    name: 'a release without a look at the owner',
+    topology: 'redis',
+    planted: [inLua('elseif owns(held, lease) then', 'elseif held then')],
+  },
+  {
+    name: 'a withdrawal without a look at the owner',
+    topology: 'redis',
+    planted: [inLua('if owned then end_lease(held, id, left) end', 'free(held)')],
+  },
+  {
+    name: 'waiters that died stay in the queue',
+    topology: 'redis',
+    planted: [inLua("redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 1000)", '{}')],
+  },
+  {
+    name: 'no heartbeat makes up for a lost message',
+    topology: 'redis',
+    planted: [
+      {
+        file: 'backends/redis/redis-waiters',
+        from: 'exports.HEARTBEAT = 1_250',
+        to: 'exports.HEARTBEAT = 1e9',
+      },
+    ],
+  },
+  {
+    name: 'tokens are counted, and not taken from the clock',
+    topology: 'redis that forgets',
+    planted: [inLua('local first = micros', 'local first = 1')],
+  },
+  {
+    name: 'a writer passes readers',
+    topology: 'redis',
+    planted: [
+      inLua(
+        "if kind == '' or limit_of(kind) ~= held.limit then return false end",
+        "if kind == '' then return true end if limit_of(kind) ~= held.limit then return false end",
+      ),
+    ],
+  },
+  {
+    name: 'one more than the limit',
+    topology: 'redis',
+    planted: [
+      inLua(
+        "redis.call('HLEN', held.lock) - 1 < held.limit",
+        "redis.call('HLEN', held.lock) - 1 <= held.limit",
+      ),
+    ],
+  },
+  {
+    name: 'what several readers have lives as long as the first of them',
+    topology: 'redis',
+    planted: [inLua('if life < ttl then', 'if life == 0 then')],
+  },
+  {
+    name: 'a lease is handed over within a process without tokens for it',
+    topology: 'redis',
+    planted: [{ file: 'lease/lease', from: 'this.#handedOver < this.#reserve', to: 'true' }],
+  },
+  {
+    name: 'the guard trusts every server',
+    topology: 'redis that forgets, guarded',
+    planted: [inLua("if left > 0 then return 'grace'", "if false then return 'grace'")],
+  },
+  {
+    name: 'a replica that took over is not noticed',
+    topology: 'failover, guarded',
+    planted: [inLua("(run ~= '' and state.run ~= run)", 'false')],
+  },
+  {
+    name: 'half of the nodes are a quorum',
+    topology: 'redlock of 3',
+    planted: [
+      {
+        file: 'backends/redlock/redlock-connection',
+        from: 'this.#nodes.length / 2) + 1',
+        to: 'this.#nodes.length / 2)',
+      },
+    ],
+  },
+  {
+    name: 'a node that forgot votes at once',
+    topology: 'redlock of 3',
+    planted: [inLua("if left > 0 then return 'grace'", "if false then return 'grace'", 'redlock')],
+  },
+  {
+    name: 'a waiter on etcd takes an event for its turn',
+    topology: 'etcd of 3',
+    planted: [
+      { file: 'backends/etcd/transactions', from: 'letIn ? [unchanged]', to: 'true ? [unchanged]' },
+    ],
+  },
+  {
+    name: 'a lease of etcd is believed in from the answer on',
+    topology: 'etcd of 3',
+    planted: [
+      {
+        file: 'backends/etcd/etcd-calls',
+        from: 'return { sent, term, revision }',
+        to: 'return { sent: clock_js_1.Instant.now(), term, revision }',
+      },
+    ],
+  },
+  {
+    name: 'what was withdrawn on etcd may still be carried out',
+    topology: 'etcd of 3',
+    planted: [
+      {
+        file: 'backends/etcd/etcd-withdrawals',
+        from: 'withdrawTxn)(name, created, sessions)',
+        to: 'withdrawTxn)(name, created)',
+      },
+    ],
+  },
+];

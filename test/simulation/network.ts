@@ -1,0 +1,59 @@
+import type { Timeline } from './clock/timeline.js';
+import type { SimProcess } from './sim-process.js';
+
+export type Direction = 'requests' | 'replies';
+
+/** The end of a process on a connection, or on several. */
+export interface Connected {
+  readonly process: SimProcess;
+  /** The network breaks it. */
+  breaks(): void;
+  /** Its process died: the server notices, sooner or later. */
+  dies(): void;
+}
+
+/** What is between the processes and the servers. */
+export class Network {
+  /** The connections there are. */
+  readonly clients = new Set<Connected>();
+  #losses: { process: SimProcess; node: object; direction: Direction; until: number }[] = [];
+  /** How often a message takes long, from 0. */
+  lateness = 1;
+
+  constructor(private readonly timeline: Timeline) {}
+
+  /** How long a message is on its way, in milliseconds: short mostly, and long now and then. */
+  delay(): number {
+    const { random } = this.timeline;
+    const luck = random.next() / Math.max(this.lateness, 1e-9);
+    if (luck > 0.1) return random.between(0.05, 0.3);
+    if (luck > 0.01) return random.between(0.3, 5);
+    if (luck > 0.001) return random.between(5, 100);
+    return random.between(100, 3_000);
+  }
+
+  /** After how long a server notices that a connection is over. */
+  halfOpen(): number {
+    const { random } = this.timeline;
+    return random.chance(0.9) ? this.delay() : random.between(0, 5_000);
+  }
+
+  /** Bytes of one direction are lost for so long. */
+  lose(process: SimProcess, node: object, direction: Direction, ms: number): void {
+    this.#losses.push({ process, node, direction, until: this.timeline.now + ms });
+  }
+
+  loses(process: SimProcess, node: object, direction: Direction): boolean {
+    const { now } = this.timeline;
+    this.#losses = this.#losses.filter(({ until }) => until > now);
+    return this.#losses.some((loss) => {
+      return loss.process === process && loss.node === node && loss.direction === direction;
+    });
+  }
+
+  /** Everything works again from now on. */
+  heal(): void {
+    this.#losses = [];
+    this.lateness = 0;
+  }
+}

@@ -1,0 +1,106 @@
+import { EPOCH, type Timeline } from '../clock/timeline.js';
+import type { Memory, Message, RealRedis } from './real-redis.js';
+import type { Reply } from './resp.js';
+
+/** Where messages are delivered to. */
+export interface Subscriber {
+  deliver(message: Message): void;
+}
+
+/** How many moments of its memory are kept. */
+const MOMENTS = 40;
+
+/** One server of a simulation: it can be frozen, restarted without its memory, and made a replica. */
+export class RedisNode {
+  #frozenUntil = 0;
+  /** Counts its starts: who was connected before is not any more. */
+  starts = 1;
+  role: 'master' | 'replica' = 'master';
+  #runId: string;
+  readonly #subscribers = new Map<string, Set<Subscriber>>();
+  readonly #moments: { at: number; memory: Memory }[] = [];
+  /** Commands wait for each other, as in a server. */
+  #last: Promise<unknown> = Promise.resolve();
+  /** Also gets what is published here: those who listen at a replica hear it. */
+  readonly replicas = new Set<RedisNode>();
+
+  constructor(
+    readonly name: string,
+    private readonly timeline: Timeline,
+    readonly real: RealRedis,
+  ) {
+    this.#runId = timeline.random.bytes(20).toString('hex');
+  }
+
+  get isFrozen(): boolean {
+    return this.timeline.now < this.#frozenUntil;
+  }
+
+  get frozenUntil(): number {
+    return this.#frozenUntil;
+  }
+
+  freeze(ms: number): void {
+    this.#frozenUntil = this.timeline.now + ms;
+  }
+
+  /** Carries out a command and delivers what it publishes. */
+  async run(args: readonly (string | number)[]): Promise<Reply> {
+    const run = this.#last.then(() => this.#run(args));
+    this.#last = run;
+    return run;
+  }
+
+  async #run(args: readonly (string | number)[]): Promise<Reply> {
+    const { reply, messages } = await this.real.run(EPOCH + this.timeline.now, args);
+    for (const message of messages) this.#publish(message);
+    if (String(args[0]).toUpperCase() !== 'INFO' || typeof reply !== 'string') return reply;
+    // Each start has another, and the same in each run of a seed.
+    return reply.replace(/^run_id:\w+/m, `run_id:${this.#runId}`);
+  }
+
+  #publish(message: Message): void {
+    for (const subscriber of this.#subscribers.get(message.channel) ?? []) {
+      subscriber.deliver(message);
+    }
+  }
+
+  async subscribe(kind: 'SUBSCRIBE' | 'SSUBSCRIBE', channel: string, subscriber: Subscriber) {
+    const all = this.#subscribers.get(channel) ?? new Set();
+    this.#subscribers.set(channel, all.add(subscriber));
+    await this.run([kind, channel]);
+  }
+
+  async unsubscribe(subscriber: Subscriber): Promise<void> {
+    for (const [channel, all] of this.#subscribers) {
+      if (!all.delete(subscriber) || all.size > 0) continue;
+      this.#subscribers.delete(channel);
+      await this.run(['UNSUBSCRIBE', channel]);
+      await this.run(['SUNSUBSCRIBE', channel]);
+    }
+  }
+
+  /** Keeps in mind what it knows now, for {@link memoryOf}. */
+  async keep(): Promise<void> {
+    const memory = await this.real.memory(EPOCH + this.timeline.now);
+    this.#moments.push({ at: this.timeline.now, memory });
+    if (this.#moments.length > MOMENTS) this.#moments.shift();
+  }
+
+  /** What it knew then, or a little before. */
+  memoryOf(time: number): Memory {
+    return this.#moments.findLast(({ at }) => at <= time)?.memory ?? [];
+  }
+
+  /** It starts anew, and knows this. */
+  async restart(memory: Memory = []): Promise<void> {
+    this.starts++;
+    this.#runId = this.timeline.random.bytes(20).toString('hex');
+    this.#subscribers.clear();
+    const now = EPOCH + this.timeline.now;
+    await this.real.run(now, ['UNSUBSCRIBE']);
+    await this.real.run(now, ['SUNSUBSCRIBE']);
+    await this.real.run(now, ['SCRIPT', 'FLUSH']);
+    await this.real.recall(now, memory);
+  }
+}

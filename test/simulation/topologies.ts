@@ -1,0 +1,188 @@
+import type { LockBackend } from '../../lib/index.js';
+import type { Timeline } from './clock/timeline.js';
+import { EtcdCluster } from './etcd/etcd-cluster.js';
+import { SimEtcdClient } from './etcd/sim-etcd-client.js';
+import type { Network } from './network.js';
+import type { RealRedis } from './redis/real-redis.js';
+import { RedisNode } from './redis/redis-node.js';
+import { type Address, SimRedisClient } from './redis/sim-redis-client.js';
+import type { SimProcess } from './sim-process.js';
+
+/** What a topology is made of. */
+export interface Ground {
+  readonly timeline: Timeline;
+  readonly network: Network;
+  /** Real servers, empty. */
+  readonly servers: readonly RealRedis[];
+}
+
+/** What can stand still. */
+export interface Server {
+  readonly name: string;
+  freeze(ms: number): void;
+}
+
+/** The servers of a simulation, and how a process reaches them. */
+export interface Store {
+  readonly nodes: readonly Server[];
+  /** The keys that are there, but for those that always stay. */
+  left(): Promise<string[]>;
+  readonly supports: { readonly limit: boolean; readonly minTtl: number };
+  connect(process: SimProcess): LockBackend;
+  /** Faults that only this one has, each done at once, by name. */
+  readonly mishaps: Readonly<Record<string, () => Promise<void> | void>>;
+  /** How seldom one of them is to happen. @default 1 */
+  readonly rarity?: number;
+}
+
+export interface Topology {
+  readonly servers: number;
+  /** Whether never two hold at once here, whatever happens. */
+  readonly excludes: boolean;
+  readonly build: (ground: Ground) => Store;
+}
+
+/** Longer than anything is granted for here, in milliseconds. */
+const LONGEST_GRACE = 40_000;
+
+/** What stays at a Redis: see Keyspace. */
+const STAYS = /:(sequence|guard)$/;
+
+async function keysOf(nodes: readonly RedisNode[]): Promise<string[]> {
+  const left: string[] = [];
+  for (const node of nodes) {
+    const keys = (await node.run(['KEYS', '*'])) as string[];
+    left.push(...keys.filter((key) => !STAYS.test(key)));
+  }
+  return left;
+}
+
+/** An address which leads to another server after a failover. */
+class Leading implements Address {
+  constructor(
+    readonly name: string,
+    public node: RedisNode,
+  ) {}
+}
+
+function oneNode(failoverGrace: 'off' | 'on' | 'strict', forgets: boolean) {
+  return ({ timeline, network, servers }: Ground): Store => {
+    const node = new RedisNode('redis', timeline, servers[0]!);
+    const address = new Leading('redis', node);
+    return {
+      nodes: [node],
+      left: () => keysOf([node]),
+      rarity: failoverGrace === 'off' ? 1 : 4,
+      supports: { limit: true, minTtl: 10 },
+      connect: (process) => {
+        const client = new SimRedisClient(process, address, network, timeline);
+        return new process.package.RedisBackend({ client, failoverGrace, longestTtl: '6s' });
+      },
+      mishaps: {
+        'forgets its scripts': async () => {
+          await node.run(['SCRIPT', 'FLUSH']);
+        },
+        ...(forgets && {
+          'restarts without its memory': () => node.restart(),
+        }),
+      },
+    };
+  };
+}
+
+/** A master, and a replica that lags behind it and takes its place, behind one address. */
+function failover(failoverGrace: 'off' | 'on' | 'strict') {
+  return ({ timeline, network, servers }: Ground): Store => {
+    const nodes = servers.map((real, index) => new RedisNode(`redis${index + 1}`, timeline, real));
+    const address = new Leading('redis', nodes[0]!);
+    const lag = (): number => timeline.random.between(0, 500);
+    const keep = async (): Promise<void> => {
+      await address.node.keep();
+      timeline.in(timeline.random.between(20, 100), keep);
+    };
+    timeline.in(1, keep);
+    return {
+      nodes,
+      left: () => keysOf([address.node]),
+      rarity: failoverGrace === 'off' ? 1 : 4,
+      supports: { limit: true, minTtl: 10 },
+      connect: (process) => {
+        const client = new SimRedisClient(process, address, network, timeline);
+        return new process.package.RedisBackend({ client, failoverGrace, longestTtl: '6s' });
+      },
+      mishaps: {
+        'fails over': async () => {
+          const old = address.node;
+          const next = nodes.find((node) => node !== old)!;
+          await next.restart(old.memoryOf(timeline.now - lag()));
+          await next.real.run(0, ['REPLICAOF', 'NO', 'ONE']);
+          // Its clients stay, and it refuses what they write.
+          await old.real.run(0, ['REPLICAOF', '127.0.0.1', '1']);
+          address.node = next;
+          timeline.note(`${next.name} is the master`);
+        },
+      },
+    };
+  };
+}
+
+function quorum({ timeline, network, servers }: Ground): Store {
+  const nodes = servers.map((real, index) => new RedisNode(`redis${index + 1}`, timeline, real));
+  const addresses = nodes.map((node) => new Leading(node.name, node));
+  let calm = 0;
+  return {
+    nodes,
+    left: () => keysOf(nodes),
+    supports: { limit: false, minTtl: 10 },
+    connect: (process) => {
+      const clients = addresses.map((at) => new SimRedisClient(process, at, network, timeline));
+      return new process.package.RedlockBackend({ nodes: clients });
+    },
+    rarity: 3,
+    mishaps: {
+      // One at a time: what a majority forgets is forgotten.
+      'restarts without its memory': async () => {
+        if (timeline.now < calm) return;
+        calm = timeline.now + LONGEST_GRACE;
+        await timeline.random.pick(nodes).restart();
+      },
+    },
+  };
+}
+
+function etcd(size: number) {
+  return ({ timeline, network }: Ground): Store => {
+    const cluster = new EtcdCluster(timeline, size);
+    return {
+      nodes: cluster.members,
+      left: () => Promise.resolve(cluster.store.keys()),
+      supports: { limit: true, minTtl: 1_000 },
+      connect: (process) => {
+        const client = new SimEtcdClient(process, cluster, network, timeline).etcd;
+        return new process.package.EtcdBackend({ client });
+      },
+      mishaps: {
+        'loses its leader': () => {
+          cluster.loseLeader(timeline.random.between(100, 3_000));
+        },
+        'has a member that is behind': () => {
+          timeline.random.pick(cluster.members).lag(timeline.random.between(10, 4_000));
+        },
+      },
+    };
+  };
+}
+
+export const TOPOLOGIES = {
+  redis: { servers: 1, excludes: true, build: oneNode('off', false) },
+  'redis that forgets': { servers: 1, excludes: false, build: oneNode('off', true) },
+  'redis that forgets, guarded': { servers: 1, excludes: true, build: oneNode('strict', true) },
+  failover: { servers: 2, excludes: false, build: failover('off') },
+  'failover, guarded': { servers: 2, excludes: true, build: failover('strict') },
+  'redlock of 3': { servers: 3, excludes: true, build: quorum },
+  'redlock of 5': { servers: 5, excludes: true, build: quorum },
+  etcd: { servers: 0, excludes: true, build: etcd(1) },
+  'etcd of 3': { servers: 0, excludes: true, build: etcd(3) },
+} satisfies Record<string, Topology>;
+
+export type TopologyName = keyof typeof TOPOLOGIES;
