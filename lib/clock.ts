@@ -1,5 +1,8 @@
 import { timers } from './timers.js';
 
+/** By how much two clocks may run at different rates. */
+export const DRIFT = 0.01;
+
 /**
  * A moment on this process's clocks.
  *

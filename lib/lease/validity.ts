@@ -1,4 +1,4 @@
-import { Deadline, type Instant } from '../clock.js';
+import { Deadline, DRIFT, type Instant } from '../clock.js';
 
 /** Until when a lease that the backend granted or renewed for `ttl` may be believed in. */
 export function validUntil(since: Instant, ttl: number): Deadline {
@@ -7,5 +7,5 @@ export function validUntil(since: Instant, ttl: number): Deadline {
 
 /** How much of a ttl is given up for clocks that run at slightly different rates. */
 function margin(ttl: number): number {
-  return Math.max(2, ttl / 100);
+  return Math.max(2, DRIFT * ttl);
 }

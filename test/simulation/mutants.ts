@@ -42,11 +42,6 @@ export const MUTANTS: readonly Mutant[] = [
     planted: [inLua('if owned then end_lease(held, id, left) end', 'free(held)')],
   },
   {
-    name: 'waiters that died stay in the queue',
-    topology: 'redis',
-    planted: [inLua("redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 1000)", '{}')],
-  },
-  {
     name: 'no heartbeat makes up for a lost message',
     topology: 'redis',
     planted: [
@@ -86,11 +81,6 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what several readers have lives as long as the first of them',
     topology: 'redis',
     planted: [inLua('if life < ttl then', 'if life == 0 then')],
-  },
-  {
-    name: 'a lease is handed over within a process without tokens for it',
-    topology: 'redis',
-    planted: [{ file: 'lease/lease', from: 'this.#handedOver < this.#reserve', to: 'true' }],
   },
   {
     name: 'the guard trusts every server',
@@ -144,6 +134,55 @@ export const MUTANTS: readonly Mutant[] = [
         file: 'backends/etcd/etcd-withdrawals',
         from: 'withdrawTxn)(name, created, sessions)',
         to: 'withdrawTxn)(name, created)',
+      },
+    ],
+  },
+  {
+    name: 'a lease is handed over within a process under the same token',
+    topology: 'redis',
+    planted: [
+      {
+        file: 'lease/lease',
+        from: 'this.#firstToken + ++this.#handedOver',
+        to: 'this.#firstToken + 0 * ++this.#handedOver',
+      },
+    ],
+  },
+  {
+    name: 'a lease is believed in by the wall clock alone',
+    topology: 'redis',
+    planted: [
+      {
+        file: 'clock',
+        from: 'Math.max(performance.now() - this.monotonic, Date.now() - this.wall)',
+        to: 'Date.now() - this.wall',
+      },
+    ],
+  },
+  {
+    name: 'a lease is believed in by the monotonic clock alone',
+    topology: 'redis',
+    planted: [
+      {
+        file: 'clock',
+        from: 'Math.max(performance.now() - this.monotonic, Date.now() - this.wall)',
+        to: 'performance.now() - this.monotonic',
+      },
+    ],
+  },
+  {
+    name: 'of several keys those that were taken in vain are kept',
+    topology: 'redis',
+    planted: [{ file: 'lease/collecting', from: 'parts.map((part) => part.release())', to: '[]' }],
+  },
+  {
+    name: 'the token of a quorum is that of one node',
+    topology: 'redlock of 3',
+    planted: [
+      {
+        file: 'backends/redlock/agreed-token',
+        from: 'if (tokens.filter((one) => one === greatest).length >= quorum)',
+        to: 'if (tokens.length > 0)',
       },
     ],
   },

@@ -1,12 +1,14 @@
 import type { Timeline } from './clock/timeline.js';
-import type { Network } from './network.js';
+import type { Connected, Network } from './network.js';
 import type { Population } from './population.js';
+import type { SimProcess } from './sim-process.js';
 import type { Store } from './topologies.js';
 
 /** How often each fault of processes and network is chosen. */
 export const FAULTS = {
   cut: 45,
-  pause: 20,
+  pause: 16,
+  sleep: 4,
   loss: 8,
   freeze: 10,
   kill: 8,
@@ -57,10 +59,10 @@ export class Nemesis {
     };
     switch (fault) {
       case 'cut': {
-        const clients = [...this.network.clients].filter((client) => client.process === process);
-        if (clients.length === 0) return;
+        const client = this.#connectionOf(process);
+        if (client === undefined) return;
         note(`a connection of ${process.name} breaks`);
-        random.pick(clients).breaks();
+        client.breaks();
         return;
       }
       case 'pause': {
@@ -69,13 +71,20 @@ export class Nemesis {
         process.pause(ms);
         return;
       }
+      case 'sleep': {
+        const ms = random.between(1, 5_000);
+        note(`the machine of ${process.name} sleeps for ${ms.toFixed()} ms`);
+        process.fallAsleep(ms);
+        return;
+      }
       case 'loss': {
         const direction = random.pick(['requests', 'replies'] as const);
         const ms = random.between(10, 4_000);
         note(
           `${direction} between ${process.name} and ${node.name} are lost for ${ms.toFixed()} ms`,
         );
-        this.network.lose(process, node, direction, ms);
+        const one = random.chance(0.5) ? this.#connectionOf(process) : undefined;
+        this.network.lose(one ?? process, node, direction, ms);
         return;
       }
       case 'freeze': {
@@ -106,5 +115,10 @@ export class Nemesis {
         await happens();
       }
     }
+  }
+
+  #connectionOf(process: SimProcess): Connected | undefined {
+    const all = [...this.network.clients].filter((client) => client.process === process);
+    return all.length === 0 ? undefined : this.timeline.random.pick(all);
   }
 }

@@ -12,11 +12,19 @@ export interface Connected {
   dies(): void;
 }
 
+/** What is lost: between a process and a server, or on one of its connections. */
+interface Loss {
+  readonly whose: Connected | SimProcess;
+  readonly node: object;
+  readonly direction: Direction;
+  readonly until: number;
+}
+
 /** What is between the processes and the servers. */
 export class Network {
   /** The connections there are. */
   readonly clients = new Set<Connected>();
-  #losses: { process: SimProcess; node: object; direction: Direction; until: number }[] = [];
+  #losses: Loss[] = [];
   /** How often a message takes long, from 0. */
   lateness = 1;
 
@@ -39,15 +47,16 @@ export class Network {
   }
 
   /** Bytes of one direction are lost for so long. */
-  lose(process: SimProcess, node: object, direction: Direction, ms: number): void {
-    this.#losses.push({ process, node, direction, until: this.timeline.now + ms });
+  lose(whose: Connected | SimProcess, node: object, direction: Direction, ms: number): void {
+    this.#losses.push({ whose, node, direction, until: this.timeline.now + ms });
   }
 
-  loses(process: SimProcess, node: object, direction: Direction): boolean {
+  loses(client: Connected, node: object, direction: Direction): boolean {
     const { now } = this.timeline;
     this.#losses = this.#losses.filter(({ until }) => until > now);
     return this.#losses.some((loss) => {
-      return loss.process === process && loss.node === node && loss.direction === direction;
+      const concerns = loss.whose === client || loss.whose === client.process;
+      return concerns && loss.node === node && loss.direction === direction;
     });
   }
 

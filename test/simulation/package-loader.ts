@@ -18,7 +18,8 @@ export interface Surroundings {
 export interface Planted {
   /** In `dist/cjs`, without its extension. */
   readonly file: string;
-  readonly from: string | RegExp;
+  /** Wherever it stands. */
+  readonly from: string;
   readonly to: string;
 }
 
@@ -70,7 +71,7 @@ export class PackageLoader {
     };
     const parts = PARTS.map((part) => load(join(this.root, 'dist/cjs', part)));
     const [missing] = this.#unused;
-    if (missing) throw new Error(`${missing.file} has no ${String(missing.from)}: mend the mutant`);
+    if (missing) throw new Error(`${missing.file} has no ${missing.from}: mend the mutant`);
     return Object.assign({}, ...parts) as LoadedPackage;
   }
 
@@ -89,7 +90,7 @@ export class PackageLoader {
     let changed = source;
     for (const fault of this.planted) {
       if (!file.endsWith(`/dist/cjs/${fault.file}.js`)) continue;
-      const next = changed.replace(fault.from, () => fault.to);
+      const next = changed.replaceAll(fault.from, () => fault.to);
       if (next !== changed) this.#unused.delete(fault);
       changed = next;
     }

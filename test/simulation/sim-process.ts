@@ -11,10 +11,15 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 /** By how much clocks run faster or slower than they should, at most: a little less than leases allow for. */
 const DRIFT = 0.008;
 
+/** In this time not both clocks are wrong, in milliseconds: nobody can tell how long a lease has lived then. */
+const LEASE = 20_000;
+
 /** A timer of a simulated process. */
 interface SimTimer {
   isOver: boolean;
   keepsAlive: boolean;
+  /** How long the machine had slept when it was set. */
+  slept: number;
 }
 
 /**
@@ -27,6 +32,10 @@ export class SimProcess {
   /** Whether one of its users stands for the leadership. */
   stands = false;
   #pausedUntil = 0;
+  /** How long its machine has slept. */
+  #slept = 0;
+  #sleptAt = -Infinity;
+  #setBackAt = -Infinity;
   /** By how much its wall clock is wrong, in milliseconds. */
   #wallOffset = 0;
   /** How fast its monotonic clock runs. */
@@ -56,6 +65,14 @@ export class SimProcess {
     this.#pausedUntil = this.timeline.now + ms;
   }
 
+  /** Its machine sleeps: of its clocks only the one on the wall goes on. */
+  fallAsleep(ms: number): void {
+    if (this.timeline.now < this.#setBackAt + LEASE) return;
+    this.#sleptAt = this.timeline.now + ms;
+    this.pause(ms);
+    this.#slept += ms;
+  }
+
   /** Nothing happens in it any more. */
   kill(): void {
     this.isDead = true;
@@ -65,6 +82,8 @@ export class SimProcess {
   }
 
   stepWallClock(ms: number): void {
+    if (ms < 0 && this.timeline.now < this.#sleptAt + LEASE) return;
+    if (ms < 0) this.#setBackAt = this.timeline.now;
     this.#wallOffset += ms;
   }
 
@@ -94,22 +113,28 @@ export class SimProcess {
   }
 
   #monotonic(): number {
-    return this.timeline.now * this.#rate;
+    return (this.timeline.now - this.#slept) * this.#rate;
   }
 
   #wall(): number {
-    return Math.floor(EPOCH + this.#monotonic() + this.#wallOffset);
+    return Math.floor(EPOCH + this.timeline.now * this.#rate + this.#wallOffset);
   }
 
   #setTimer(run: (...args: unknown[]) => void, ms: number, args: unknown[], repeats: boolean) {
-    const timer: SimTimer = { isOver: false, keepsAlive: true };
+    const timer: SimTimer = { isOver: false, keepsAlive: true, slept: this.#slept };
     this.#timers.add(timer);
     const wait = ms >= 1 && ms <= LONGEST_TIMER ? ms : 1;
-    const arm = (): void => {
-      this.at(this.timeline.now + wait / this.#rate, ring, Phase.Timers);
+    const arm = (after = wait): void => {
+      this.at(this.timeline.now + after / this.#rate, ring, Phase.Timers);
     };
     const ring = (): void => {
       if (timer.isOver) return;
+      const missed = this.#slept - timer.slept;
+      timer.slept = this.#slept;
+      if (missed > 0) {
+        arm(missed);
+        return;
+      }
       if (repeats) arm();
       else this.#end(timer);
       run(...args);
@@ -154,7 +179,7 @@ export class SimProcess {
       setInterval: (run: Callback, ms = 1, ...args: unknown[]) =>
         this.#setTimer(run, ms, args, true),
       setImmediate: (run: Callback, ...args: unknown[]) => {
-        const immediate: SimTimer = { isOver: false, keepsAlive: true };
+        const immediate: SimTimer = { isOver: false, keepsAlive: true, slept: 0 };
         const ring = (): void => {
           if (!immediate.isOver) run(...args);
         };

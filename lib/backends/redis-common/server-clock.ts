@@ -1,4 +1,4 @@
-import { Instant } from '../../clock.js';
+import { DRIFT, Instant } from '../../clock.js';
 
 /** How old what is known may be, in milliseconds: the server's clock may have been set meanwhile. */
 const FRESH = 2_000;
@@ -36,7 +36,8 @@ export class ServerClock {
   momentOf(server: number): Instant | undefined {
     if (this.#before === undefined || this.#before.elapsed > FRESH) return undefined;
     // Both times are whole milliseconds: the last one may have been almost two of them ago.
-    const moment = this.#before.plus(server - this.#server - 1);
+    const since = server - this.#server;
+    const moment = this.#before.plus(since - DRIFT * Math.max(since, 0) - 1);
     return moment.elapsed < 0 ? undefined : moment;
   }
 

@@ -117,7 +117,7 @@ export class SimEtcdClient implements Connected {
           if (isOpen) lose(new Error('4 DEADLINE_EXCEEDED: Deadline exceeded'));
         });
       }
-      if (network.loses(process, member, 'requests')) return;
+      if (network.loses(this, member, 'requests')) return;
       const arrive = (): void => {
         const blocked = Math.max(member.frozenUntil, cluster.ready);
         if (timeline.now < blocked) {
@@ -135,7 +135,7 @@ export class SimEtcdClient implements Connected {
         cluster.tell();
         const header = this.#header(cluster.store.revision);
         timeline.note(`${process.name} ${words} at ${header.revision}: ${shown(answer)}`);
-        if (network.loses(process, member, 'replies')) return;
+        if (network.loses(this, member, 'replies')) return;
         process.at(timeline.now + network.delay(), () => {
           if (!isOpen) return;
           this.#pending.delete(lose);
@@ -172,9 +172,9 @@ export class SimEtcdClient implements Connected {
   }
 
   #watch(): Promise<WatchStream> {
-    const { process, network, timeline, cluster } = this;
+    const { network, timeline, cluster } = this;
     const member = timeline.random.pick(cluster.members);
-    const stream = new WatchStream(process, member, network, timeline, (revision) => {
+    const stream = new WatchStream(this, member, network, timeline, (revision) => {
       return this.#header(revision);
     });
     this.#streams.add(stream);
@@ -190,7 +190,7 @@ class WatchStream extends EventEmitter {
   #lastDown = 0;
 
   constructor(
-    private readonly process: SimProcess,
+    private readonly client: SimEtcdClient,
     private readonly member: EtcdMember,
     private readonly network: Network,
     private readonly timeline: Timeline,
@@ -201,7 +201,7 @@ class WatchStream extends EventEmitter {
   }
 
   write({ create_request: create, cancel_request: cancel }: IWatchRequest): void {
-    if (!this.#isOpen || this.network.loses(this.process, this.member, 'requests')) return;
+    if (!this.#isOpen || this.network.loses(this.client, this.member, 'requests')) return;
     this.#lastUp = Math.max(this.#lastUp, this.timeline.now + this.network.delay());
     const arrive = (): void => {
       if (this.member.isFrozen) {
@@ -232,7 +232,7 @@ class WatchStream extends EventEmitter {
   breaks(): void {
     if (!this.#isOpen) return;
     this.cancel();
-    this.process.at(this.timeline.now, () => {
+    this.client.process.at(this.timeline.now, () => {
       this.emit('error', new Error('14 UNAVAILABLE: Connection dropped'));
     });
   }
@@ -245,14 +245,14 @@ class WatchStream extends EventEmitter {
   };
 
   #say(response: Partial<IWatchResponse>, revision: number): void {
-    if (this.network.loses(this.process, this.member, 'replies')) return;
+    if (this.network.loses(this.client, this.member, 'replies')) return;
     const at = Math.max(
       this.#lastDown,
       this.member.frozenUntil,
       this.timeline.now + this.network.delay(),
     );
     this.#lastDown = at;
-    this.process.at(at, () => {
+    this.client.process.at(at, () => {
       if (!this.#isOpen) return;
       const rest = { created: false, canceled: false, compact_revision: '0', events: [] };
       this.emit('data', { header: this.header(revision), ...rest, ...response });

@@ -37,7 +37,7 @@ class Link implements Subscriber {
 
   /** Something arrives at the server in the order in which it was sent, unless it is lost. */
   up(run: () => Promise<void>): void {
-    if (this.network.loses(this.client.process, this.node, 'requests')) return;
+    if (this.network.loses(this.client, this.node, 'requests')) return;
     this.#lastUp = Math.max(this.#lastUp, this.timeline.now + this.network.delay());
     const arrive = (): void | Promise<void> => {
       if (this.node.isFrozen) this.timeline.at(this.node.frozenUntil, arrive);
@@ -54,7 +54,7 @@ class Link implements Subscriber {
 
   /** Something arrives at the client in the order in which it was sent, unless it is lost. */
   down(run: () => void): void {
-    if (this.network.loses(this.client.process, this.node, 'replies')) return;
+    if (this.network.loses(this.client, this.node, 'replies')) return;
     this.#lastDown = Math.max(this.#lastDown, this.timeline.now + this.network.delay());
     this.client.process.at(this.#lastDown, () => {
       if (this.isOpen) run();
@@ -120,7 +120,7 @@ export class SimRedisClient
     const { process, network, timeline } = this;
     const { node } = this.address;
     const isReached =
-      !network.loses(process, node, 'requests') && !network.loses(process, node, 'replies');
+      !network.loses(this, node, 'requests') && !network.loses(this, node, 'replies');
     const patience = this.options.connectTimeout ?? 10_000;
     const most = timeline.now + patience;
     const ready = Math.max(node.frozenUntil, timeline.now + network.delay() + network.delay());

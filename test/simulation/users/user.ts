@@ -4,6 +4,7 @@ import type { Terms } from './ledger.js';
 import type { Site } from './site.js';
 
 const PLAIN: Terms = { mode: 'exclusive', limit: 1 };
+const READING: Terms = { mode: 'shared', limit: 1 };
 
 /** What users do, and how often. */
 const DEEDS = {
@@ -103,23 +104,28 @@ export class User {
   async #hold(key: string | string[], terms: Terms, more: LockOptions = {}): Promise<void> {
     const lock = await this.#acquire(key, terms, more);
     const leave = this.site.ledger.enter(this.process, lock, terms);
-    await this.#work(lock, more.renew === false ? 0.5 : 0.05);
+    await this.#work(lock, more.renew === false ? 0.5 : terms === READING ? 0.2 : 0.05);
     leave();
     await lock.release();
   }
 
   /** Works under it for a while; now and then for longer than it lives without being renewed. */
   async #work(lock: Lock, oftenLong = 0.05): Promise<void> {
-    const { random } = this.site.timeline;
+    const { timeline } = this.site;
+    const { random } = timeline;
     const isLong = random.chance(oftenLong);
     await this.process.sleep(isLong ? random.between(0, 2_000) : random.between(0, 10));
-    if (random.chance(0.03) && lock.held) await lock.renew(random.pick([1_000, 3_000]));
+    if (!random.chance(0.03) || !lock.held) return;
+    const ttl = random.pick([1_000, 3_000]);
+    timeline.note(`${this.process.name} renews ${lock.key} for ${ttl} ms`);
+    await lock.renew(ttl);
+    timeline.note(`${this.process.name} has renewed ${lock.key}`);
   }
 
   async #read(): Promise<void> {
     const { random } = this.site.timeline;
     const key = random.pick(['book', 'page']);
-    if (random.chance(0.6)) return this.#hold(key, { mode: 'shared', limit: 1 });
+    if (random.chance(0.6)) return this.#hold(key, READING);
     if (random.chance(0.7)) return this.#hold(key, PLAIN);
     const lock = await this.#acquire(key, PLAIN, {});
     const leave = this.site.ledger.enter(this.process, lock, PLAIN);
