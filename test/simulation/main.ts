@@ -1,89 +1,99 @@
 // `npm run simulate`: see docs/proof.md.
-import { parseArgs } from 'node:util';
-import { Logger } from '@nestjs/common';
-import { ClockShim } from '../support/clock-shim.js';
-import { MUTANTS } from './mutants.js';
-import { FAULTS, type Fault } from './nemesis.js';
-import { PackageLoader } from './package-loader.js';
-import { RealRedis } from './redis/real-redis.js';
-import { type Plan, simulate } from './simulation.js';
-import { TOPOLOGIES, type TopologyName } from './topologies.js';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { Backstage } from './backstage.js';
+import { hunt } from './hunt.js';
+import { commandFor, type Options, readOptions } from './options.js';
+import { shortest } from './shortest.js';
+import { type Plan, type Report, simulate } from './simulation.js';
+import { Totals } from './totals.js';
 
-const root = process.cwd();
-const { values } = parseArgs({
-  options: {
-    topology: { type: 'string', default: 'redis' },
-    seed: { type: 'string', default: '1' },
-    seconds: { type: 'string', default: '60' },
-    processes: { type: 'string', default: '4' },
-    users: { type: 'string', default: '4' },
-    faults: { type: 'string', default: Object.keys(FAULTS).join() },
-    runs: { type: 'string', default: '1' },
-    trace: { type: 'boolean', default: false },
-    mutants: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-  },
-});
-Logger.overrideLogger(false);
-const shim = ClockShim.build();
-const servers: RealRedis[] = [];
-const plan = (topology: TopologyName, seed: number): Plan => ({
-  topology,
-  seed,
-  seconds: Number(values.seconds),
-  processes: Number(values.processes),
-  users: Number(values.users),
-  faults: values.faults.split(',').filter(Boolean) as Fault[],
-});
-async function serversFor(topology: TopologyName): Promise<RealRedis[]> {
-  while (servers.length < TOPOLOGIES[topology].servers)
-    servers.push(await RealRedis.start(shim.library));
-  return servers;
+/** So much of a history is shown before what must not be. */
+const SHOWN = 60;
+
+const args = process.argv.slice(2);
+const options = readOptions(args);
+const backstage = new Backstage();
+try {
+  if (options.mutants) await hunt(options, backstage);
+  else if (options.jobs > 1) await share(options);
+  else await runAll(options);
+} finally {
+  backstage.close();
 }
-if (values.mutants) {
-  for (const { name, topology, planted } of MUTANTS) {
-    if (!name.includes(values.only)) continue;
-    const loader = new PackageLoader(root, planted);
-    const start = performance.now();
-    let said = '';
-    let seed = 1;
-    for (; seed <= Number(values.runs) && said === ''; seed++) {
-      const report = await simulate(plan(topology, seed), {
-        loader,
-        servers: await serversFor(topology),
-      });
-      said = report.violations[0] ?? '';
+
+async function runAll({ topologies, plan, seed, runs, share: [index, of], trace }: Options) {
+  const totals = new Totals();
+  for (let run = index; run < runs; run += of) {
+    for (const topology of topologies) {
+      const report = await play({ ...plan, topology, seed: seed + run }, trace);
+      totals.add(report);
+      // For who has shared out the work.
+      if (of > 1) console.log(`report ${JSON.stringify(report)}`);
+      if (report.violations.length > 0) await explain(report);
     }
-    const real = ((performance.now() - start) / 1000).toFixed(1);
-    console.log(
-      `${said === '' ? 'NOT FOUND' : `seed ${seed - 1}`} | ${name} | ${topology} | ${real} s | ${said.slice(0, 160)}`,
-    );
   }
-} else {
-  const topology = values.topology as TopologyName;
-  const loader = new PackageLoader(root);
-  for (let run = 0; run < Number(values.runs); run++) {
-    const start = performance.now();
-    const report = await simulate(plan(topology, Number(values.seed) + run), {
-      loader,
-      servers: await serversFor(topology),
-      ...(values.trace && {
-        tell: (at: number, words: string) => {
-          console.log((at / 1000).toFixed(5), words);
-        },
-      }),
-    });
-    const real = (performance.now() - start) / 1000;
-    console.log(
-      JSON.stringify({
-        ...report,
-        plan: undefined,
-        seed: Number(values.seed) + run,
-        real: real.toFixed(1),
-        speed: (report.seconds / real).toFixed(),
-      }),
-    );
-  }
+  if (of === 1) conclude(totals);
 }
-for (const server of servers) server.stop();
-shim.remove();
+
+/** The same in several processes. */
+async function share({ jobs, seed }: Options): Promise<void> {
+  const totals = new Totals();
+  await Promise.all(
+    Array.from({ length: jobs }, async (_, index) => {
+      const own = [...args, '--seed', `${seed}`, '--jobs', '1', '--share', `${index}/${jobs}`];
+      const child = spawn(process.execPath, [process.argv[1]!, ...own], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const ended = once(child, 'exit');
+      for await (const line of createInterface({ input: child.stdout })) {
+        if (line.startsWith('report ')) totals.add(JSON.parse(line.slice(7)) as Report);
+        else console.log(line);
+      }
+      await ended;
+      if (child.exitCode !== 0 && totals.violations === 0) {
+        throw new Error(`a job ended with ${child.exitCode}`);
+      }
+    }),
+  );
+  conclude(totals);
+}
+
+function conclude(totals: Totals): void {
+  console.log(String(totals));
+  console.log(`seed ${options.seed}: ${totals.grants} grants, ${totals.violations} violations`);
+  if (totals.violations > 0) process.exitCode = 1;
+}
+
+async function play(plan: Plan, trace = false): Promise<Report> {
+  const tell = (at: number, words: string): void => {
+    console.log(inWords(at, words));
+  };
+  return simulate(plan, { ...(await backstage.for(plan.topology)), ...(trace && { tell }) });
+}
+
+/** Shows the shortest history that was found, and how it ended. */
+async function explain(failed: Report): Promise<void> {
+  const surroundings = await backstage.for(failed.plan.topology);
+  console.log(`${failed.violations.join('\n')}\n\nAgain:\n  ${commandFor(failed.plan)}`);
+  const { plan } = await shortest(failed, surroundings);
+  const lines: string[] = [];
+  const { violations } = await simulate(plan, {
+    ...surroundings,
+    tell: (at, words) => lines.push(inWords(at, words)),
+  });
+  const end = lines.findIndex((line) => line.includes('VIOLATION')) + 1;
+  const before = lines.slice(0, end).filter(isTelling).slice(-SHOWN);
+  console.log(`\nThe shortest that was found:\n  ${commandFor(plan)}\n\n${before.join('\n')}`);
+  console.log(violations.join('\n'));
+}
+
+/** Who held and who waited, what went wrong, and what the package said. */
+function isTelling(line: string): boolean {
+  return /(enters|leaves|asks for|FAULT|VIOLATION|logged|granted|everything)/.test(line);
+}
+
+function inWords(at: number, words: string): string {
+  return `${(at / 1_000).toFixed(4).padStart(9)} s  ${words}`;
+}

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,12 +71,7 @@ export class RealRedis {
       CLOCK_SHIM_ABSOLUTE: 'yes',
     };
     const child = spawn('redis-server', args, { env, stdio: 'ignore' });
-    while (!existsSync(path)) {
-      if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
-      await sleep(5);
-    }
-    const socket = connect(path);
-    await once(socket, 'connect');
+    const socket = await connected(path, child);
     const server = new RealRedis(folder, openSync(clock, 'r+'), child, socket);
     await server.run(0, ['HELLO', 3]);
     return server;
@@ -141,5 +136,19 @@ export class RealRedis {
     this.socket.destroy();
     this.child.kill('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Connects as soon as the server listens. */
+async function connected(path: string, child: ChildProcess): Promise<Socket> {
+  for (;;) {
+    const socket = connect(path);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      if (child.exitCode !== null) throw error;
+      await sleep(5);
+    }
   }
 }

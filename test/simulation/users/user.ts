@@ -103,10 +103,19 @@ export class User {
 
   async #hold(key: string | string[], terms: Terms, more: LockOptions = {}): Promise<void> {
     const lock = await this.#acquire(key, terms, more);
+    const oftenLong = more.renew === false ? 0.5 : terms === READING ? 0.2 : 0.05;
+    await this.#under(lock, terms, () => this.#work(lock, oftenLong));
+  }
+
+  /** Is inside while the body runs, and gives the lock back. */
+  async #under(lock: Lock, terms: Terms, body: () => Promise<void>): Promise<void> {
     const leave = this.site.ledger.enter(this.process, lock, terms);
-    await this.#work(lock, more.renew === false ? 0.5 : terms === READING ? 0.2 : 0.05);
-    leave();
-    await lock.release();
+    try {
+      await body();
+    } finally {
+      leave();
+      await lock.release();
+    }
   }
 
   /** Works under it for a while; now and then for longer than it lives without being renewed. */
@@ -128,17 +137,15 @@ export class User {
     if (random.chance(0.6)) return this.#hold(key, READING);
     if (random.chance(0.7)) return this.#hold(key, PLAIN);
     const lock = await this.#acquire(key, PLAIN, {});
-    const leave = this.site.ledger.enter(this.process, lock, PLAIN);
-    await this.#work(lock);
-    if (lock.held) {
+    await this.#under(lock, PLAIN, async () => {
+      await this.#work(lock);
+      if (!lock.held) return;
       const downgraded = lock.downgrade();
       // From now on others may read as well.
       this.site.ledger.downgrade(this.process, lock);
       await downgraded;
       await this.#work(lock);
-    }
-    leave();
-    await lock.release();
+    });
   }
 
   async #nest(key: string): Promise<void> {
