@@ -19,6 +19,8 @@ export class Network {
   #losses: { process: SimProcess; node: object; direction: Direction; until: number }[] = [];
   /** How often a message takes long, from 0. */
   lateness = 1;
+  /** For how long no server notices that a connection is over, in milliseconds. */
+  unnoticed = 0;
 
   constructor(private readonly timeline: Timeline) {}
 
@@ -35,7 +37,8 @@ export class Network {
   /** After how long a server notices that a connection is over. */
   halfOpen(): number {
     const { random } = this.timeline;
-    return random.chance(0.9) ? this.delay() : random.between(0, 5_000);
+    const least = random.chance(0.9) ? this.delay() : random.between(0, 5_000);
+    return Math.max(least, this.unnoticed);
   }
 
   /** Bytes of one direction are lost for so long. */
