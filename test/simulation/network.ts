@@ -19,6 +19,8 @@ export class Network {
   #losses: { process: SimProcess; node: object; direction: Direction; until: number }[] = [];
   /** How often a message takes long, from 0. */
   lateness = 1;
+  /** What each message takes in addition, in milliseconds. */
+  latency = 0;
   /** For how long no server notices that a connection is over, in milliseconds. */
   unnoticed = 0;
 
@@ -26,6 +28,10 @@ export class Network {
 
   /** How long a message is on its way, in milliseconds: short mostly, and long now and then. */
   delay(): number {
+    return this.latency + this.#jitter();
+  }
+
+  #jitter(): number {
     const { random } = this.timeline;
     const luck = random.next() / Math.max(this.lateness, 1e-9);
     if (luck > 0.1) return random.between(0.05, 0.3);

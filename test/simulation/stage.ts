@@ -16,6 +16,13 @@ export interface Actor {
   readonly service: LockService;
 }
 
+/** What came of a call: `done`, or the name of its error. */
+export interface End {
+  readonly outcome: string;
+  /** In milliseconds. */
+  readonly took: number;
+}
+
 /** What clocks of processes are wrong by at most: see SimProcess. */
 const DRIFT = 0.008;
 
@@ -144,6 +151,16 @@ export class Stage {
 
   acquire({ service }: Actor, key: string, options?: LockOptions): Promise<Lock> {
     return this.until(service.acquire(key, options));
+  }
+
+  /** What comes of it, and when. */
+  async end(promise: Promise<unknown>): Promise<End> {
+    const start = this.now;
+    const outcome = await promise.then(
+      () => 'done',
+      (error: unknown) => (error as Error).name,
+    );
+    return { outcome, took: this.now - start };
   }
 
   async close(): Promise<void> {
