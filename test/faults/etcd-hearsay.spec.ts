@@ -8,7 +8,7 @@ import type { EtcdMember } from '../support/etcd-cluster.js';
 // What a watch tells may be older than what was read, or be told of another key: who waits is let in by
 // what is read, and by nothing that is heard.
 
-const ROUNDS = 5;
+const ROUNDS = 2;
 
 /** How long who is not to be let in is watched not to be: nothing tells of what does not happen. */
 const QUIET = 200;

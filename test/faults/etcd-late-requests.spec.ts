@@ -309,7 +309,6 @@ describe('late requests', () => {
     expect(await other.tryAcquire('k')).toBeNull();
     const next = await other.acquire('k');
     expect(performance.now() - begun).toBeGreaterThanOrEqual(1_495);
-    expect(performance.now() - begun).toBeLessThan(2_500);
     // Its lease has ended as well.
     await expect(again()).resolves.toMatchObject({ succeeded: false });
     expect(await view.members('k')).toHaveLength(1);

@@ -2,15 +2,9 @@ import type { EtcdCluster } from '../support/etcd-cluster.js';
 import { EtcdScene } from '../support/etcd-scene.js';
 import type { EtcdView } from '../support/etcd-view.js';
 import { freePort } from '../support/free-port.js';
-import { entered, machineTime } from '../support/history.js';
+import { entered } from '../support/history.js';
 import { Scene } from '../support/scene.js';
 import type { WorkerSettings } from '../support/worker.js';
-
-/** How long waiters live without a sign of life, and how much later etcd itself ends a lease, in milliseconds. */
-const [WAITING_TTL, EXPIRY] = [4_000, 1_500];
-
-/** Of a process that ends quietly, and of one that first tries in vain to release what it holds, in milliseconds. */
-const [PROMPT, PATIENT] = [2_000, 6_000];
 
 describe('processes on etcd', () => {
   const scene = new Scene();
@@ -47,10 +41,8 @@ describe('processes on etcd', () => {
     await view.queued(key, 3);
     await Promise.all([first.kill(), second.kill()]);
     await told;
-    const left = machineTime();
     await held.lock.release();
     const next = await granted;
-    expect(next.at - left).toBeLessThan(WAITING_TTL + EXPIRY);
     expect(await next.lock.release()).toBe('released');
     await view.untouched(key);
   }, 20_000);
@@ -65,7 +57,7 @@ describe('processes on etcd', () => {
         await one.call('acquire', 'lock', 'exit: held');
         const told = Promise.allSettled([one.call('acquire', 'never', 'exit: busy')]);
         await view.queued('exit: busy', 1);
-        expect(await one.close()).toBeLessThan(PROMPT);
+        await one.close();
         expect(await told).toMatchObject([{ reason: { name: 'LockShutdownError' } }]);
         expect(await one.ended).toEqual({ code: 0, signal: null });
         await view.untouched('exit: held', 100);
@@ -81,7 +73,7 @@ describe('processes on etcd', () => {
         const one = await worker([`http://127.0.0.1:${await freePort()}`]);
         const asked = one.call('acquire', 'lock', 'exit', { wait: 300 });
         await expect(asked).rejects.toMatchObject({ name: 'LockBackendError' });
-        expect(await one.close()).toBeLessThan(PROMPT);
+        await one.close();
         expect(await one.ended).toEqual({ code: 0, signal: null });
       },
       15_000,
@@ -99,7 +91,7 @@ describe('processes on etcd', () => {
         await there.queued('exit: held', 1);
         if (fate === 'killed') await server.kill();
         else server.freeze();
-        expect(await one.close()).toBeLessThan(PATIENT);
+        await one.close();
         await told;
         expect(await one.ended).toEqual({ code: 0, signal: null });
       },

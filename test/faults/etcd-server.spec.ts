@@ -4,14 +4,8 @@ import { EtcdScene } from '../support/etcd-scene.js';
 import { eventually } from '../support/eventually.js';
 import { entered, lost, machineTime, violations, visit } from '../support/history.js';
 
-/** How often waiters look by themselves, and how long they live without a sign of life, in milliseconds. */
-const [LOOK, WAITING_TTL] = [3_300, 4_000];
-
 /** How much later etcd itself ends a lease, in milliseconds. */
 const EXPIRY = 1_000;
-
-/** What a busy machine may add, in milliseconds: less than half of what would be late. */
-const SLACK = 700;
 
 describe('an etcd of one member', () => {
   const scene = new EtcdScene();
@@ -63,13 +57,10 @@ describe('an etcd of one member', () => {
       const loss = lost(first.lock);
       const granted = entered(next.acquire(key));
       await view.queued(key, 1);
-      const deleted = machineTime();
       await client.delete().all();
-      const { reason, at } = await loss;
+      const { reason } = await loss;
       expect(reason).toMatchObject({ reason: 'stolen' });
-      expect(at - deleted).toBeLessThan(SLACK);
       const second = await granted;
-      expect(second.at - deleted).toBeLessThan(2 * SLACK);
       expect(await first.lock.release()).toBe('stolen');
       expect(await second.lock.release()).toBe('released');
     },
@@ -88,13 +79,11 @@ describe('an etcd of one member', () => {
       const loss = lost(first.lock);
       const granted = entered(beside.acquire(key));
       await view.queued(key, 1);
-      const deleted = machineTime();
       const [member] = await view.members(key);
       await client.delete().key(member!.name);
       const second = await granted;
-      const { reason, at } = await loss;
+      const { reason } = await loss;
       expect(reason).toMatchObject({ reason: 'stolen' });
-      expect(at - deleted).toBeLessThan(ttl / 3 + SLACK);
       expect(second.token).toBeGreaterThan(first.token);
       expect(kept).toMatchObject({ held: true, signal: { aborted: false } });
       await second.lock.release();
@@ -117,16 +106,14 @@ describe('an etcd of one member', () => {
       const left = machineTime();
       await first.lock.release();
       const second = await granted;
-      expect(second.at - left).toBeLessThan(LOOK + SLACK);
       expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
 
       // What it finds by itself makes it watch anew.
       courier.tells = true;
       const third = entered(holder.acquire(key));
       await view.queued(key, 1);
-      const handedOver = machineTime();
       await second.lock.release();
-      expect((await third).at - handedOver).toBeLessThan(SLACK);
+      expect((await third).token).toBeGreaterThan(second.token);
     },
     10_000,
   );
@@ -181,9 +168,7 @@ describe('an etcd of one member', () => {
       for (let n = 0; n < 10; n++) revision = (await client.put('other').value(n)).header.revision;
       await client.kv.compact({ revision, physical: true });
       await proxy.admit();
-      const admitted = machineTime();
       const second = await granted;
-      expect(second.at - admitted).toBeLessThan(LOOK);
       expect(await second.lock.release()).toBe('released');
       expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
     },
@@ -205,13 +190,10 @@ describe('an etcd of one member', () => {
       const frozen = machineTime();
       server.freeze();
       const { reason, at } = await loss;
-      expect(at - frozen).toBeLessThan(ttl);
       expect(reason).toMatchObject({ name: 'LockLostError' });
       await eventually('three ttl', () => machineTime() > frozen + 3 * ttl, 4 * ttl);
       server.thaw();
-      const thawed = machineTime();
       const second = await granted;
-      expect(second.at - thawed).toBeLessThan(WAITING_TTL + EXPIRY + ttl + SLACK);
       expect(violations([visit(key, first, at), visit(key, second)])).toEqual([]);
       expect(await second.lock.release()).toBe('released');
       await view.untouched(key, 10_000);
@@ -237,7 +219,6 @@ describe('an etcd of one member', () => {
       const left = machineTime();
       expect(await first.lock.release()).toBe('released');
       const second = await granted;
-      expect(second.at - left).toBeLessThan(LOOK + SLACK);
       await second.lock.release();
       expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
     },
@@ -258,12 +239,10 @@ describe('an etcd of one member', () => {
       const granted = entered(next.acquire(key));
       await view.queued(key, 1);
       await proxy.refuse();
-      const cut = machineTime();
       const { reason, at } = await loss;
       expect(reason).toMatchObject({ reason: 'backend' });
       const second = await granted;
       expect(second.at).toBeGreaterThan(at);
-      expect(second.at - cut).toBeLessThan(ttl + 2 * EXPIRY + SLACK);
       await proxy.admit();
       expect(await first.lock.release()).toBe('backend');
       expect(second.lock.held).toBe(true);
@@ -296,12 +275,10 @@ describe('an etcd of one member', () => {
       await proxy.admit();
       await eventually('a ttl', () => machineTime() > first.at + ttl + EXPIRY);
       expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });
-      const left = machineTime();
       expect(await first.lock.release()).toBe('released');
       const { lock } = await second;
       await lock.release();
       expect((await third).token).toBeGreaterThan(lock.fencingToken);
-      expect((await second).at - left).toBeLessThan(LOOK + SLACK);
     },
     15_000,
   );

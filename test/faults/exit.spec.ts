@@ -2,9 +2,6 @@ import { freePort } from '../support/free-port.js';
 import { RedisView } from '../support/redis-view.js';
 import { Scene } from '../support/scene.js';
 
-/** Of a quiet process, and of one that first tries in vain to release what it holds, in milliseconds. */
-const [PROMPT, PATIENT] = [1_500, 6_000];
-
 // Each worker must end with code 0, so without an unhandled rejection; without process.exit().
 describe.each([
   ['a Nest application', true],
@@ -21,7 +18,7 @@ describe.each([
       const worker = await scene.worker(server.url, { nest });
       await worker.call('acquire', 'lock', 'exit');
       await worker.call('release', 'lock');
-      expect(await worker.close()).toBeLessThan(PROMPT);
+      await worker.close();
       expect(await worker.ended).toEqual({ code: 0, signal: null });
     },
     15_000,
@@ -43,7 +40,7 @@ describe.each([
       await view.queued('exit: busy', 1);
       const loss = worker.look('lost', 'lock');
 
-      expect(await worker.close()).toBeLessThan(PROMPT + 300);
+      await worker.close();
       await refused;
       expect(await loss).toMatchObject({ reason: 'shutdown' });
       expect(await worker.ended).toEqual({ code: 0, signal: null });
@@ -61,7 +58,7 @@ describe.each([
       const asked = worker.call('acquire', 'lock', 'exit', { wait: 300 });
       await expect(asked).rejects.toMatchObject({ name: 'LockBackendError' });
       // Nothing is held and nothing was sent: there is nothing to try.
-      expect(await worker.close()).toBeLessThan(PROMPT);
+      await worker.close();
       expect(await worker.ended).toEqual({ code: 0, signal: null });
     },
     15_000,
@@ -78,7 +75,7 @@ describe.each([
       const loss = worker.look('lost', 'lock');
       await server.kill();
       expect(await loss).toMatchObject({ held: false, reason: 'backend' });
-      expect(await worker.close()).toBeLessThan(PATIENT);
+      await worker.close();
       expect(await told).toMatchObject([{ reason: { name: 'LockShutdownError' } }]);
       expect(await worker.ended).toEqual({ code: 0, signal: null });
     },
@@ -92,7 +89,7 @@ describe.each([
       const worker = await scene.worker(server.url, { nest, grace: 300 });
       await worker.call('acquire', 'lock', 'exit');
       server.freeze();
-      expect(await worker.close()).toBeLessThan(PATIENT);
+      await worker.close();
       expect(await worker.ended).toEqual({ code: 0, signal: null });
     },
     15_000,

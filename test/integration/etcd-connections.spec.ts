@@ -80,10 +80,8 @@ describe('the ways to say where etcd is', () => {
     const { port } = silent.address() as { port: number };
     const hosts = [`http://127.0.0.1:${port}`, server.url];
     const service = openService(new EtcdBackend({ hosts, commandTimeout: 300 }));
-    const start = performance.now();
-    for (let turn = 0; turn < 100; turn++) await service.withLock('hanging', () => undefined);
-    // Asked at random, it would take its time limit a hundred times.
-    expect(performance.now() - start).toBeLessThan(5_000);
+    // Asked at random, it would take its time limit a hundred times, and the test all of its own.
+    for (let turn = 0; turn < 200; turn++) await service.withLock('hanging', () => undefined);
     await service.close();
     silent.close();
     for (const link of links) link.destroy();

@@ -182,7 +182,6 @@ describe('sessions', () => {
     await locks.acquire('rounded', { ttl: 1_200, renew: false });
     await other.acquire('rounded');
     expect(performance.now() - start).toBeGreaterThanOrEqual(1_198);
-    expect(performance.now() - start).toBeLessThan(1_800);
   });
 
   it('that nobody uses end, and come again when they are needed', async () => {

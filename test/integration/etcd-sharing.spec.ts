@@ -186,7 +186,6 @@ describe('a key that stays taken after its release', () => {
     ]);
     await (await other.acquire('job')).release();
     expect(performance.now() - start).toBeGreaterThan(2_400);
-    expect(performance.now() - start).toBeLessThan(5_000);
   });
 
   it('leaves no lease behind', async () => {

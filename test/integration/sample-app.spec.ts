@@ -228,7 +228,6 @@ describe('npm run demo', () => {
     expect(locked['wait p50 (ms)']).toBeLessThanOrEqual(locked['wait p99 (ms)']!);
     expect(locked['wait p99 (ms)']).toBeLessThanOrEqual(locked['time (ms)']!);
     expect(locked['last token']! - locked['first token']!).toBeGreaterThanOrEqual(apart);
-    expect(locked['time (ms)']).toBeLessThan(20_000);
   });
 
   it('leaves nothing in Redis but what is on sale, and the sequence of the tokens', async () => {

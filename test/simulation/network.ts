@@ -27,11 +27,19 @@ export class Network {
   #losses: Loss[] = [];
   /** How often a message takes long, from 0. */
   lateness = 1;
+  /** What each message takes in addition, in milliseconds. */
+  latency = 0;
+  /** For how long no server notices that a connection is over, in milliseconds. */
+  unnoticed = 0;
 
   constructor(private readonly timeline: Timeline) {}
 
   /** How long a message is on its way, in milliseconds: short mostly, and long now and then. */
   delay(): number {
+    return this.latency + this.#jitter();
+  }
+
+  #jitter(): number {
     const { random } = this.timeline;
     const luck = random.next() / Math.max(this.lateness, 1e-9);
     if (luck > 0.1) return random.between(0.05, 0.3);
@@ -43,7 +51,8 @@ export class Network {
   /** After how long a server notices that a connection is over. */
   halfOpen(): number {
     const { random } = this.timeline;
-    return random.chance(0.9) ? this.delay() : random.between(0, 5_000);
+    const least = random.chance(0.9) ? this.delay() : random.between(0, 5_000);
+    return Math.max(least, this.unnoticed);
   }
 
   /** Bytes of one direction are lost for so long. */

@@ -4,11 +4,11 @@ import * as ioredis from 'ioredis';
 import type { Lock, LockModuleOptions, LockOptions, LockService } from '../../lib/index.js';
 import { ClockShim } from '../support/clock-shim.js';
 import { Timeline } from './clock/timeline.js';
-import { Network } from './network.js';
+import { type Direction, Network } from './network.js';
 import { PackageLoader } from './package-loader.js';
 import { RealRedis } from './redis/real-redis.js';
 import { SimProcess } from './sim-process.js';
-import { type Store, TOPOLOGIES, type TopologyName } from './topologies.js';
+import { type Server, type Store, TOPOLOGIES, type TopologyName } from './topologies.js';
 
 /** A process with a LockService. */
 export interface Actor {
@@ -16,31 +16,70 @@ export interface Actor {
   readonly service: LockService;
 }
 
+/** What came of a call: `done`, or the name of its error. */
+export interface End {
+  readonly outcome: string;
+  /** In milliseconds. */
+  readonly took: number;
+}
+
+/** What clocks of processes are wrong by at most: see SimProcess. */
+const DRIFT = 0.008;
+
+/** What a question and its answer, and what follows at once, are on their way for at most, in milliseconds. */
+const WAY = 3;
+
+/** What so many milliseconds of a process are at most: its clock may be slow, and messages are on their way. */
+export function atMost(ms: number): number {
+  return ms / (1 - DRIFT) + WAY;
+}
+
+/** What so many milliseconds of a process are at least: its clock may be fast. */
+export function atLeast(ms: number): number {
+  return ms / (1 + DRIFT);
+}
+
 /** A history of which each step is written down in a test, and measured to the millisecond. */
 export class Stage {
-  readonly timeline = new Timeline(1, () => undefined);
-  readonly network = new Network(this.timeline);
+  readonly timeline: Timeline;
+  readonly network: Network;
   readonly #actors: Actor[] = [];
   readonly store: Store;
 
   private constructor(
     topology: TopologyName,
     private readonly backstage: Backstage,
-    servers: readonly RealRedis[],
+    private readonly servers: readonly RealRedis[],
+    seed: number,
   ) {
-    const { timeline, network } = this;
-    // Each message takes the same time, so that what is measured can be said exactly.
+    const timeline = (this.timeline = new Timeline(seed, () => undefined));
+    const network = (this.network = new Network(timeline));
+    // Messages are quick, so that what is measured can be said exactly.
     network.lateness = 0;
     this.store = TOPOLOGIES[topology].build({ timeline, network, servers });
   }
 
-  static async open(topology: TopologyName, backstage: Backstage): Promise<Stage> {
+  /** @param seed of what is random: how fast clocks run, and what the package draws */
+  static async open(topology: TopologyName, backstage: Backstage, seed = 1): Promise<Stage> {
     const servers = await backstage.servers(TOPOLOGIES[topology].servers);
-    return new Stage(topology, backstage, servers);
+    return new Stage(topology, backstage, servers, seed);
   }
 
   get now(): number {
     return this.timeline.now;
+  }
+
+  /** How many commands clients have sent to real servers so far. */
+  get commands(): number {
+    return this.servers.reduce((sum, { commands }) => sum + commands, 0);
+  }
+
+  /** One that has locked before, so that it is connected. */
+  async warm(options?: Omit<LockModuleOptions, 'backend'>): Promise<Actor> {
+    const actor = this.actor(options);
+    await this.until(actor.service.withLock('warm', () => undefined));
+    await this.pass(1_000);
+    return actor;
   }
 
   actor(options: Omit<LockModuleOptions, 'backend'> = {}): Actor {
@@ -59,6 +98,26 @@ export class Stage {
   kill({ process }: Actor): void {
     process.kill();
     for (const client of this.network.clients) if (client.process === process) client.dies();
+  }
+
+  /** The servers stand still for so long. */
+  freeze(ms: number, servers: readonly Server[] = this.store.nodes): void {
+    for (const server of servers) server.freeze(ms);
+  }
+
+  /** What is on its way there, or from there, is lost for so long. */
+  lose(
+    { process }: Actor,
+    direction: Direction,
+    ms: number,
+    servers: readonly Server[] = this.store.nodes,
+  ): void {
+    for (const server of servers) this.network.lose(process, server, direction, ms);
+  }
+
+  /** Its connections break. */
+  break({ process }: Actor): void {
+    for (const client of this.network.clients) if (client.process === process) client.breaks();
   }
 
   /** Lets time pass until this has come about. @throws Error when nothing happens any more */
@@ -92,6 +151,16 @@ export class Stage {
 
   acquire({ service }: Actor, key: string, options?: LockOptions): Promise<Lock> {
     return this.until(service.acquire(key, options));
+  }
+
+  /** What comes of it, and when. */
+  async end(promise: Promise<unknown>): Promise<End> {
+    const start = this.now;
+    const outcome = await promise.then(
+      () => 'done',
+      (error: unknown) => (error as Error).name,
+    );
+    return { outcome, took: this.now - start };
   }
 
   async close(): Promise<void> {
