@@ -24,7 +24,7 @@ const checks = [
 // by itself, Node 20 sometimes spins for ever in its own cleanup (Environment::CleanupHandles) then.
 const jestRuns = [
   ['--selectProjects', 'unit', 'conformance', 'decorator', 'nest-11', '--maxWorkers', '100%'],
-  ['--selectProjects', 'integration', '--maxWorkers', '100%'],
+  ['--selectProjects', 'integration', 'simulation', '--maxWorkers', '100%'],
   ['--selectProjects', 'faults', '--runInBand', '--forceExit'],
 ];
 

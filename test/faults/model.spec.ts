@@ -4,6 +4,8 @@
 // again, and nothing else:
 //
 //   MODEL_SEED=123 npm test -- --selectProjects faults --testPathPatterns faults/model -t Redis
+//
+// MODEL_STEPS=10000 takes more of them.
 import { randomInt } from 'node:crypto';
 import { type LockBackend, MemoryBackend } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
@@ -14,8 +16,8 @@ import type { Pace } from '../support/model/crew.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { Scene } from '../support/scene.js';
 
-/** So many steps each backend has to do without a difference. */
-const STEPS = 10_000;
+/** So many steps each backend has to do without a difference: in real time, which is dear. */
+const STEPS = Number(process.env.MODEL_STEPS ?? 2_000);
 
 interface Kind {
   readonly name: string;

@@ -2,11 +2,10 @@ import * as common from '@nestjs/common';
 import * as core from '@nestjs/core';
 import * as ioredis from 'ioredis';
 import type { Lock, LockModuleOptions, LockOptions, LockService } from '../../lib/index.js';
-import { ClockShim } from '../support/clock-shim.js';
+import { Backstage } from './backstage.js';
 import { Timeline } from './clock/timeline.js';
 import { type Direction, Network } from './network.js';
-import { PackageLoader } from './package-loader.js';
-import { RealRedis } from './redis/real-redis.js';
+import type { RealRedis } from './redis/real-redis.js';
 import { SimProcess } from './sim-process.js';
 import { type Server, type Store, TOPOLOGIES, type TopologyName } from './topologies.js';
 
@@ -173,29 +172,7 @@ export class Stage {
   }
 }
 
-/** What all stages of a file have in common. */
-export class Backstage {
-  readonly loader = new PackageLoader(process.cwd(), [], {
-    '@nestjs/common': common,
-    '@nestjs/core': core,
-    ioredis,
-  });
-  #shim: ClockShim | undefined;
-  readonly #servers: RealRedis[] = [];
-
-  /** So many servers, empty. */
-  async servers(count: number): Promise<readonly RealRedis[]> {
-    while (this.#servers.length < count) {
-      this.#shim ??= ClockShim.build();
-      this.#servers.push(await RealRedis.start(this.#shim.library));
-    }
-    const servers = this.#servers.slice(0, count);
-    for (const server of servers) await server.clear();
-    return servers;
-  }
-
-  close(): void {
-    for (const server of this.#servers) server.stop();
-    this.#shim?.remove();
-  }
+/** What the stages of a file have in common, with the packages that Jest has loaded. */
+export function openBackstage(): Backstage {
+  return new Backstage({ '@nestjs/common': common, '@nestjs/core': core, ioredis });
 }

@@ -1,6 +1,6 @@
 // How long each way to ask takes at most when servers do not answer, in simulated time.
 import type { LockService } from '../../../lib/index.js';
-import { type Actor, atLeast, atMost, Backstage, type End, Stage } from '../stage.js';
+import { type Actor, atLeast, atMost, openBackstage, type End, Stage } from '../stage.js';
 import type { TopologyName } from '../topologies.js';
 
 /** How long `tryAcquire` and a release let a backend hang, in milliseconds. */
@@ -53,7 +53,7 @@ const silences: [what: string, befall: Befall][] = [
 ];
 
 describe.each<TopologyName>(['redis', 'redlock of 3', 'etcd', 'etcd of 3'])('on %s', (topology) => {
-  const backstage = new Backstage();
+  const backstage = openBackstage();
   let stage: Stage;
 
   beforeEach(async () => {

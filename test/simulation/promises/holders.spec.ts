@@ -1,6 +1,6 @@
 // What README promises of holders, in simulated time: to the millisecond, on a machine that is as busy as may be.
 import type { Lock } from '../../../lib/index.js';
-import { atLeast, atMost, Backstage, Stage } from '../stage.js';
+import { atLeast, atMost, openBackstage, Stage } from '../stage.js';
 import type { TopologyName } from '../topologies.js';
 
 const TTL = 3_000;
@@ -15,7 +15,7 @@ describe.each<[TopologyName, number]>([
   ['etcd', 500],
   ['etcd of 3', 500],
 ])('on %s', (topology, late) => {
-  const backstage = new Backstage();
+  const backstage = openBackstage();
   let stage: Stage;
 
   afterEach(() => stage.close());

@@ -1,5 +1,5 @@
 // What is promised of a server that is lost, or loses its memory, in simulated time.
-import { atLeast, atMost, Backstage, Stage } from '../stage.js';
+import { atLeast, atMost, openBackstage, Stage } from '../stage.js';
 import type { TopologyName } from '../topologies.js';
 
 /** What is between two looks of who waits on Redis, in milliseconds. */
@@ -8,7 +8,7 @@ const HEARTBEAT = 1_250;
 const TTL = 6_000;
 
 describe('in simulated time', () => {
-  const backstage = new Backstage();
+  const backstage = openBackstage();
   let stage: Stage;
 
   afterEach(() => stage.close());

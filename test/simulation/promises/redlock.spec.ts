@@ -1,5 +1,5 @@
 // What README promises of a quorum some of whose nodes do not answer, in simulated time.
-import { type Actor, atMost, Backstage, Stage } from '../stage.js';
+import { type Actor, atMost, openBackstage, Stage } from '../stage.js';
 
 /** How long a node is waited for, and what is between two tries of a request, in milliseconds. */
 const [PATIENCE, LONGEST_PAUSE] = [1_000, 250];
@@ -8,7 +8,7 @@ const [PATIENCE, LONGEST_PAUSE] = [1_000, 250];
 const QUICK = 10;
 
 describe('on redlock of 3', () => {
-  const backstage = new Backstage();
+  const backstage = openBackstage();
   let stage: Stage;
 
   beforeEach(async () => {

@@ -1,5 +1,5 @@
 // What README promises of those who wait, in simulated time.
-import { atMost, type Actor, Backstage, Stage } from '../stage.js';
+import { atMost, type Actor, openBackstage, Stage } from '../stage.js';
 import type { TopologyName } from '../topologies.js';
 
 const SEEDS = [1, 2, 3];
@@ -7,7 +7,7 @@ const SEEDS = [1, 2, 3];
 /** What is between two looks of who waits on Redis, in milliseconds. */
 const HEARTBEAT = 1_250;
 
-const backstage = new Backstage();
+const backstage = openBackstage();
 let stage: Stage;
 
 afterEach(() => stage.close());
