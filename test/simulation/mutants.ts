@@ -42,17 +42,6 @@ export const MUTANTS: readonly Mutant[] = [
     planted: [inLua('if owned then end_lease(held, id, left) end', 'free(held)')],
   },
   {
-    name: 'no heartbeat makes up for a lost message',
-    topology: 'redis',
-    planted: [
-      {
-        file: 'backends/redis/redis-waiters',
-        from: 'exports.HEARTBEAT = 1_250',
-        to: 'exports.HEARTBEAT = 1e9',
-      },
-    ],
-  },
-  {
     name: 'tokens are counted, and not taken from the clock',
     topology: 'redis that forgets',
     planted: [inLua('local first = micros', 'local first = 1')],
@@ -78,19 +67,9 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'what several readers have lives as long as the first of them',
-    topology: 'redis',
-    planted: [inLua('if life < ttl then', 'if life == 0 then')],
-  },
-  {
     name: 'the guard trusts every server',
     topology: 'redis that forgets, guarded',
     planted: [inLua("if left > 0 then return 'grace'", "if false then return 'grace'")],
-  },
-  {
-    name: 'a replica that took over is not noticed',
-    topology: 'failover, guarded',
-    planted: [inLua("(run ~= '' and state.run ~= run)", 'false')],
   },
   {
     name: 'half of the nodes are a quorum',
@@ -113,17 +92,6 @@ export const MUTANTS: readonly Mutant[] = [
     topology: 'etcd of 3',
     planted: [
       { file: 'backends/etcd/transactions', from: 'letIn ? [unchanged]', to: 'true ? [unchanged]' },
-    ],
-  },
-  {
-    name: 'a lease of etcd is believed in from the answer on',
-    topology: 'etcd of 3',
-    planted: [
-      {
-        file: 'backends/etcd/etcd-calls',
-        from: 'return { sent, term, revision }',
-        to: 'return { sent: clock_js_1.Instant.now(), term, revision }',
-      },
     ],
   },
   {
