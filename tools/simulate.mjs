@@ -1,6 +1,6 @@
 // `npm run simulate`: turns test/simulation into JavaScript, without checking its types, and runs it.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 
@@ -12,6 +12,11 @@ const sources = [
     .map((name) => join('simulation', name)),
   'support/clock-shim.ts',
 ];
+
+if (!existsSync(join(root, 'dist/cjs/index.js'))) {
+  console.error('the simulation runs the built package: npm run build');
+  process.exit(1);
+}
 
 rmSync(out, { recursive: true, force: true });
 for (const source of sources) {
