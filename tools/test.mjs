@@ -20,11 +20,12 @@ const checks = [
   'check:consumers',
 ];
 
-// Tests that watch the clock while processes and servers die have the machine to themselves. Left to end
+// Tests in which processes and servers die have the machine to themselves. Left to end
 // by itself, Node 20 sometimes spins for ever in its own cleanup (Environment::CleanupHandles) then.
 const jestRuns = [
   ['--selectProjects', 'unit', 'conformance', 'decorator', 'nest-11', '--maxWorkers', '100%'],
-  ['--selectProjects', 'integration', 'simulation', '--maxWorkers', '100%'],
+  ['--selectProjects', 'simulation', '--maxWorkers', '100%'],
+  ['--selectProjects', 'integration', '--maxWorkers', '100%'],
   ['--selectProjects', 'faults', '--runInBand', '--forceExit'],
 ];
 

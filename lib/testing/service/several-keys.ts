@@ -40,7 +40,7 @@ export const severalKeys: Chapter = {
       await holder.acquire('b', { ttl: LONG });
       const attempts = [
         caller.acquire(['a', 'b', 'c'], { wait: 0 }),
-        caller.acquire(['a', 'b', 'c'], { wait: 100 }),
+        caller.acquire(['a', 'b', 'c'], { wait: 1_000 }),
       ];
       for (const attempt of attempts) await assert.rejects(attempt, LockTimeoutError);
       assert.equal(await caller.tryAcquire(['a', 'b', 'c']), null);
@@ -55,7 +55,7 @@ export const severalKeys: Chapter = {
       await holder.acquire('b', { ttl: LONG });
       const minHold = LONG;
       assert.equal(await caller.tryAcquire(['a', 'b', 'c'], { minHold }), null);
-      const waiting = caller.acquire(['a', 'b', 'c'], { minHold, wait: 100 });
+      const waiting = caller.acquire(['a', 'b', 'c'], { minHold, wait: 1_000 });
       await assert.rejects(waiting, LockTimeoutError);
       for (const key of ['a', 'c']) {
         await eventually(`${key} is free`, async () => !(await isHeld(caller, key)));
