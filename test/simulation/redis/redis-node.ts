@@ -10,19 +10,16 @@ export interface Subscriber {
 /** How many moments of its memory are kept. */
 const MOMENTS = 40;
 
-/** One server of a simulation: it can be frozen, restarted without its memory, and made a replica. */
+/** One server of a simulation: it can be frozen, and started anew with what it knew, or another one, or nobody. */
 export class RedisNode {
   #frozenUntil = 0;
   /** Counts its starts: who was connected before is not any more. */
   starts = 1;
-  role: 'master' | 'replica' = 'master';
   #runId: string;
   readonly #subscribers = new Map<string, Set<Subscriber>>();
   readonly #moments: { at: number; memory: Memory }[] = [];
   /** Commands wait for each other, as in a server. */
   #last: Promise<unknown> = Promise.resolve();
-  /** Also gets what is published here: those who listen at a replica hear it. */
-  readonly replicas = new Set<RedisNode>();
 
   constructor(
     readonly name: string,
@@ -87,9 +84,10 @@ export class RedisNode {
     if (this.#moments.length > MOMENTS) this.#moments.shift();
   }
 
-  /** What it knew then, or a little before. */
+  /** What it knew then, or a little before; where it has not run for so long, what it began with. */
   memoryOf(time: number): Memory {
-    return this.#moments.findLast(({ at }) => at <= time)?.memory ?? [];
+    const moment = this.#moments.findLast(({ at }) => at <= time) ?? this.#moments[0];
+    return moment?.memory ?? [];
   }
 
   /** It starts anew, and knows this. */
@@ -97,6 +95,7 @@ export class RedisNode {
     this.starts++;
     this.#runId = this.timeline.random.bytes(20).toString('hex');
     this.#subscribers.clear();
+    this.#moments.splice(0, MOMENTS, { at: this.timeline.now, memory });
     const now = EPOCH + this.timeline.now;
     await this.real.run(now, ['UNSUBSCRIBE']);
     await this.real.run(now, ['SUNSUBSCRIBE']);

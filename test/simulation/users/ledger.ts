@@ -8,13 +8,16 @@ export interface Terms {
   readonly limit: number;
 }
 
+/** What is looked at of a lock, or of a term. */
+export type Held = Pick<Lock, 'keys' | 'held' | 'fencingTokenOf'>;
+
 /** One who was let in. */
 export interface Entry extends Terms {
   readonly process: SimProcess;
   readonly key: string;
   readonly token: number;
   /** Whether it may be held so now; it says so itself, by its own clock. */
-  isHeld: () => boolean;
+  readonly isHeld: () => boolean;
   mode: LockMode;
   /** An operator ended it, who lets others in at once. */
   isBroken: boolean;
@@ -60,7 +63,7 @@ export class Ledger {
   }
 
   /** All keys of a lock that was just granted. Returns what is to be called when its holder has done with it. */
-  enter(process: SimProcess, lock: Lock, terms: Terms): () => void {
+  enter(process: SimProcess, lock: Held, terms: Terms): () => void {
     this.grants++;
     const entries = lock.keys.map((key): Entry => {
       const token = lock.fencingTokenOf(key);
@@ -73,7 +76,7 @@ export class Ledger {
   }
 
   /** All of it is held with readers from now on. */
-  downgrade(process: SimProcess, lock: Lock): void {
+  downgrade(process: SimProcess, lock: Held): void {
     for (const key of lock.keys) {
       for (const entry of this.#pageOf(key).entries) {
         if (entry.process === process && entry.token === lock.fencingTokenOf(key)) {

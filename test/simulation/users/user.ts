@@ -1,6 +1,6 @@
 import type { Lock, LockOptions, LockService } from '../../../lib/index.js';
 import type { SimProcess } from '../sim-process.js';
-import type { Terms } from './ledger.js';
+import type { Held, Terms } from './ledger.js';
 import type { Site } from './site.js';
 
 const PLAIN: Terms = { mode: 'exclusive', limit: 1 };
@@ -172,14 +172,14 @@ export class User {
     });
     const giveUp = timeline.random.between(100, 5_000);
     const off = leadership.onElected(async (term) => {
-      const lock = { ...term, keys: ['throne'], fencingTokenOf: () => term.fencingToken };
-      const entry = {
-        ...lock,
+      const held: Held = {
+        keys: ['throne'],
+        fencingTokenOf: () => term.fencingToken,
         get held() {
           return term.held;
         },
-      } as unknown as Lock;
-      const leave = ledger.enter(this.process, entry, PLAIN);
+      };
+      const leave = ledger.enter(this.process, held, PLAIN);
       await this.process.sleep(timeline.random.between(0, 300));
       leave();
       await leadership.withdraw();
