@@ -10,6 +10,7 @@ import {
   MemoryBackend,
 } from 'nestjs-lock';
 import { describeLockBackend } from 'nestjs-lock/testing';
+import { SOON } from '../../lib/testing/patience.js';
 import { type Fault, faulty } from '../support/faulty-backend.js';
 import { mixing } from '../support/mixing-backend.js';
 
@@ -693,7 +694,7 @@ it('a backend that leaves a timer behind does not pass', async () => {
   const test = testsFor(() =>
     faulty((right) => ({
       close() {
-        setTimeout(() => undefined, 2_500);
+        setTimeout(() => undefined, SOON + 500);
         return right.close();
       },
     })),
