@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Chapter } from '../chapter.js';
-import { eventually, LONG, SOON } from '../patience.js';
+import { A_THOUSAND, eventually, LONG, SOON } from '../patience.js';
 import type { World } from '../world.js';
 
 export const administering: Chapter = {
@@ -56,7 +56,7 @@ export const administering: Chapter = {
     'many keys are listed, each of them': async (world) => {
       const a = world.process();
       const keys = Array.from({ length: 500 }, (_, n) => `k${n}`);
-      await Promise.all(keys.map((key) => a.take(key, LONG, 4_000)));
+      await Promise.all(keys.map((key) => a.take(key, LONG, A_THOUSAND)));
       assert.deepEqual(await listed(world, 'k*'), [...keys].sort());
     },
 

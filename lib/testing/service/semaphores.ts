@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { LockConfigurationError, LockTimeoutError } from '../../errors/index.js';
 import type { Chapter } from '../chapter.js';
-import { aborted, LONG, rejection, soon } from '../patience.js';
+import { aborted, LONG, rejection, SOON, soon } from '../patience.js';
 
 export const semaphores: Chapter = {
   title: 'semaphores',
@@ -84,9 +84,9 @@ export const semaphores: Chapter = {
         await locks.acquire('k', { limit: 2 }),
       ];
       assert.notEqual(lost.fencingToken, kept.fencingToken);
-      await soon('the loss', aborted(lost.signal), world.short + 1_000);
+      await soon('the loss', aborted(lost.signal), world.short + SOON);
       assert.deepEqual([lost.held, kept.held, kept.signal.aborted], [false, true, false]);
-      await (await soon('a permit', locks.acquire('k', { limit: 2, wait: 2_000 }))).release();
+      await (await soon('a permit', locks.acquire('k', { limit: 2, wait: SOON }))).release();
       assert.equal(await kept.release(), 'released');
     },
 

@@ -4,7 +4,7 @@ import { Deadline } from '../../clock.js';
 import { type LockLostError, LockTimeoutError } from '../../errors/index.js';
 import type { LockService } from '../../lock.service.js';
 import type { Chapter } from '../chapter.js';
-import { aborted, eventually, LONG, SOON, soon } from '../patience.js';
+import { A_THOUSAND, aborted, eventually, LONG, SOON, soon } from '../patience.js';
 
 export const severalKeys: Chapter = {
   title: 'several keys',
@@ -31,7 +31,7 @@ export const severalKeys: Chapter = {
           }),
         );
       });
-      await soon('all calls', Promise.all(calls), 4_500);
+      await soon('all calls', Promise.all(calls), A_THOUSAND);
       assert.deepEqual(clashes, []);
     },
 
