@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Chapter } from '../chapter.js';
-import { LONG, soon } from '../patience.js';
+import { A_THOUSAND, LONG, soon } from '../patience.js';
 
 export const excluding: Chapter = {
   title: 'one at a time',
@@ -22,7 +22,7 @@ export const excluding: Chapter = {
             inside--;
           });
         });
-        await soon('all increments', Promise.all(increments), 4_500);
+        await soon('all increments', Promise.all(increments), A_THOUSAND);
         assert.deepEqual([counter, most], [50, 1]);
         assert.deepEqual(
           tokens,

@@ -7,7 +7,7 @@ import {
 } from '../../errors/index.js';
 import type { LockMode } from '../../interfaces/index.js';
 import type { Chapter } from '../chapter.js';
-import { eventually, LONG, rejection, soon } from '../patience.js';
+import { A_THOUSAND, eventually, LONG, rejection, soon } from '../patience.js';
 
 const READ = { mode: 'shared', wait: LONG } as const;
 const WRITE = { wait: LONG } as const;
@@ -44,7 +44,7 @@ export const readers: Chapter = {
         async () => (await one.inspect('k')).waiters === calls.length,
       );
       await first.release();
-      await soon('all calls', Promise.all(calls), 4_500);
+      await soon('all calls', Promise.all(calls), A_THOUSAND);
       assert.equal(clashes, 0);
     },
 
@@ -58,7 +58,7 @@ export const readers: Chapter = {
         }),
       );
       await held.release();
-      await soon('all calls', Promise.all(calls), 4_500);
+      await soon('all calls', Promise.all(calls), A_THOUSAND);
       assert.deepEqual(served.slice(0, 4), ['w1', 'w2', 'r1', 'w3']);
       assert.deepEqual([...served.slice(4)].sort(), ['r2', 'r3']);
     },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { LockConfigurationError, LockTimeoutError } from '../../errors/index.js';
 import type { Chapter } from '../chapter.js';
-import { aborted, LONG, rejection, SOON, soon } from '../patience.js';
+import { A_THOUSAND, aborted, LONG, rejection, SOON, soon } from '../patience.js';
 
 export const semaphores: Chapter = {
   title: 'semaphores',
@@ -21,7 +21,7 @@ export const semaphores: Chapter = {
       const calls = Array.from({ length: 20 }, (_, n) =>
         services.map((locks) => locks.withLock('k', { limit: 3, ttl: LONG + n }, body)),
       );
-      await soon('all calls', Promise.all(calls.flat()), 4_500);
+      await soon('all calls', Promise.all(calls.flat()), A_THOUSAND);
       assert.equal(most, 3);
     },
 
@@ -73,7 +73,7 @@ export const semaphores: Chapter = {
           }),
         );
       });
-      await soon('all calls', Promise.all(calls), 4_500);
+      await soon('all calls', Promise.all(calls), A_THOUSAND);
       assert.deepEqual(clashes, []);
     },
 
