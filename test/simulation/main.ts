@@ -25,14 +25,16 @@ try {
 
 async function runAll({ topologies, plan, seed, runs, share: [index, of], trace }: Options) {
   const totals = new Totals();
-  for (let run = index; run < runs; run += of) {
-    for (const topology of topologies) {
-      const report = await play({ ...plan, topology, seed: seed + run }, trace);
-      totals.add(report);
-      // For who has shared out the work.
-      if (of > 1) console.log(`report ${JSON.stringify(report)}`);
-      if (report.violations.length > 0) await explain(report);
-    }
+  const histories = Array.from({ length: runs }, (_, run) => {
+    return topologies.map((topology): Plan => ({ ...plan, topology, seed: seed + run }));
+  });
+  for (const [n, history] of histories.flat().entries()) {
+    if (n % of !== index) continue;
+    const report = await play(history, trace);
+    totals.add(report);
+    // For who has shared out the work.
+    if (of > 1) console.log(`report ${JSON.stringify(report)}`);
+    if (report.violations.length > 0) await explain(report);
   }
   if (of === 1) conclude(totals);
 }

@@ -11,7 +11,7 @@ export interface Options {
   readonly seed: number;
   /** How many histories of each topology. */
   readonly runs: number;
-  /** Which of them are this process's: every so manieth, from this on. */
+  /** Which of all histories are this process's: every so manieth, from this on. */
   readonly share: readonly [index: number, of: number];
   readonly jobs: number;
   readonly trace: boolean;
