@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 
 /** Random histories of all topologies, by `npm run simulate`: what it prints says how to run one again. */
 function simulate(...args: string[]): { readonly ok: boolean; readonly output: string } {
-  const command = ['tools/simulate.mjs', '--jobs', '2', '--seconds', '30', ...args];
+  const command = ['tools/simulate.mjs', '--jobs', '2', '--seconds', '20', ...args];
   const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
   return { ok: status === 0, output: stdout + stderr };
 }
@@ -19,6 +19,6 @@ describe('random histories keep what is promised', () => {
       expect(ok ? '' : output).toBe('');
       expect(output).toMatch(/seed \d+: [1-9]\d+ grants, 0 violations/);
     },
-    300_000,
+    600_000,
   );
 });
