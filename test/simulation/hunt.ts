@@ -5,11 +5,15 @@ import { PackageLoader } from './package-loader.js';
 import { simulate } from './simulation.js';
 
 /** Plants each fault, and shows how many histories it takes until it is found. */
-export async function hunt({ plan, seed, runs }: Options, backstage: Backstage): Promise<void> {
+export async function hunt(
+  { topologies, plan, seed, runs }: Options,
+  backstage: Backstage,
+): Promise<void> {
   console.log(
     '| planted | where | found in history | seconds | as |\n| --- | --- | --- | --- | --- |',
   );
   for (const { name, topology, planted } of MUTANTS) {
+    if (!topologies.includes(topology)) continue;
     const loader = new PackageLoader(process.cwd(), planted);
     const { servers } = await backstage.for(topology);
     const start = performance.now();

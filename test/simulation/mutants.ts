@@ -9,8 +9,8 @@ export interface Mutant {
   readonly planted: readonly Planted[];
 }
 
-const inLua = (from: string, to: string, folder = 'redis'): Planted => {
-  return { file: `backends/${folder}/scripts/sources`, from, to };
+const inLua = (from: string, to: string): Planted => {
+  return { file: 'backends/redis/scripts/sources', from, to };
 };
 
 /** Each a line or two: the first are faults that were in the package, or in one of its peers. */
@@ -83,11 +83,6 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a node that forgot votes at once',
-    topology: 'redlock of 3',
-    planted: [inLua("if left > 0 then return 'grace'", "if false then return 'grace'", 'redlock')],
-  },
-  {
     name: 'a waiter on etcd takes an event for its turn',
     topology: 'etcd of 3',
     planted: [
@@ -142,16 +137,5 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'of several keys those that were taken in vain are kept',
     topology: 'redis',
     planted: [{ file: 'lease/collecting', from: 'parts.map((part) => part.release())', to: '[]' }],
-  },
-  {
-    name: 'the token of a quorum is that of one node',
-    topology: 'redlock of 3',
-    planted: [
-      {
-        file: 'backends/redlock/agreed-token',
-        from: 'if (tokens.filter((one) => one === greatest).length >= quorum)',
-        to: 'if (tokens.length > 0)',
-      },
-    ],
   },
 ];
