@@ -118,7 +118,7 @@ export class Nemesis {
   }
 
   #connectionOf(process: SimProcess): Connected | undefined {
-    const all = [...this.network.clients].filter((client) => client.process === process);
+    const all = this.network.connectionsOf(process);
     return all.length === 0 ? undefined : this.timeline.random.pick(all);
   }
 }

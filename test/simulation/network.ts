@@ -34,6 +34,10 @@ export class Network {
 
   constructor(private readonly timeline: Timeline) {}
 
+  connectionsOf(process: SimProcess): Connected[] {
+    return [...this.clients].filter((client) => client.process === process);
+  }
+
   /** How long a message is on its way, in milliseconds: short mostly, and long now and then. */
   delay(): number {
     return this.latency + this.#jitter();

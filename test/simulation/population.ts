@@ -42,7 +42,7 @@ export class Population {
     this.#remove(process);
     process.kill();
     this.site.ledger.forget(process);
-    for (const client of this.network.clients) if (client.process === process) client.dies();
+    for (const client of this.network.connectionsOf(process)) client.dies();
     this.#bear();
   }
 

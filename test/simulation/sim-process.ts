@@ -9,7 +9,7 @@ const nodeRequire = createRequire(import.meta.url);
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** By how much clocks run faster or slower than they should, at most: a little less than leases allow for. */
-const DRIFT = 0.008;
+export const DRIFT = 0.008;
 
 /** In this time not both clocks are wrong, in milliseconds: nobody can tell how long a lease has lived then. */
 const LEASE = 20_000;
@@ -195,6 +195,8 @@ export class SimProcess {
       performance: { now: () => this.#monotonic() },
       Date: SimDate,
       Math: Object.create(Math, { random: { value: random.next } }) as Math,
+      // Its id stands in the names of requests.
+      process: Object.create(process, { pid: { value: 1 } }) as NodeJS.Process,
     };
     const storages = this.#storages;
     class SimStorage<T> extends AsyncLocalStorage<T> {

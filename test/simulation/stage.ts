@@ -6,8 +6,9 @@ import { Backstage } from './backstage.js';
 import { Timeline } from './clock/timeline.js';
 import { type Direction, Network } from './network.js';
 import type { RealRedis } from './redis/real-redis.js';
-import { SimProcess } from './sim-process.js';
-import { type Server, type Store, TOPOLOGIES, type TopologyName } from './topologies.js';
+import { DRIFT, SimProcess } from './sim-process.js';
+import type { SimServer } from './sim-server.js';
+import { type Store, TOPOLOGIES, type TopologyName } from './topologies.js';
 
 /** A process with a LockService. */
 export interface Actor {
@@ -21,9 +22,6 @@ export interface End {
   /** In milliseconds. */
   readonly took: number;
 }
-
-/** What clocks of processes are wrong by at most: see SimProcess. */
-const DRIFT = 0.008;
 
 /** What a question and its answer, and what follows at once, are on their way for at most, in milliseconds. */
 const WAY = 3;
@@ -96,11 +94,11 @@ export class Stage {
   /** Its process is gone, and its connections with it. */
   kill({ process }: Actor): void {
     process.kill();
-    for (const client of this.network.clients) if (client.process === process) client.dies();
+    for (const client of this.network.connectionsOf(process)) client.dies();
   }
 
   /** The servers stand still for so long. */
-  freeze(ms: number, servers: readonly Server[] = this.store.nodes): void {
+  freeze(ms: number, servers: readonly SimServer[] = this.store.nodes): void {
     for (const server of servers) server.freeze(ms);
   }
 
@@ -109,14 +107,14 @@ export class Stage {
     { process }: Actor,
     direction: Direction,
     ms: number,
-    servers: readonly Server[] = this.store.nodes,
+    servers: readonly SimServer[] = this.store.nodes,
   ): void {
     for (const server of servers) this.network.lose(process, server, direction, ms);
   }
 
   /** Its connections break. */
   break({ process }: Actor): void {
-    for (const client of this.network.clients) if (client.process === process) client.breaks();
+    for (const client of this.network.connectionsOf(process)) client.breaks();
   }
 
   /** Lets time pass until this has come about. @throws Error when nothing happens any more */

@@ -7,6 +7,7 @@ import type { RealRedis } from './redis/real-redis.js';
 import { RedisNode } from './redis/redis-node.js';
 import { type Address, SimRedisClient } from './redis/sim-redis-client.js';
 import type { SimProcess } from './sim-process.js';
+import type { SimServer } from './sim-server.js';
 
 /** What a topology is made of. */
 export interface Ground {
@@ -16,15 +17,9 @@ export interface Ground {
   readonly servers: readonly RealRedis[];
 }
 
-/** What can stand still. */
-export interface Server {
-  readonly name: string;
-  freeze(ms: number): void;
-}
-
 /** The servers of a simulation, and how a process reaches them. */
 export interface Store {
-  readonly nodes: readonly Server[];
+  readonly nodes: readonly SimServer[];
   /** The keys that are there, but for those that always stay. */
   left(): Promise<string[]>;
   readonly supports: { readonly limit: boolean; readonly minTtl: number };
@@ -57,6 +52,22 @@ async function keysOf(nodes: readonly RedisNode[]): Promise<string[]> {
   return left;
 }
 
+type Grace = 'off' | 'on' | 'strict';
+
+/** What is true of one Redis at a time, wherever its address leads. */
+function onRedis(address: Address, failoverGrace: Grace, { timeline, network }: Ground) {
+  return {
+    // A guarded one grants nothing new for a while after each.
+    rarity: failoverGrace === 'off' ? 1 : 4,
+    supports: { limit: true, minTtl: 10 },
+    left: () => keysOf([address.node]),
+    connect: (process: SimProcess): LockBackend => {
+      const client = new SimRedisClient(process, address, network, timeline);
+      return new process.package.RedisBackend({ client, failoverGrace, longestTtl: '6s' });
+    },
+  };
+}
+
 /** An address which leads to another server after a failover. */
 class Leading implements Address {
   constructor(
@@ -65,19 +76,14 @@ class Leading implements Address {
   ) {}
 }
 
-function oneNode(failoverGrace: 'off' | 'on' | 'strict', forgets: boolean) {
-  return ({ timeline, network, servers }: Ground): Store => {
+function oneNode(failoverGrace: Grace, forgets: boolean) {
+  return (ground: Ground): Store => {
+    const { timeline, servers } = ground;
     const node = new RedisNode('redis', timeline, servers[0]!);
     const address = new Leading('redis', node);
     return {
       nodes: [node],
-      left: () => keysOf([node]),
-      rarity: failoverGrace === 'off' ? 1 : 4,
-      supports: { limit: true, minTtl: 10 },
-      connect: (process) => {
-        const client = new SimRedisClient(process, address, network, timeline);
-        return new process.package.RedisBackend({ client, failoverGrace, longestTtl: '6s' });
-      },
+      ...onRedis(address, failoverGrace, ground),
       mishaps: {
         'forgets its scripts': async () => {
           await node.run(['SCRIPT', 'FLUSH']);
@@ -91,8 +97,9 @@ function oneNode(failoverGrace: 'off' | 'on' | 'strict', forgets: boolean) {
 }
 
 /** A master, and a replica that lags behind it and takes its place, behind one address. */
-function failover(failoverGrace: 'off' | 'on' | 'strict') {
-  return ({ timeline, network, servers }: Ground): Store => {
+function failover(failoverGrace: Grace) {
+  return (ground: Ground): Store => {
+    const { timeline, servers } = ground;
     const nodes = servers.map((real, index) => new RedisNode(`redis${index + 1}`, timeline, real));
     const address = new Leading('redis', nodes[0]!);
     const lag = (): number => timeline.random.between(0, 500);
@@ -103,13 +110,7 @@ function failover(failoverGrace: 'off' | 'on' | 'strict') {
     timeline.in(1, keep);
     return {
       nodes,
-      left: () => keysOf([address.node]),
-      rarity: failoverGrace === 'off' ? 1 : 4,
-      supports: { limit: true, minTtl: 10 },
-      connect: (process) => {
-        const client = new SimRedisClient(process, address, network, timeline);
-        return new process.package.RedisBackend({ client, failoverGrace, longestTtl: '6s' });
-      },
+      ...onRedis(address, failoverGrace, ground),
       mishaps: {
         'fails over': async () => {
           const old = address.node;

@@ -1,12 +1,12 @@
 import type { Timeline } from '../clock/timeline.js';
+import { SimServer } from '../sim-server.js';
 import { type Applied, EtcdStore } from './etcd-store.js';
 
 /** How often the leader looks for leases that have ended, in milliseconds: oftener than a real one, which is worse for holders. */
 const LOOK = 50;
 
 /** A member: it knows what the others agreed on a little later. */
-export class EtcdMember {
-  #frozenUntil = 0;
+export class EtcdMember extends SimServer {
   /** What it has applied of the history. */
   #applied = 0;
   #behindUntil = 0;
@@ -14,21 +14,11 @@ export class EtcdMember {
   readonly watchers = new Set<(applied: Applied) => void>();
 
   constructor(
-    readonly name: string,
-    private readonly timeline: Timeline,
+    name: string,
+    timeline: Timeline,
     private readonly store: EtcdStore,
-  ) {}
-
-  get isFrozen(): boolean {
-    return this.timeline.now < this.#frozenUntil;
-  }
-
-  get frozenUntil(): number {
-    return this.#frozenUntil;
-  }
-
-  freeze(ms: number): void {
-    this.#frozenUntil = this.timeline.now + ms;
+  ) {
+    super(name, timeline);
   }
 
   /** It applies nothing for so long, as a follower does that was cut off, or is slow. */

@@ -50,10 +50,6 @@ export class EtcdStore {
     private readonly leastTtl = 2,
   ) {}
 
-  get size(): number {
-    return this.#keys.size;
-  }
-
   keys(): string[] {
     return [...this.#keys.values()].map(({ key }) => key.toString());
   }

@@ -1,4 +1,5 @@
 import { EPOCH, type Timeline } from '../clock/timeline.js';
+import { SimServer } from '../sim-server.js';
 import type { Memory, Message, RealRedis } from './real-redis.js';
 import type { Reply } from './resp.js';
 
@@ -11,8 +12,7 @@ export interface Subscriber {
 const MOMENTS = 40;
 
 /** One server of a simulation: it can be frozen, and started anew with what it knew, or another one, or nobody. */
-export class RedisNode {
-  #frozenUntil = 0;
+export class RedisNode extends SimServer {
   /** Counts its starts: who was connected before is not any more. */
   starts = 1;
   #runId: string;
@@ -22,23 +22,12 @@ export class RedisNode {
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(
-    readonly name: string,
-    private readonly timeline: Timeline,
+    name: string,
+    timeline: Timeline,
     readonly real: RealRedis,
   ) {
+    super(name, timeline);
     this.#runId = timeline.random.bytes(20).toString('hex');
-  }
-
-  get isFrozen(): boolean {
-    return this.timeline.now < this.#frozenUntil;
-  }
-
-  get frozenUntil(): number {
-    return this.#frozenUntil;
-  }
-
-  freeze(ms: number): void {
-    this.#frozenUntil = this.timeline.now + ms;
   }
 
   /** Carries out a command and delivers what it publishes. */

@@ -110,10 +110,6 @@ export class SimRedisClient
     return new SimRedisClient(process, address, network, timeline, { ...options });
   }
 
-  get node(): RedisNode | undefined {
-    return this.#link?.node;
-  }
-
   connect(): Promise<void> {
     const attempt = (this.#attempt = {});
     this.status = 'connecting';
