@@ -17,8 +17,9 @@ export class Scene {
     Logger.overrideLogger(false);
   }
 
-  async redis(settings?: readonly string[], clock?: ClockShim): Promise<RedisServer> {
-    const server = await RedisServer.start(settings, clock?.environment);
+  async redis(settings: readonly string[] = [], clock?: ClockShim): Promise<RedisServer> {
+    const own = clock === undefined ? [] : ClockShim.SETTINGS;
+    const server = await RedisServer.start([...settings, ...own], clock?.environment);
     this.#endings.push(() => server.stop());
     return server;
   }

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ClockShim } from '../../support/clock-shim.js';
 import { Decoder, encode, Push, type Reply } from './resp.js';
 
 /** What came of a command. */
@@ -64,6 +65,7 @@ export class RealRedis {
     writeFileSync(clock, Buffer.alloc(8));
     const settings = `--port 0 --unixsocket ${path} --dir ${folder} --save --appendonly no --hz 1`;
     const args = settings.split(' ').flatMap((word) => (word === '--save' ? [word, ''] : [word]));
+    args.push(...ClockShim.SETTINGS);
     const env = {
       ...process.env,
       LD_PRELOAD: shim,
