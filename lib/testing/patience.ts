@@ -7,6 +7,9 @@ export const SOON = 6_000;
 /** A thousand of it at once are the work of a processor and a disk, in milliseconds. */
 export const A_THOUSAND = 5 * SOON;
 
+/** A wait that is to run out, but not before the store has answered, in milliseconds. */
+export const BRIEF = 500;
+
 /** A ttl or wait that no test sits through: whoever needs it to end is late. In milliseconds. */
 export const LONG = 60_000;
 

@@ -101,7 +101,7 @@ describe('one address before a master and its replica', () => {
   it('a process that only holds moves as well, and hears that its lock is revoked', async () => {
     const proxy = await scene.proxy(nodes[0]!.server.port);
     const holds = await through(proxy);
-    const lock = await holds.acquire('held', { ttl: 3_000 });
+    const lock = await holds.acquire('held', { ttl: 10_000 });
     const [channel = ''] = (await nodes[0]!.admin.pubsub('CHANNELS')) as string[];
     await failOver(proxy);
     const { server, admin } = nodes[1]!;

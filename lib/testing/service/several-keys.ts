@@ -4,7 +4,7 @@ import { Deadline } from '../../clock.js';
 import { type LockLostError, LockTimeoutError } from '../../errors/index.js';
 import type { LockService } from '../../lock.service.js';
 import type { Chapter } from '../chapter.js';
-import { A_THOUSAND, aborted, eventually, LONG, SOON, soon } from '../patience.js';
+import { A_THOUSAND, aborted, BRIEF, eventually, LONG, SOON, soon } from '../patience.js';
 
 export const severalKeys: Chapter = {
   title: 'several keys',
@@ -40,7 +40,7 @@ export const severalKeys: Chapter = {
       await holder.acquire('b', { ttl: LONG });
       const attempts = [
         caller.acquire(['a', 'b', 'c'], { wait: 0 }),
-        caller.acquire(['a', 'b', 'c'], { wait: 1_000 }),
+        caller.acquire(['a', 'b', 'c'], { wait: BRIEF }),
       ];
       for (const attempt of attempts) await assert.rejects(attempt, LockTimeoutError);
       assert.equal(await caller.tryAcquire(['a', 'b', 'c']), null);
@@ -55,7 +55,7 @@ export const severalKeys: Chapter = {
       await holder.acquire('b', { ttl: LONG });
       const minHold = LONG;
       assert.equal(await caller.tryAcquire(['a', 'b', 'c'], { minHold }), null);
-      const waiting = caller.acquire(['a', 'b', 'c'], { minHold, wait: 1_000 });
+      const waiting = caller.acquire(['a', 'b', 'c'], { minHold, wait: BRIEF });
       await assert.rejects(waiting, LockTimeoutError);
       for (const key of ['a', 'c']) {
         await eventually(`${key} is free`, async () => !(await isHeld(caller, key)));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LockTimeoutError } from '../../errors/index.js';
 import type { Chapter } from '../chapter.js';
-import { eventually, LONG, rejection, SOON, soon, stopwatch } from '../patience.js';
+import { BRIEF, eventually, LONG, rejection, SOON, soon, stopwatch } from '../patience.js';
 
 export const waiting: Chapter = {
   title: 'waiting for a lock',
@@ -42,10 +42,10 @@ export const waiting: Chapter = {
       const [holder, locks] = [world.service(), world.service()];
       const held = await holder.acquire('k');
       const elapsed = stopwatch();
-      const error = await rejection('a timeout', locks.acquire('k', { wait: 300 }));
-      assert.ok(elapsed() >= 298 && elapsed() < 300 + SOON, `after ${elapsed()} ms`);
+      const error = await rejection('a timeout', locks.acquire('k', { wait: BRIEF }));
+      assert.ok(elapsed() >= BRIEF - 2 && elapsed() < BRIEF + SOON, `after ${elapsed()} ms`);
       assert.ok(error instanceof LockTimeoutError);
-      assert.deepEqual([error.key, error.wait], ['k', 300]);
+      assert.deepEqual([error.key, error.wait], ['k', BRIEF]);
 
       held.assertHeld();
       // The caller does not wait for its withdrawal.
@@ -57,7 +57,7 @@ export const waiting: Chapter = {
     'who gave up is not granted later': async (world) => {
       const [holder, locks] = [world.service(), world.service()];
       const held = await holder.acquire('k');
-      await rejection('a timeout', locks.acquire('k', { wait: 50 }));
+      await rejection('a timeout', locks.acquire('k', { wait: BRIEF }));
       await eventually('it has left', async () => (await holder.inspect('k')).waiters === 0);
       await held.release();
       assert.deepEqual((await holder.inspect('k')).holders, []);
@@ -148,7 +148,7 @@ export const waiting: Chapter = {
       const held = await locks.acquire('k');
       const leaving = new AbortController();
       const first = rejection('an abort', locks.acquire('k', { signal: leaving.signal }));
-      const second = rejection('a timeout', locks.acquire('k', { wait: 50 }));
+      const second = rejection('a timeout', locks.acquire('k', { wait: BRIEF }));
       const third = locks.acquire('k', { wait: LONG });
       const fourth = rejection('an abort', locks.acquire('k', { signal: leaving.signal }));
       assert.ok((await second) instanceof LockTimeoutError);
