@@ -10,15 +10,19 @@
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const work = await mkdtemp(join(tmpdir(), 'nestjs-lock-consumers-'));
 
-/** Runs a command in a folder; its output is shown only if it fails. */
+/** Runs a command in a folder, as one of its scripts would; its output is shown only if it fails. */
 function run(cwd, line) {
+  const env = {
+    ...process.env,
+    PATH: join(cwd, 'node_modules/.bin') + delimiter + process.env.PATH,
+  };
   return new Promise((resolve, reject) => {
-    const child = spawn(line, { cwd, shell: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(line, { cwd, env, shell: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     child.stdout.on('data', (data) => (output += data));
     child.stderr.on('data', (data) => (output += data));
@@ -117,10 +121,10 @@ import('nestjs-lock').then(({ LockService }) => process.exit(LockService === sam
 
 // The command line finds its client, and nobody at the other end: 69.
 const unreachable = (...stores) => [
-  'npx nestjs-lock --version',
+  'nestjs-lock --version',
   ...stores.map(
     (store) =>
-      `npx nestjs-lock list --${store} ${store === 'redis' ? 'redis' : 'http'}://127.0.0.1:1; test $? = 69`,
+      `nestjs-lock list --${store} ${store === 'redis' ? 'redis' : 'http'}://127.0.0.1:1; test $? = 69`,
   ),
 ];
 
@@ -164,7 +168,7 @@ const consumers = {
       'start.ts': start('.js'),
       'one-copy.cjs': oneCopy,
     },
-    commands: ['npx tsc', 'node start.js', 'node one-copy.cjs', ...unreachable('redis', 'etcd')],
+    commands: ['tsc', 'node start.js', 'node one-copy.cjs', ...unreachable('redis', 'etcd')],
   },
   cjs: {
     type: 'commonjs',
@@ -179,8 +183,8 @@ const consumers = {
       'one-copy.cjs': oneCopy,
     },
     commands: [
-      'npx tsc -p tsconfig.node10.json',
-      'npx tsc',
+      'tsc -p tsconfig.node10.json',
+      'tsc',
       'node start.js',
       'node one-copy.cjs',
       ...unreachable('redis', 'etcd'),
@@ -193,7 +197,7 @@ const consumers = {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'redis.ts': nodeRedis,
     },
-    commands: ['npx tsc', 'node redis.js'],
+    commands: ['tsc', 'node redis.js'],
   },
   jest: {
     type: 'commonjs',
@@ -212,10 +216,10 @@ const consumers = {
       'one-copy.cjs': oneCopy,
     },
     commands: [
-      'npx tsc --noEmit',
-      'npx jest',
+      'tsc --noEmit',
+      'jest',
       'node one-copy.cjs',
-      'npx nestjs-lock list --redis redis://localhost 2>&1 | grep "npm install ioredis"',
+      'nestjs-lock list --redis redis://localhost 2>&1 | grep "npm install ioredis"',
     ],
   },
 };

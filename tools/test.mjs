@@ -3,34 +3,31 @@
 //
 // The last line is "N passed, N failed": the tests that jest ran, and under "failed" also each
 // other check that failed. One failing check does not hide what the next one has to say.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newestLts } from './newest-lts.mjs';
 import { ensurePrograms } from './programs.mjs';
 
+// Once there is a build, as many of these at once as there are processors, in this order.
 const checks = [
-  'typecheck',
   'lint',
-  'check:format',
-  'check:imports',
-  'build',
-  'check:package',
   'check:consumers',
-];
-
-// Tests in which processes and servers die have the machine to themselves. Left to end
-// by itself, Node 20 sometimes spins for ever in its own cleanup (Environment::CleanupHandles) then.
-const jestRuns = [
-  ['--selectProjects', 'unit', 'conformance', 'decorator', 'nest-11', '--maxWorkers', '100%'],
-  ['--selectProjects', 'simulation', '--maxWorkers', '100%'],
-  ['--selectProjects', 'integration', '--maxWorkers', '100%'],
-  ['--selectProjects', 'faults', '--runInBand', '--forceExit'],
+  'typecheck',
+  'check:format',
+  'check:package',
+  'check:imports',
 ];
 
 // Again on the newest LTS of Node: what needs no server.
-const onNewestLts = ['--selectProjects', 'unit', 'decorator', '--maxWorkers', '100%'];
+const onNewestLts = ['--selectProjects', 'unit', 'decorator', '--maxWorkers', '2'];
+
+const processors = availableParallelism();
+
+// Most of the time most specs wait: for a server to start, a lease to end, a process to die.
+const allSpecs = ['--maxWorkers', String(Math.min(2 * processors + 1, 9))];
 
 process.chdir(join(import.meta.dirname, '..'));
 const jestArguments = process.argv.slice(2);
@@ -41,30 +38,39 @@ const failedTests = [];
 let passed = 0;
 let failed = 0;
 
-/** Runs a step and says how it went. */
-function step(title, command, args, env = process.env) {
-  console.log(`\n=== ${title}`);
+/** Runs a step and says how it went. One that is not alone shows what it said when it is over. */
+async function step(title, command, args, { alone = false, env = process.env } = {}) {
   const start = Date.now();
-  const { status } = spawnSync(command, args, { stdio: 'inherit', env });
+  if (alone) console.log(`\n=== ${title}`);
+  const child = spawn(command, args, {
+    stdio: alone ? 'inherit' : ['ignore', 'pipe', 'pipe'],
+    env,
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text) => (output += text));
+  }
+  const [status] = await once(child, 'close');
   const seconds = ((Date.now() - start) / 1000).toFixed(1);
-  console.log(`=== ${title}: ${status === 0 ? 'ok' : 'FAILED'} (${seconds} s)`);
+  console.log(`\n${output}=== ${title}: ${status === 0 ? 'ok' : 'FAILED'} (${seconds} s)`);
   if (status !== 0) failures.push(title);
   return status === 0;
 }
 
-function check(script) {
+async function check(script) {
   // --ignore-scripts: the checks that pack the package need not build it again.
-  if (!step(script, 'npm', ['run', '--silent', '--ignore-scripts', script])) failed += 1;
+  const args = ['run', '--silent', '--ignore-scripts', script];
+  if (!(await step(script, 'npm', args))) failed += 1;
 }
 
-function jest(args, node = process.execPath) {
-  const totals = join(scratch, 'totals.json'); // written by jest-reporter.mjs
-  rmSync(totals, { force: true });
+async function jest(args, node = process.execPath) {
+  const alone = node === process.execPath;
+  const totals = join(scratch, alone ? 'totals.json' : 'lts-totals.json'); // written by jest-reporter.mjs
   const flags = ['--disable-warning=ExperimentalWarning', '--experimental-vm-modules'];
   const command = [...flags, 'node_modules/jest/bin/jest.js', ...args];
   const env = { ...process.env, JEST_TOTALS: totals };
-  const where = node === process.execPath ? '' : ' on the newest LTS of Node';
-  const ok = step(`jest ${args.join(' ')}${where}`, node, command, env);
+  const where = alone ? '' : ' on the newest LTS of Node';
+  const ok = await step(`jest ${args.join(' ')}${where}`, node, command, { alone, env });
   const counted = existsSync(totals)
     ? JSON.parse(readFileSync(totals, 'utf8'))
     : { passed: 0, failed: 0, failures: [] };
@@ -73,16 +79,27 @@ function jest(args, node = process.execPath) {
   failed += ok ? 0 : Math.max(1, counted.failed); // it may have found no test, or not ended by itself
 }
 
+/** As many at once as there are processors. */
+async function all(tasks) {
+  const left = [...tasks];
+  const lane = async () => {
+    while (left.length > 0) await left.shift()();
+  };
+  await Promise.all(Array.from({ length: processors }, lane));
+}
+
 ensurePrograms();
 if (jestArguments.length > 0) {
   spawnSync(process.execPath, ['tools/embed-lua.mjs'], { stdio: 'inherit' });
-  jest(jestArguments);
+  await jest(jestArguments);
 } else {
-  checks.forEach(check);
-  jestRuns.forEach((args) => jest(args));
   const lts = newestLts();
+  await check('build');
+  const tasks = checks.map((script) => () => check(script));
   if (lts === undefined) console.log('\n=== no Node to be had for the newest LTS: not run there');
-  else if (lts !== process.execPath) jest(onNewestLts, lts);
+  else if (lts !== process.execPath) tasks.push(() => jest(onNewestLts, lts));
+  await all(tasks);
+  await jest(allSpecs);
 }
 rmSync(scratch, { recursive: true });
 

@@ -237,7 +237,8 @@ describe('connections', () => {
       const second = await granted;
       await loseReplies(proxy, 'released', async () => (await view.waiters(key)) === 0);
 
-      expect(await outcome).toBe(cut ? 'released' : 'unconfirmed');
+      // Where nothing tells that it is lost, it may be asked for anew in time, or not.
+      expect(cut ? ['released'] : ['released', 'unconfirmed']).toContain(await outcome);
       expect(first.lock.signal.aborted).toBe(false);
       expect(second.lock.held).toBe(true);
       await service.inspect(key);

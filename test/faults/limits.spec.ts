@@ -6,7 +6,7 @@ import { backendOf, storeKinds } from '../support/stores.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import type { Locks } from '../support/worker.js';
 
-const [PROCESSES, CALLERS, KILLS] = [4, 8, 2];
+const [PROCESSES, CALLERS, KILLS] = [3, 8, 1];
 
 /** As in a deploy that changes it: that of the first and third process, and of the others. */
 const [LIMIT, OTHER_LIMIT] = [5, 3];

@@ -17,7 +17,7 @@ import { RedisCluster } from '../support/redis-cluster.js';
 import { Scene } from '../support/scene.js';
 
 /** So many steps each backend has to do without a difference: in real time, which is dear. */
-const STEPS = Number(process.env.MODEL_STEPS ?? 2_000);
+const STEPS = Number(process.env.MODEL_STEPS ?? 1_000);
 
 interface Kind {
   readonly name: string;
@@ -36,21 +36,21 @@ const kinds: readonly Kind[] = [
   {
     name: 'memory',
     pace: { prompt: 2_000, haunted: 2_000, hidden: 0, short: 50, late: 2_000 },
-    lanes: 16,
+    lanes: 8,
     slow: 10,
     start: () => new MemoryBackend(),
   },
   {
     name: 'Redis',
     pace: redisPace,
-    lanes: 24,
+    lanes: 8,
     slow: 3,
     start: async (scene) => new RedisBackend({ url: (await scene.redis()).url }),
   },
   {
     name: 'Redis Cluster',
     pace: redisPace,
-    lanes: 24,
+    lanes: 8,
     slow: 3,
     start: async (scene) => {
       const cluster = await RedisCluster.start();
@@ -62,7 +62,7 @@ const kinds: readonly Kind[] = [
     name: 'Redlock',
     // Its waiters look again by themselves; who could have the lock counts as on the way to it.
     pace: { ...redisPace, haunted: 10_000, hidden: 3_500 },
-    lanes: 24,
+    lanes: 8,
     slow: 3,
     start: async (scene) => {
       const nodes = await Promise.all([scene.redis(), scene.redis(), scene.redis()]);
@@ -73,7 +73,7 @@ const kinds: readonly Kind[] = [
     name: 'etcd',
     // It counts whole seconds, and looks twice a second for leases that ended.
     pace: { prompt: 8_000, haunted: 10_000, hidden: 0, short: 1_000, late: 5_000 },
-    lanes: 16,
+    lanes: 8,
     slow: 3,
     start: async (scene) => {
       const server = await EtcdServer.start();

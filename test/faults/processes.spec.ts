@@ -30,7 +30,7 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
 
   it('4 of them with 8 callers each lose no update of an unprotected counter', async () => {
     const histories = await Promise.all(
-      workers.slice(0, 4).map((worker) => worker.call('count', 'shared', 'counter', 8, 3_000)),
+      workers.slice(0, 4).map((worker) => worker.call('count', 'shared', 'counter', 8, 1_500)),
     );
     const history = histories.flat();
 

@@ -6,13 +6,13 @@ import { storeKinds } from '../support/stores.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import type { Locks } from '../support/worker.js';
 
-const PROCESSES = 4;
+const PROCESSES = 3;
 
 /** In each process. */
 const [READERS, WRITERS] = [3, 1];
 
 /** How long each stays inside, and for how long they come again, in milliseconds. */
-const [STAY, SPAN] = [5, 3_000];
+const [STAY, SPAN] = [5, 1_500];
 
 const KEY = 'read and written';
 

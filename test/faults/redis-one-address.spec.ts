@@ -34,6 +34,9 @@ describe('one address before a master and its replica', () => {
   /** The replica takes over; new connections go there, and nobody cuts the old ones. */
   async function failOver(proxy: TcpProxy): Promise<void> {
     const [old, next] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+    // So that the replica knows all that was done before.
+    await old.admin.set('last write', '');
+    await old.admin.wait(1, 0);
     await next.admin.call('REPLICAOF', 'NO', 'ONE');
     await old.admin.call('REPLICAOF', '127.0.0.1', String(next.server.port));
     proxy.lead(next.server.port);

@@ -17,7 +17,8 @@ import { Scene } from '../support/scene.js';
 /** Of all leases here, and so the length of a grace, in milliseconds. */
 const TTL = 1_000;
 
-const FAILOVERS = 10;
+/** The first kills the master, the second freezes it, and so on. */
+const FAILOVERS = 4;
 
 /** How much of the grants the replicas have not heard of when the master goes, in milliseconds. */
 const LAG = 300;
@@ -109,14 +110,14 @@ describe('Sentinel names another master', () => {
     ]);
     expect(violations(visits)).toEqual([]);
     expect(served(visits, failovers)).toBe(FAILOVERS);
-    expect(visits.length).toBeGreaterThan(500);
+    expect(visits.length).toBeGreaterThan(50 * FAILOVERS);
   }, 150_000);
 
   it.each([
-    { guard: 'without failoverGrace', failoverGrace: 'off', ttl: 10_000, beside: 3 },
+    { guard: 'without failoverGrace', failoverGrace: 'off', ttl: 10_000, beside: 2 },
     { guard: 'with it', failoverGrace: 'on', ttl: 2_000, beside: 0 },
   ] as const)(
-    'a lock that no replica had heard of, $guard: granted beside its holder in $beside of 3 failovers',
+    'a lock that no replica had heard of, $guard: granted beside its holder in $beside of 2 failovers',
     async ({ failoverGrace, ttl, beside }) => {
       const set = await RedisSentinels.start();
       scene.also(() => set.stop());
@@ -125,7 +126,7 @@ describe('Sentinel names another master', () => {
         scene.service(backend, { ttl }),
       );
       const visits: Visit[] = [];
-      for (const kill of [true, false, true]) {
+      for (const kill of [true, false]) {
         const key = `lost ${visits.length}`;
         for (const one of [holder, other]) await one!.withLock('warm up', () => undefined);
         const master = await set.master();

@@ -431,8 +431,8 @@ describe('a quorum of Redis nodes', () => {
 
   // Alone, after all the others: it takes what the machine has.
   it.each([
-    [3, 10_000],
-    [5, 2_000],
+    [3, 2_000],
+    [5, 1_000],
   ])(
     'of %d that are wiped one by one: one holder at a time, in %d grants, and tokens that rise',
     async (size, goal) => {

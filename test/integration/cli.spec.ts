@@ -25,10 +25,14 @@ const TTL = 3_000;
 
 const scene = new Scene();
 let onRedis: NodeJS.ProcessEnv;
+/** On that same Redis. */
+let locks: LockService;
 
 beforeAll(async () => {
   assertBuilt();
-  onRedis = { NESTJS_LOCK_REDIS: (await scene.redis()).url };
+  const { url } = await scene.redis();
+  onRedis = { NESTJS_LOCK_REDIS: url };
+  locks = scene.service(url);
 });
 
 afterEach(endPrograms);
@@ -37,6 +41,17 @@ afterAll(() => scene.end());
 
 /** What is warned of on an etcd like the installed one, which is another test's concern. */
 const VERSION_WARNING = /^nestjs-lock: etcd \S+ may confirm the renewal of a lease .*\n/m;
+
+/** Starts one that holds the key until it is told to go. */
+async function holding(
+  environment: NodeJS.ProcessEnv,
+  key: string,
+  ...options: string[]
+): Promise<Program> {
+  const holder = cli(['run', key, ...options, '--ttl', String(TTL), ...stubborn], environment);
+  await holder.says(/^alive/m);
+  return holder;
+}
 
 async function end(program: Program): Promise<[exit: number | string, output: string]> {
   return [await program.ended, program.output.replace(VERSION_WARNING, '')];
@@ -71,12 +86,7 @@ describe.each<[string, () => Promise<{ environment: NodeJS.ProcessEnv; backend: 
 
   const run = (key: string, ...more: string[]) => cli(['run', key, ...more], environment);
 
-  /** Starts one that holds the key until it is told to go. */
-  async function hold(key: string, ...options: string[]): Promise<Program> {
-    const holder = run(key, ...options, '--ttl', String(TTL), ...stubborn);
-    await holder.says(/^alive/m);
-    return holder;
-  }
+  const hold = (key: string, ...options: string[]) => holding(environment, key, ...options);
 
   it('runs the program with key and token, ends as it does, and gives the lock back', async () => {
     const before = await locks.withLock('k', ({ fencingToken }) => fencingToken);
@@ -105,41 +115,6 @@ describe.each<[string, () => Promise<{ environment: NodeJS.ProcessEnv; backend: 
     expect(await locks.tryAcquire('queue')).toBeNull();
     await locks.acquire('queue');
     expect(await end(program)).toEqual([0, 'runs\nends\n']);
-  });
-
-  it('stops the program in time, though it is stopped itself beyond the ttl', async () => {
-    const holder = await hold('stopped');
-    const next = entered(locks.acquire('stopped', { wait: 30_000 }));
-    await eventually('one waits', async () => (await locks.inspect('stopped')).waiters === 1);
-
-    const stopped = machineTime();
-    holder.kill('SIGSTOP');
-    const { at, lock } = await next;
-    await eventually('twice the ttl', () => machineTime() > stopped + 2 * TTL, 3 * TTL);
-    holder.kill('SIGCONT');
-
-    expect(await holder.ended).toBe(LOST);
-    expect(lastAlive(holder)).toBeGreaterThan(stopped);
-    expect(lastAlive(holder)).toBeLessThan(at);
-    expect(holder.output).toMatch(/ignored/);
-    expect(holder.output).toMatch(/Lock "stopped" was lost: .*: the program was stopped/);
-    expect(lock.held).toBe(true);
-    await lock.release();
-  });
-
-  it('stops the program at once when it was stopped together with its supervisor', async () => {
-    const holder = await hold('both stopped');
-    const supervisor = supervisorOf(holder);
-    const stopped = machineTime();
-    process.kill(supervisor, 'SIGSTOP');
-    holder.kill('SIGSTOP');
-    await using next = await locks.acquire('both stopped', { wait: 30_000 });
-    await eventually('twice the ttl', () => machineTime() > stopped + 2 * TTL, 3 * TTL);
-
-    process.kill(supervisor, 'SIGCONT');
-    holder.kill('SIGCONT');
-    expect(await holder.ended).toBe(LOST);
-    expect(next.held).toBe(true);
   });
 
   it('takes the program with it when it is killed', async () => {
@@ -240,6 +215,41 @@ describe.each<[string, () => Promise<{ environment: NodeJS.ProcessEnv; backend: 
 describe('nestjs-lock run', () => {
   const run = (key: string, ...more: string[]) => cli(['run', key, ...more], onRedis);
 
+  it('stops the program in time, though it is stopped itself beyond the ttl', async () => {
+    const holder = await holding(onRedis, 'stopped');
+    const next = entered(locks.acquire('stopped', { wait: 30_000 }));
+    await eventually('one waits', async () => (await locks.inspect('stopped')).waiters === 1);
+
+    const stopped = machineTime();
+    holder.kill('SIGSTOP');
+    const { at, lock } = await next;
+    await eventually('twice the ttl', () => machineTime() > stopped + 2 * TTL, 3 * TTL);
+    holder.kill('SIGCONT');
+
+    expect(await holder.ended).toBe(LOST);
+    expect(lastAlive(holder)).toBeGreaterThan(stopped);
+    expect(lastAlive(holder)).toBeLessThan(at);
+    expect(holder.output).toMatch(/ignored/);
+    expect(holder.output).toMatch(/Lock "stopped" was lost: .*: the program was stopped/);
+    expect(lock.held).toBe(true);
+    await lock.release();
+  });
+
+  it('stops the program at once when it was stopped together with its supervisor', async () => {
+    const holder = await holding(onRedis, 'both stopped');
+    const supervisor = supervisorOf(holder);
+    const stopped = machineTime();
+    process.kill(supervisor, 'SIGSTOP');
+    holder.kill('SIGSTOP');
+    await using next = await locks.acquire('both stopped', { wait: 30_000 });
+    await eventually('twice the ttl', () => machineTime() > stopped + 2 * TTL, 3 * TTL);
+
+    process.kill(supervisor, 'SIGCONT');
+    holder.kill('SIGCONT');
+    expect(await holder.ended).toBe(LOST);
+    expect(next.held).toBe(true);
+  });
+
   it.each([
     ['SIGINT', 2],
     ['SIGTERM', 15],
@@ -258,7 +268,6 @@ describe('nestjs-lock run', () => {
     graceful.kill(signal);
     expect(await obedient.ended).toBe(128 + number);
     expect(await graceful.ended).toBe(5);
-    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
     await locks.withLock([signal, own], { wait: 0 }, () => undefined);
   });
 
@@ -281,7 +290,6 @@ describe('nestjs-lock run', () => {
   });
 
   it('waits no longer when it is told to go', async () => {
-    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
     const lock = await locks.acquire('left');
     const program = run('left', '--verbose', '--wait', 'Infinity', '--', 'echo', 'ran');
     await eventually('it waits', async () => (await locks.inspect('left')).waiters === 1, 20_000);
@@ -347,7 +355,6 @@ describe('nestjs-lock', () => {
   });
 
   it('says when a holder did not give the lock back', async () => {
-    const locks = scene.service(onRedis.NESTJS_LOCK_REDIS!);
     await locks.acquire('kept');
     const asking = cli(['release', 'kept', '--grace', '100'], onRedis);
     expect(await asking.ended).toBe(BUSY);
@@ -360,10 +367,9 @@ describe('nestjs-lock', () => {
   ])('says that %s cannot be reached', async (store, address) => {
     const where = `--${store} ${address}`;
     const lines = [`run k --wait 500 ${where} -- true`, `list ${where}`, `inspect k ${where}`];
-    for (const line of [...lines, `release k ${where}`]) {
-      const program = cli(line.split(' '));
-      const [exit, output] = await end(program);
-      expect([exit, output]).toEqual([UNAVAILABLE, expect.stringMatching(/ECONNREFUSED 127/)]);
+    const programs = [...lines, `release k ${where}`].map((line) => end(cli(line.split(' '))));
+    for (const ended of await Promise.all(programs)) {
+      expect(ended).toEqual([UNAVAILABLE, expect.stringMatching(/ECONNREFUSED 127/)]);
     }
   });
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 
 /** Random histories of all topologies, by `npm run simulate`: what it prints says how to run one again. */
 function simulate(...args: string[]): { readonly ok: boolean; readonly output: string } {
-  const command = ['tools/simulate.mjs', '--jobs', '2', '--seconds', '20', ...args];
+  const command = ['tools/simulate.mjs', '--jobs', '2', '--seconds', '12', ...args];
   const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
   return { ok: status === 0, output: stdout + stderr };
 }
