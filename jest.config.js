@@ -31,7 +31,7 @@ const decorators = { testMatch: ['<rootDir>/test/decorators/**/*.spec.ts'] };
 /** @type {import('jest').Config} */
 export default {
   // For a test that hangs: what must come soon has a bound of its own, which says what did not.
-  testTimeout: 30_000,
+  testTimeout: 90_000,
   testSequencer: '<rootDir>/tools/jest-sequencer.mjs',
   // In ESM mode jest keeps every module of every spec file: a worker begins anew when that is too much.
   workerIdleMemoryLimit: '500MB',

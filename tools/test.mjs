@@ -11,21 +11,23 @@ import { join } from 'node:path';
 import { newestLts } from './newest-lts.mjs';
 import { ensurePrograms } from './programs.mjs';
 
-// One after the other beside the specs, which use the build.
+// Once there is a build, as many of these at once as there are processors, in this order.
 const checks = [
-  'typecheck',
   'lint',
-  'check:format',
-  'check:imports',
-  'check:package',
   'check:consumers',
+  'typecheck',
+  'check:format',
+  'check:package',
+  'check:imports',
 ];
 
 // Again on the newest LTS of Node: what needs no server.
 const onNewestLts = ['--selectProjects', 'unit', 'decorator', '--maxWorkers', '2'];
 
+const processors = availableParallelism();
+
 // Most of the time most specs wait: for a server to start, a lease to end, a process to die.
-const allSpecs = ['--maxWorkers', String(Math.min(2 * availableParallelism() + 1, 9))];
+const allSpecs = ['--maxWorkers', String(Math.min(2 * processors + 1, 9))];
 
 process.chdir(join(import.meta.dirname, '..'));
 const jestArguments = process.argv.slice(2);
@@ -36,12 +38,12 @@ const failedTests = [];
 let passed = 0;
 let failed = 0;
 
-/** Runs a step and says how it went. One that is not alone shows what it said when it is over. */
-async function step(title, command, args, { alone = false, env = process.env } = {}) {
+/** Runs a step and says how it went. One that is not `live` shows what it said when it is over. */
+async function step(title, command, args, { live = false, env = process.env } = {}) {
   const start = Date.now();
-  if (alone) console.log(`\n=== ${title}`);
+  if (live) console.log(`\n=== ${title}`);
   const child = spawn(command, args, {
-    stdio: alone ? 'inherit' : ['ignore', 'pipe', 'pipe'],
+    stdio: live ? 'inherit' : ['ignore', 'pipe', 'pipe'],
     env,
   });
   let output = '';
@@ -62,19 +64,28 @@ async function check(script) {
 }
 
 async function jest(args, node = process.execPath) {
-  const alone = node === process.execPath;
-  const totals = join(scratch, alone ? 'totals.json' : 'lts-totals.json'); // written by jest-reporter.mjs
+  const own = node === process.execPath;
+  const totals = join(scratch, own ? 'totals.json' : 'lts-totals.json'); // written by jest-reporter.mjs
   const flags = ['--disable-warning=ExperimentalWarning', '--experimental-vm-modules'];
   const command = [...flags, 'node_modules/jest/bin/jest.js', ...args];
   const env = { ...process.env, JEST_TOTALS: totals };
-  const where = alone ? '' : ' on the newest LTS of Node';
-  const ok = await step(`jest ${args.join(' ')}${where}`, node, command, { alone, env });
+  const where = own ? '' : ' on the newest LTS of Node';
+  const ok = await step(`jest ${args.join(' ')}${where}`, node, command, { live: own, env });
   const counted = existsSync(totals)
     ? JSON.parse(readFileSync(totals, 'utf8'))
     : { passed: 0, failed: 0, failures: [] };
   passed += counted.passed;
   failedTests.push(...counted.failures);
   failed += ok ? 0 : Math.max(1, counted.failed); // it may have found no test, or not ended by itself
+}
+
+/** As many at once as there are processors. */
+async function all(tasks) {
+  const left = [...tasks];
+  const lane = async () => {
+    while (left.length > 0) await left.shift()();
+  };
+  await Promise.all(Array.from({ length: processors }, lane));
 }
 
 ensurePrograms();
@@ -84,11 +95,11 @@ if (jestArguments.length > 0) {
 } else {
   const lts = newestLts();
   await check('build');
-  const specs = jest(allSpecs);
-  for (const script of checks) await check(script);
+  const tasks = checks.map((script) => () => check(script));
   if (lts === undefined) console.log('\n=== no Node to be had for the newest LTS: not run there');
-  else if (lts !== process.execPath) await jest(onNewestLts, lts);
-  await specs;
+  else if (lts !== process.execPath) tasks.splice(1, 0, () => jest(onNewestLts, lts));
+  await all(tasks);
+  await jest(allSpecs);
 }
 rmSync(scratch, { recursive: true });
 

@@ -1,12 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { EtcdBackend } from 'nestjs-lock/etcd';
 import { describeLockBackend } from 'nestjs-lock/testing';
 import { EtcdCluster } from '../support/etcd-cluster.js';
-
-// It counts whole seconds, and writes each of a thousand locks to a disk.
-jest.setTimeout(60_000);
 
 let cluster: EtcdCluster;
 

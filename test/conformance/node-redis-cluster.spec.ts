@@ -10,9 +10,9 @@ let client: DuplicableNodeRedisClient;
 beforeAll(async () => {
   cluster = await RedisCluster.start();
   client = createCluster({ rootNodes: cluster.urls.map((url) => ({ url })) });
-}, 60_000);
+});
 
-afterAll(() => cluster.stop(), 30_000);
+afterAll(() => cluster.stop());
 
 describeLockBackend(
   { describe, it },

@@ -11,9 +11,9 @@ beforeAll(async () => {
   sentinels = await RedisSentinels.start();
   const { name, sentinels: sentinelRootNodes } = sentinels;
   client = createSentinel({ name, sentinelRootNodes });
-}, 60_000);
+});
 
-afterAll(() => sentinels.stop(), 30_000);
+afterAll(() => sentinels.stop());
 
 describeLockBackend(
   { describe, it },

@@ -7,9 +7,9 @@ let sentinels: RedisSentinels;
 
 beforeAll(async () => {
   sentinels = await RedisSentinels.start();
-}, 60_000);
+});
 
-afterAll(() => sentinels.stop(), 30_000);
+afterAll(() => sentinels.stop());
 
 describeLockBackend(
   { describe, it },

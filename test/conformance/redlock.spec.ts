@@ -10,7 +10,7 @@ beforeAll(async () => {
   nodes = await Promise.all([1, 2, 3].map(() => RedisServer.start()));
   dead = await RedisServer.start();
   await dead.kill();
-}, 30_000);
+});
 
 afterAll(() => Promise.all([...nodes, dead].map((node) => node.stop())));
 

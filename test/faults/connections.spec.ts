@@ -25,7 +25,7 @@ describe('connections', () => {
     view = new RedisView(redis);
   });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   /** A service behind a network of its own, ready to ask. */
   async function remote() {
@@ -87,7 +87,6 @@ describe('connections', () => {
       expect(await second.lock.release()).toBe('released');
       expect(violations([visit(key, first, at), visit(key, second)])).toEqual([]);
     },
-    10_000,
   );
 
   it.concurrent(
@@ -107,7 +106,6 @@ describe('connections', () => {
       expect(await lock.release()).toBe('released');
       await view.untouched(key);
     },
-    15_000,
   );
 
   it.concurrent('a waiter that was cut off regains its place', async () => {
@@ -167,7 +165,6 @@ describe('connections', () => {
         violations([visit(key, first, left), visit(key, second, leave), visit(key, third)]),
       ).toEqual([]);
     },
-    15_000,
   );
 
   describe.each([
@@ -307,7 +304,6 @@ describe('connections', () => {
       expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
       await view.untouched(key);
     },
-    10_000,
   );
 
   it.concurrent('a subscriber that hears nothing any more is made anew', async () => {
@@ -402,7 +398,6 @@ describe('connections', () => {
       await second.lock.release();
       expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
     },
-    10_000,
   );
 
   it.concurrent.each([
@@ -425,6 +420,5 @@ describe('connections', () => {
       expect(await view.token(key)).toBeUndefined();
       expect(await view.waiters(key)).toBe(0);
     },
-    15_000,
   );
 });

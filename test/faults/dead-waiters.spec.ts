@@ -95,7 +95,7 @@ describe('a queue full of dead waiters', () => {
     expect(await second.lock.release()).toBe('released');
     expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
     await expectShortCalls();
-  }, 15_000);
+  });
 
   it('nor when the lease ends by itself', async () => {
     const key = 'expired';
@@ -112,7 +112,7 @@ describe('a queue full of dead waiters', () => {
     expect(await first.lock.release()).toBe('expired');
     expect(violations([visit(key, first, expiry), visit(key, second)])).toEqual([]);
     await expectShortCalls();
-  }, 15_000);
+  });
 
   it('nor when the lock is free and somebody comes', async () => {
     const key = 'free';
@@ -124,7 +124,7 @@ describe('a queue full of dead waiters', () => {
 
     expect(await second.lock.release()).toBe('released');
     await expectShortCalls();
-  }, 15_000);
+  });
 
   it.each<[string, number, (key: string, lock: Lock, holder: LockService) => Promise<unknown>]>([
     ['its lease ends by itself', MULTITUDE, (key) => redis.del(view.keyspace.of(key)[0])],
@@ -138,25 +138,21 @@ describe('a queue full of dead waiters', () => {
         await lock.release();
       },
     ],
-  ])(
-    'nor is a lock too much for a script call: %s, %i wait',
-    async (key, count, end) => {
-      const [holder, next] = [scene.service(server.url), scene.service(server.url)];
-      const lock = await holder.acquire(key);
-      await bury(key, count);
-      const granted = next.acquire(key, { wait: 30_000 });
-      await view.queued(key, count + 1);
-      await end(key, lock, holder);
-      const second = await entered(granted);
+  ])('nor is a lock too much for a script call: %s, %i wait', async (key, count, end) => {
+    const [holder, next] = [scene.service(server.url), scene.service(server.url)];
+    const lock = await holder.acquire(key);
+    await bury(key, count);
+    const granted = next.acquire(key, { wait: 30_000 });
+    await view.queued(key, count + 1);
+    await end(key, lock, holder);
+    const second = await entered(granted);
 
-      expect(await second.lock.release()).toBe('released');
-      await expectShortCalls();
-    },
-    15_000,
-  );
+    expect(await second.lock.release()).toBe('released');
+    await expectShortCalls();
+  });
 
   it('leaves nothing behind', async () => {
     await view.idle();
     expect(await redis.keys('*')).toEqual([view.keyspace.sequence]);
-  }, 10_000);
+  });
 });

@@ -17,9 +17,9 @@ describe('an etcd cluster of three', () => {
     cluster = await scene.cluster();
     view = scene.view(cluster.urls);
     services = [1, 2, 3, 4].map(() => scene.service({ hosts: cluster.urls }));
-  }, 20_000);
+  });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   /** All members answer, and agree on a leader. */
   async function healthy(): Promise<void> {
@@ -89,7 +89,7 @@ describe('an etcd cluster of three', () => {
     expect(violations([visit(key, first, left), visit(key, second)])).toEqual([]);
     await leader.process.launch();
     await healthy();
-  }, 30_000);
+  });
 
   it('loses its leader in the middle of work: no overlap, rising tokens', async () => {
     const leader = await cluster.leader();
@@ -99,7 +99,7 @@ describe('an etcd cluster of three', () => {
       await leader.process.launch();
     });
     await healthy();
-  }, 60_000);
+  });
 
   it('has its leader frozen in the middle of work', async () => {
     const leader = await cluster.leader();
@@ -109,7 +109,7 @@ describe('an etcd cluster of three', () => {
       leader.process.thaw();
     });
     await healthy();
-  }, 60_000);
+  });
 
   it('has its leader cut off from the others, but not from us', async () => {
     const leader = await cluster.leader();
@@ -121,7 +121,7 @@ describe('an etcd cluster of three', () => {
       cluster.restore();
     });
     await healthy();
-  }, 60_000);
+  });
 
   it('has a member cut off, and with it a holder who knows no other', async () => {
     const key = 'minority';
@@ -143,7 +143,7 @@ describe('an etcd cluster of three', () => {
     expect(second.lock.held).toBe(true);
     expect(await second.lock.release()).toBe('released');
     await healthy();
-  }, 30_000);
+  });
 
   it('has a member frozen that some talk to: they go on with another', async () => {
     const key = 'frozen member';
@@ -161,5 +161,5 @@ describe('an etcd cluster of three', () => {
     await (await granted).lock.release();
     member.process.thaw();
     await healthy();
-  }, 30_000);
+  });
 });

@@ -76,7 +76,7 @@ describe('late requests', () => {
     const [member] = await view.members('k');
     expect(Number(member!.created)).toBe(lock.fencingToken);
     expect(await lock.release()).toBe('released');
-  }, 10_000);
+  });
 
   it('a try that was told busy takes nothing later', async () => {
     const { courier, service } = await remote();
@@ -134,7 +134,7 @@ describe('late requests', () => {
     const last = await second;
     expect(last.fencingToken).toBeGreaterThan(next.fencingToken);
     await last.release();
-  }, 15_000);
+  });
 
   it('a grant in the queue whose reply is lost is found, with one token', async () => {
     const { courier, service } = await remote();
@@ -151,7 +151,7 @@ describe('late requests', () => {
     expect(lock.fencingToken).toBeGreaterThan(held.fencingToken);
     expect((await other.inspect('k')).holders[0]!.fencingToken).toBe(lock.fencingToken);
     expect(await lock.release()).toBe('released');
-  }, 10_000);
+  });
 
   it('a grant in the queue that is carried out twice has one token', async () => {
     const { courier, service } = await remote();
@@ -202,7 +202,7 @@ describe('late requests', () => {
     courier.carry = ({ send }) => send();
     expect(lock.held).toBe(true);
     expect(await lock.release()).toBe('released');
-  }, 15_000);
+  });
 
   it('a move to another ttl whose reply is lost is found', async () => {
     const { courier, service } = await remote();

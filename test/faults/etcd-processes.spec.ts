@@ -20,12 +20,12 @@ describe('processes on etcd', () => {
     ({ url } = await scene.redis());
     cluster = await etcd.cluster();
     view = etcd.view(cluster.urls);
-  }, 30_000);
+  });
 
   afterAll(async () => {
     await scene.end();
     await etcd.end();
-  }, 30_000);
+  });
 
   it('two waiters are killed: they cost those behind them a few seconds together, not their ttl', async () => {
     const key = 'killed waiters';
@@ -45,57 +45,45 @@ describe('processes on etcd', () => {
     const next = await granted;
     expect(await next.lock.release()).toBe('released');
     await view.untouched(key);
-  }, 20_000);
+  });
 
   // Each must end with code 0, so without an unhandled rejection; without process.exit().
   describe('exit by themselves after close()', () => {
-    it.concurrent(
-      'with a lock in their hands and callers in the queue',
-      async () => {
-        const busy = await etcd.service({ hosts: cluster.urls }).acquire('exit: busy');
-        const one = await worker(cluster.urls, { grace: 300 });
-        await one.call('acquire', 'lock', 'exit: held');
-        const told = Promise.allSettled([one.call('acquire', 'never', 'exit: busy')]);
-        await view.queued('exit: busy', 1);
-        await one.close();
-        expect(await told).toMatchObject([{ reason: { name: 'LockShutdownError' } }]);
-        expect(await one.ended).toEqual({ code: 0, signal: null });
-        await view.untouched('exit: held', 100);
-        await view.queued('exit: busy', 0);
-        await busy.release();
-      },
-      15_000,
-    );
+    it.concurrent('with a lock in their hands and callers in the queue', async () => {
+      const busy = await etcd.service({ hosts: cluster.urls }).acquire('exit: busy');
+      const one = await worker(cluster.urls, { grace: 300 });
+      await one.call('acquire', 'lock', 'exit: held');
+      const told = Promise.allSettled([one.call('acquire', 'never', 'exit: busy')]);
+      await view.queued('exit: busy', 1);
+      await one.close();
+      expect(await told).toMatchObject([{ reason: { name: 'LockShutdownError' } }]);
+      expect(await one.ended).toEqual({ code: 0, signal: null });
+      await view.untouched('exit: held', 100);
+      await view.queued('exit: busy', 0);
+      await busy.release();
+    });
 
-    it.concurrent(
-      'when etcd was never there',
-      async () => {
-        const one = await worker([`http://127.0.0.1:${await freePort()}`]);
-        const asked = one.call('acquire', 'lock', 'exit', { wait: 300 });
-        await expect(asked).rejects.toMatchObject({ name: 'LockBackendError' });
-        await one.close();
-        expect(await one.ended).toEqual({ code: 0, signal: null });
-      },
-      15_000,
-    );
+    it.concurrent('when etcd was never there', async () => {
+      const one = await worker([`http://127.0.0.1:${await freePort()}`]);
+      const asked = one.call('acquire', 'lock', 'exit', { wait: 300 });
+      await expect(asked).rejects.toMatchObject({ name: 'LockBackendError' });
+      await one.close();
+      expect(await one.ended).toEqual({ code: 0, signal: null });
+    });
 
-    it.concurrent.each(['killed', 'frozen'])(
-      'when etcd was %s meanwhile',
-      async (fate) => {
-        const server = await etcd.server();
-        const there = etcd.view(server.url);
-        const one = await worker([server.url], { grace: 300 });
-        await one.call('acquire', 'lock', 'exit: held', { ttl: 2_000 });
-        const waiting = one.call('acquire', 'never', 'exit: held', { wait: 20_000 });
-        const told = Promise.allSettled([waiting]);
-        await there.queued('exit: held', 1);
-        if (fate === 'killed') await server.kill();
-        else server.freeze();
-        await one.close();
-        await told;
-        expect(await one.ended).toEqual({ code: 0, signal: null });
-      },
-      20_000,
-    );
+    it.concurrent.each(['killed', 'frozen'])('when etcd was %s meanwhile', async (fate) => {
+      const server = await etcd.server();
+      const there = etcd.view(server.url);
+      const one = await worker([server.url], { grace: 300 });
+      await one.call('acquire', 'lock', 'exit: held', { ttl: 2_000 });
+      const waiting = one.call('acquire', 'never', 'exit: held', { wait: 20_000 });
+      const told = Promise.allSettled([waiting]);
+      await there.queued('exit: held', 1);
+      if (fate === 'killed') await server.kill();
+      else server.freeze();
+      await one.close();
+      await told;
+      expect(await one.ended).toEqual({ code: 0, signal: null });
+    });
   });
 });

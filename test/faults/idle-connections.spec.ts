@@ -39,7 +39,7 @@ describe('connections that were forgotten on the way, while the servers are well
   afterAll(async () => {
     await scene.end();
     await etcd.end();
-  }, 60_000);
+  });
 
   /** An hour passes for this process, as if the machine had slept. */
   function anHourLater(): void {

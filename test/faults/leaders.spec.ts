@@ -54,9 +54,9 @@ describe('5 processes of which one leads', () => {
     [store, resource] = await Promise.all([scene.redis(), scene.redis()]);
     log = scene.client(resource.url);
     await Promise.all(Array.from({ length: 5 }, stand));
-  }, 60_000);
+  });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   async function stand(): Promise<void> {
     const name = `candidate-${++names}`;

@@ -32,9 +32,9 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
     locks = await start(scene);
     resource = (await scene.redis()).url;
     workers = await Promise.all(Array.from({ length: PROCESSES }, worker));
-  }, 60_000);
+  });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   /** Until then all that the dead held, or waited for, is free again. */
   const back = Math.max(TTL + late, killedWaiter);
@@ -91,7 +91,7 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
 
     expect(violations(history)).toEqual([]);
     expect(crowd(history)).toBe(LIMIT);
-  }, 90_000);
+  });
 });
 
 function isInside({ leave }: Visit): boolean {

@@ -87,7 +87,7 @@ describe.each(kinds)('random programs on $name', ({ pace, lanes, slow, start }) 
   const scene = new Scene();
   const given = process.env.MODEL_SEED;
 
-  afterAll(() => scene.end(), 60_000);
+  afterAll(() => scene.end());
 
   it(`agree with the model in ${STEPS} steps`, async () => {
     const backend = await start(scene);

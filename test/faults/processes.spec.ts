@@ -22,9 +22,9 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
     workers = await Promise.all(
       Array.from({ length: 6 }, () => scene.worker(resource.url, { locks })),
     );
-  }, 60_000);
+  });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   const service = () => scene.service(backendOf(locks));
 
@@ -42,7 +42,7 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
     expect(tokens).toEqual([...tokens].sort((one, other) => one - other));
     expect(new Set(tokens).size).toBe(tokens.length);
     for (const visits of histories) expect(visits.length).toBeGreaterThan(1);
-  }, 30_000);
+  });
 
   it.concurrent('the holder is killed: the next one enters when its ttl is over', async () => {
     const key = 'killed holder';
@@ -114,7 +114,6 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
       const stay = visit(key, first, undefined, false);
       expect(violations([stay, visit(key, second)])).toEqual([]);
     },
-    10_000,
   );
 
   it.concurrent('a waiter is stopped: the others lose little', async () => {
@@ -155,6 +154,8 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
     const granted = entered(next.acquire(key, { ttl: 10_000 }));
     await view.queued(key, 1);
 
+    // So that none is under way meanwhile: then the backend would be the reason.
+    await holder.call('renew', 'lock');
     const look = holder.call('block', 'lock', 2 * ttl);
     const second = await granted;
     expect(await resource.write(second.token)).toBe(true);

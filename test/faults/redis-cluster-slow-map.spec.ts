@@ -44,9 +44,9 @@ describe('a process that learns late who serves a slot after a failover', () => 
       return own;
     };
     slow = scene.service(new RedisBackend({ client }));
-  }, 60_000);
+  });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   it('believes in no grant that its old master, a replica now, lets it hear', async () => {
     const key = 'slow map';
@@ -89,5 +89,5 @@ describe('a process that learns late who serves a slot after a failover', () => 
     expect(next.fencingToken).toBeGreaterThan(first!.lock.fencingToken);
     await next.renew();
     await next.release();
-  }, 90_000);
+  });
 });

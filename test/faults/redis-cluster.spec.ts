@@ -117,7 +117,7 @@ describe('a Cluster whose slots move', () => {
 
   beforeAll(() => scene.build(), 60_000);
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   it.each(['quickly', 'slowly'] as const)(
     'keeps every promise, and hands over when it is at rest again: %s',
@@ -137,7 +137,6 @@ describe('a Cluster whose slots move', () => {
         await scene.handOff(key, from, to);
       }
     },
-    60_000,
   );
 
   it('tells a waiter that stood there before the move', async () => {
@@ -159,7 +158,7 @@ describe('a Cluster whose slots move', () => {
       expect(next.token).toBeGreaterThan(lock.fencingToken);
       await next.lock.release();
     }
-  }, 30_000);
+  });
 
   it.each<LockOptions[]>([
     [{}, {}],
@@ -192,7 +191,6 @@ describe('a Cluster whose slots move', () => {
       expect(await granted.release()).toBe('released');
       for (const lock of locks) expect(await lock.release()).toBe('released');
     },
-    40_000,
   );
 
   it('calls a lock in a slot that is half moved neither free nor busy, and keeps it', async () => {
@@ -219,7 +217,7 @@ describe('a Cluster whose slots move', () => {
     const next = await granted;
     expect(next.token).toBeGreaterThan(lock.fencingToken);
     await next.lock.release();
-  }, 30_000);
+  });
 });
 
 describe.each(['kill', 'freeze'] as const)("a Cluster that loses a shard's master: %s", (fault) => {
@@ -227,7 +225,7 @@ describe.each(['kill', 'freeze'] as const)("a Cluster that loses a shard's maste
 
   beforeAll(() => scene.build(), 60_000);
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   it('goes on with the other shards at once, and with that one after the failover', async () => {
     const { cluster } = scene;
@@ -279,7 +277,7 @@ describe.each(['kill', 'freeze'] as const)("a Cluster that loses a shard's maste
     for (const tokens of accepted.values()) {
       expect(tokens).toEqual([...tokens].sort((one, other) => one - other));
     }
-  }, 60_000);
+  });
 });
 
 describe('locks of a shard that is lost', () => {
@@ -287,7 +285,7 @@ describe('locks of a shard that is lost', () => {
 
   beforeAll(() => scene.build(), 60_000);
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   /** Holds so many keys of each shard. */
   async function hold(each: number, ttl: number): Promise<Map<ClusterNode, Lock[]>> {
@@ -325,7 +323,7 @@ describe('locks of a shard that is lost', () => {
     expect(outcomes).toEqual(Array.from({ length: 60 }, () => 'released'));
     await victim!.relaunch();
     await scene.cluster.settled();
-  }, 60_000);
+  });
 
   it('are reported as lost when the heir never heard of them, and their tokens go on rising', async () => {
     const { cluster, services, view } = scene;
@@ -348,7 +346,7 @@ describe('locks of a shard that is lost', () => {
     await next.release();
     await victim.relaunch();
     await cluster.settled();
-  }, 60_000);
+  });
 
   it('are lost, and no others, when none of its nodes is left', async () => {
     const { cluster } = scene;
@@ -380,5 +378,5 @@ describe('locks of a shard that is lost', () => {
     }
     const [key] = theirs!.map(({ key }) => key);
     await expect(scene.services[1]!.acquire(key!, { wait: 500 })).rejects.toThrow(LockBackendError);
-  }, 60_000);
+  });
 });

@@ -23,7 +23,7 @@ describe('one address before a master and its replica', () => {
     await inSync(nodes[1]!.admin);
   });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   async function inSync(replica: Redis): Promise<void> {
     await eventually('a replica in sync', async () => {

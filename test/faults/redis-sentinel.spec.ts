@@ -31,7 +31,7 @@ const LONG_KEYS = ['long 1', 'long 2', 'long 3', 'long 4', 'long 5', 'long 6'];
 describe('Sentinel names another master', () => {
   const scene = new Scene();
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   /** What 4 processes of 20 callers see of many failovers, each to a replica that lags behind. */
   async function visitsThroughFailovers(
@@ -101,7 +101,7 @@ describe('Sentinel names another master', () => {
     await service.withLock('k', ({ held }) => {
       expect(held).toBe(true);
     });
-  }, 30_000);
+  });
 
   it('with failoverGrace and min-replicas-to-write: no two holders, no token out of order', async () => {
     const { visits, failovers } = await visitsThroughFailovers({ failoverGrace: 'on' }, [
@@ -148,6 +148,5 @@ describe('Sentinel names another master', () => {
       }
       expect(overlaps(visits)).toBe(beside);
     },
-    60_000,
   );
 });

@@ -20,7 +20,7 @@ describe('a holder whose subscriber has gone silent', () => {
     operator = scene.service(server.url);
   });
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   it.concurrent('of a quorum is told of what is asked next at once', async () => {
     const { backend, nodes } = await startQuorum(scene);

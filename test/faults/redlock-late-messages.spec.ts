@@ -9,7 +9,7 @@ const TTL = 60_000;
 describe('a quorum of Redis nodes, one of which', () => {
   const scene = new Scene();
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   async function open() {
     const { backend, nodes } = await startQuorum(scene, { commandTimeout: '6s' });
@@ -39,7 +39,6 @@ describe('a quorum of Redis nodes, one of which', () => {
       expect(await again).toMatchObject({ state: 'granted', token: grant.token });
       prompt.network.restore();
     },
-    20_000,
   );
 
   it.concurrent(
@@ -72,6 +71,5 @@ describe('a quorum of Redis nodes, one of which', () => {
       expect(await other.ask(other.request('k', TTL))).toMatchObject({ state: 'granted' });
       expect(await away.holder('k')).toBe(id);
     },
-    20_000,
   );
 });

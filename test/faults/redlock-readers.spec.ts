@@ -14,7 +14,7 @@ interface SharedVisit extends Visit {
 describe('readers at a quorum of Redis nodes', () => {
   const scene = new Scene();
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   it.concurrent(
     'of which one is down: they hold together, and a writer comes after the last of them',
@@ -37,7 +37,6 @@ describe('readers at a quorum of Redis nodes', () => {
       expect(token).toBeGreaterThan(last.fencingToken);
       await lock.release();
     },
-    20_000,
   );
 
   it.concurrent(
@@ -66,7 +65,6 @@ describe('readers at a quorum of Redis nodes', () => {
       }
       await (await other.acquire('k')).release();
     },
-    20_000,
   );
 
   it.concurrent(
@@ -92,7 +90,6 @@ describe('readers at a quorum of Redis nodes', () => {
       expect(await lock.release()).toBe('released');
       expect(await second.lock.release()).toBe('released');
     },
-    30_000,
   );
 
   // Alone, after all the others: it takes what the machine has.

@@ -15,7 +15,7 @@ const LONGEST_PAUSE = 250;
 describe('a quorum of Redis nodes', () => {
   const scene = new Scene();
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   describe('of which one', () => {
     it.concurrent.each<[string, (node: QuorumNode) => unknown, (node: QuorumNode) => unknown]>([
@@ -29,65 +29,57 @@ describe('a quorum of Redis nodes', () => {
         ({ network }) => network.restore(),
       ],
       ['is cut off', ({ network }) => network.refuse(), ({ network }) => network.admit()],
-    ])(
-      '%s: everything goes on',
-      async (_, befall, mend) => {
-        const { nodes, service } = await startQuorum(scene);
-        const services = [service(), service()];
-        for (const one of services) await one.withLock('warm up', () => undefined);
-        await befall(nodes[2]);
-        const history: Visit[] = [];
-        const work = async (one: LockService) => {
-          for (let turn = 0; turn < 10; turn++) {
-            const { lock, ...entry } = await entered(one.acquire('k'));
-            expect(lock.held).toBe(true);
-            history.push(visit('k', entry));
-            expect(await lock.release()).toBe('released');
-          }
-        };
-        await Promise.all(services.map(work));
-        expect(await services[0]!.tryAcquire('other')).not.toBeNull();
-        expect(await services[1]!.tryAcquire('other')).toBeNull();
-        expect(violations(history)).toEqual([]);
-        expect(history).toHaveLength(20);
-        // A process that comes now.
-        const late = service();
-        await late.withLock('late', () => undefined);
-        await mend(nodes[2]);
-      },
-      20_000,
-    );
+    ])('%s: everything goes on', async (_, befall, mend) => {
+      const { nodes, service } = await startQuorum(scene);
+      const services = [service(), service()];
+      for (const one of services) await one.withLock('warm up', () => undefined);
+      await befall(nodes[2]);
+      const history: Visit[] = [];
+      const work = async (one: LockService) => {
+        for (let turn = 0; turn < 10; turn++) {
+          const { lock, ...entry } = await entered(one.acquire('k'));
+          expect(lock.held).toBe(true);
+          history.push(visit('k', entry));
+          expect(await lock.release()).toBe('released');
+        }
+      };
+      await Promise.all(services.map(work));
+      expect(await services[0]!.tryAcquire('other')).not.toBeNull();
+      expect(await services[1]!.tryAcquire('other')).toBeNull();
+      expect(violations(history)).toEqual([]);
+      expect(history).toHaveLength(20);
+      // A process that comes now.
+      const late = service();
+      await late.withLock('late', () => undefined);
+      await mend(nodes[2]);
+    });
   });
 
-  it.concurrent(
-    'that is split: settles, and keeps no vote that came to nothing',
-    async () => {
-      const { nodes, service } = await startQuorum(scene);
-      const [one, other, dead] = nodes;
-      const locks = service();
-      await locks.withLock('warm up', () => undefined);
-      await dead.server.kill();
-      await other.give('k', 'another:1', 60_000);
+  it.concurrent('that is split: settles, and keeps no vote that came to nothing', async () => {
+    const { nodes, service } = await startQuorum(scene);
+    const [one, other, dead] = nodes;
+    const locks = service();
+    await locks.withLock('warm up', () => undefined);
+    await dead.server.kill();
+    await other.give('k', 'another:1', 60_000);
 
-      const error: unknown = await locks.tryAcquire('k').catch((reason: unknown) => reason);
-      expect(error).toBeInstanceOf(LockBackendError);
-      await eventually('the vote is free', async () => (await one.holder('k')) === undefined);
+    const error: unknown = await locks.tryAcquire('k').catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(LockBackendError);
+    await eventually('the vote is free', async () => (await one.holder('k')) === undefined);
 
-      const waiting = machineTime();
-      await expect(locks.acquire('k', { wait: 1_000 })).rejects.toMatchObject({ key: 'k' });
-      expect(machineTime() - waiting).toBeGreaterThan(990);
-      await eventually('nothing is left', async () => (await one.waiters('k')).length === 0);
-      expect([await one.holder('k'), await other.holder('k')]).toEqual([undefined, 'another:1']);
-      expect(await other.waiters('k')).toEqual([]);
+    const waiting = machineTime();
+    await expect(locks.acquire('k', { wait: 1_000 })).rejects.toMatchObject({ key: 'k' });
+    expect(machineTime() - waiting).toBeGreaterThan(990);
+    await eventually('nothing is left', async () => (await one.waiters('k')).length === 0);
+    expect([await one.holder('k'), await other.holder('k')]).toEqual([undefined, 'another:1']);
+    expect(await other.waiters('k')).toEqual([]);
 
-      const granted = entered(locks.acquire('k'));
-      await eventually('it waits', async () => (await other.waiters('k')).length === 1);
-      await other.take('k');
-      expect((await granted).lock.held).toBe(true);
-      await (await granted).lock.release();
-    },
-    20_000,
-  );
+    const granted = entered(locks.acquire('k'));
+    await eventually('it waits', async () => (await other.waiters('k')).length === 1);
+    await other.take('k');
+    expect((await granted).lock.held).toBe(true);
+    await (await granted).lock.release();
+  });
 
   it.concurrent(
     'of which most are down: that is said in time, told to holders, and mended by their return',
@@ -107,7 +99,6 @@ describe('a quorum of Redis nodes', () => {
       const next = await waiting;
       await next.lock.release();
     },
-    20_000,
   );
 
   it.concurrent(
@@ -148,7 +139,6 @@ describe('a quorum of Redis nodes', () => {
       });
       expect(machineTime() - back).toBeGreaterThan(ttl - 500);
     },
-    20_000,
   );
 
   it.concurrent(
@@ -173,7 +163,6 @@ describe('a quorum of Redis nodes', () => {
       await second.lock.release();
       expect(violations([visit('k', first, left), visit('k', second)])).toEqual([]);
     },
-    20_000,
   );
 
   it.concurrent(
@@ -199,37 +188,32 @@ describe('a quorum of Redis nodes', () => {
       expect(await other.tryAcquire('k')).toBeNull();
       expect(await lock.release()).toBe('released');
     },
-    20_000,
   );
 
-  it.concurrent(
-    'of which one was wiped: those who wait keep their places',
-    async () => {
-      const { nodes, service } = await startQuorum(scene);
-      const [one, wiped, other] = nodes;
-      const { lock } = await entered(service().acquire('k'));
-      const waiting = [];
-      for (const count of [1, 2]) {
-        waiting.push(entered(service().acquire('k')));
-        await eventually('it waits', async () => {
-          const queues = await Promise.all(nodes.map((node) => node.waiters('k')));
-          return queues.every((queue) => queue.length === count);
-        });
-      }
-      const places = await one.places('k');
-      await wiped.wipe();
-      await eventually('they wait', async () => (await wiped.waiters('k')).length === 2);
-      for (const node of [one, wiped, other]) expect(await node.places('k')).toEqual(places);
-      await lock.release();
-      const [first, second] = waiting.map(async (granted) => {
-        const { lock, token } = await granted;
-        await lock.release();
-        return token;
+  it.concurrent('of which one was wiped: those who wait keep their places', async () => {
+    const { nodes, service } = await startQuorum(scene);
+    const [one, wiped, other] = nodes;
+    const { lock } = await entered(service().acquire('k'));
+    const waiting = [];
+    for (const count of [1, 2]) {
+      waiting.push(entered(service().acquire('k')));
+      await eventually('it waits', async () => {
+        const queues = await Promise.all(nodes.map((node) => node.waiters('k')));
+        return queues.every((queue) => queue.length === count);
       });
-      expect(await first).toBeLessThan(await second!);
-    },
-    20_000,
-  );
+    }
+    const places = await one.places('k');
+    await wiped.wipe();
+    await eventually('they wait', async () => (await wiped.waiters('k')).length === 2);
+    for (const node of [one, wiped, other]) expect(await node.places('k')).toEqual(places);
+    await lock.release();
+    const [first, second] = waiting.map(async (granted) => {
+      const { lock, token } = await granted;
+      await lock.release();
+      return token;
+    });
+    expect(await first).toBeLessThan(await second!);
+  });
 
   it.concurrent(
     'of which one was wiped, and takes long to be entered: the others do not wait for it',
@@ -251,7 +235,6 @@ describe('a quorum of Redis nodes', () => {
       expect(lock.held).toBe(true);
       await lock.release();
     },
-    20_000,
   );
 
   it.concurrent(
@@ -274,7 +257,6 @@ describe('a quorum of Redis nodes', () => {
       await untouched('k');
       expect(await locks.inspect('k')).toMatchObject({ holders: [], waiters: 0 });
     },
-    20_000,
   );
 
   it.concurrent(
@@ -300,7 +282,6 @@ describe('a quorum of Redis nodes', () => {
       expect(token).toBeGreaterThan(before);
       await lock.release();
     },
-    20_000,
   );
 
   it.concurrent(
@@ -317,7 +298,6 @@ describe('a quorum of Redis nodes', () => {
       expect(error).toBeInstanceOf(LockBackendError);
       expect(String(error)).toMatch(/only 1 of 3 nodes can vote: /);
     },
-    20_000,
   );
 
   it.concurrent(
@@ -340,7 +320,6 @@ describe('a quorum of Redis nodes', () => {
       await free.admin.rpush(name, 'a list');
       await expect(locks.acquire('k')).rejects.toThrow(/WRONGTYPE.*another namespace/);
     },
-    20_000,
   );
 
   it.concurrent(
@@ -371,33 +350,28 @@ describe('a quorum of Redis nodes', () => {
       nodes[2].network.restore();
       await (await granted).lock.release();
     },
-    20_000,
   );
 
-  it.concurrent(
-    'that votes after the request was given up: the votes are taken back',
-    async () => {
-      const { nodes, service, untouched } = await startQuorum(scene);
-      const locks = service();
-      await locks.withLock('warm up', () => undefined);
-      for (const { network } of nodes) network.hold('requests');
-      const abort = new AbortController();
-      const given = locks.acquire('k', { ttl: 60_000, signal: abort.signal });
-      abort.abort(new Error('enough'));
-      await expect(given).rejects.toThrow('enough');
-      const timedOut = locks.acquire('k', { ttl: 60_000, wait: 100 });
-      await expect(timedOut).rejects.toThrow(LockBackendError);
-      for (const { network } of nodes) network.restore();
-      await untouched('k');
-      // And the replies only.
-      for (const { network } of nodes) network.hold('replies');
-      await expect(locks.acquire('k', { ttl: 60_000, wait: 100 })).rejects.toThrow();
-      await eventually('the votes', async () => (await nodes[0].holder('k')) !== undefined);
-      for (const { network } of nodes) network.restore();
-      await untouched('k', LIVENESS);
-    },
-    20_000,
-  );
+  it.concurrent('that votes after the request was given up: the votes are taken back', async () => {
+    const { nodes, service, untouched } = await startQuorum(scene);
+    const locks = service();
+    await locks.withLock('warm up', () => undefined);
+    for (const { network } of nodes) network.hold('requests');
+    const abort = new AbortController();
+    const given = locks.acquire('k', { ttl: 60_000, signal: abort.signal });
+    abort.abort(new Error('enough'));
+    await expect(given).rejects.toThrow('enough');
+    const timedOut = locks.acquire('k', { ttl: 60_000, wait: 100 });
+    await expect(timedOut).rejects.toThrow(LockBackendError);
+    for (const { network } of nodes) network.restore();
+    await untouched('k');
+    // And the replies only.
+    for (const { network } of nodes) network.hold('replies');
+    await expect(locks.acquire('k', { ttl: 60_000, wait: 100 })).rejects.toThrow();
+    await eventually('the votes', async () => (await nodes[0].holder('k')) !== undefined);
+    for (const { network } of nodes) network.restore();
+    await untouched('k', LIVENESS);
+  });
 
   it.concurrent(
     'with a late answer to an earlier round: the vote of this round stands',
@@ -426,7 +400,6 @@ describe('a quorum of Redis nodes', () => {
       expect(await rival.tryAcquire('k')).toBeNull();
       await lock.release();
     },
-    20_000,
   );
 
   // Alone, after all the others: it takes what the machine has.

@@ -11,7 +11,7 @@ const [HEARTBEAT, LIVENESS] = [1_450, 3_500];
 describe('the server', () => {
   const scene = new Scene();
 
-  afterAll(() => scene.end(), 30_000);
+  afterAll(() => scene.end());
 
   /** A server of a test's own. */
   async function server() {
@@ -20,42 +20,38 @@ describe('the server', () => {
     return { redis, client, view: new RedisView(client), url: redis.url };
   }
 
-  it.concurrent(
-    'restarts empty: the holder is told, those who wait are served',
-    async () => {
-      const key = 'restart';
-      const ttl = 6_000;
-      const { redis, view, url } = await server();
-      // The resource is somewhere else.
-      const resource = new FencedResource((await server()).client, 'resource');
-      const [holder, ...others] = [url, url, url].map((one) => scene.service(one));
-      const first = await entered(holder!.acquire(key, { ttl }));
-      const loss = lost(first.lock);
-      const granted = others.map((other) => entered(other.acquire(key, { wait: 20_000 })));
-      await view.queued(key, 2);
+  it.concurrent('restarts empty: the holder is told, those who wait are served', async () => {
+    const key = 'restart';
+    const ttl = 6_000;
+    const { redis, view, url } = await server();
+    // The resource is somewhere else.
+    const resource = new FencedResource((await server()).client, 'resource');
+    const [holder, ...others] = [url, url, url].map((one) => scene.service(one));
+    const first = await entered(holder!.acquire(key, { ttl }));
+    const loss = lost(first.lock);
+    const granted = others.map((other) => entered(other.acquire(key, { wait: 20_000 })));
+    await view.queued(key, 2);
 
-      await redis.kill();
-      await redis.launch();
-      const { reason, at } = await loss;
-      expect(reason).toMatchObject({ reason: 'stolen' });
-      expect(first.lock.held).toBe(false);
-      expect(await first.lock.release()).toBe('stolen');
+    await redis.kill();
+    await redis.launch();
+    const { reason, at } = await loss;
+    expect(reason).toMatchObject({ reason: 'stolen' });
+    expect(first.lock.held).toBe(false);
+    expect(await first.lock.release()).toBe('stolen');
 
-      const second = await Promise.race(granted);
-      expect(await resource.write(second.token)).toBe(true);
-      expect(await resource.write(first.token)).toBe(false);
-      const leave = machineTime();
-      await second.lock.release();
-      const third = (await Promise.all(granted)).find(({ token }) => token !== second.token)!;
-      await third.lock.release();
-      // An empty server knows nothing of the first holder: the resource is what refuses it.
-      expect(
-        violations([visit(key, first, at, false), visit(key, second, leave), visit(key, third)]),
-      ).toEqual([]);
-      await view.untouched(key);
-    },
-    15_000,
-  );
+    const second = await Promise.race(granted);
+    expect(await resource.write(second.token)).toBe(true);
+    expect(await resource.write(first.token)).toBe(false);
+    const leave = machineTime();
+    await second.lock.release();
+    const third = (await Promise.all(granted)).find(({ token }) => token !== second.token)!;
+    await third.lock.release();
+    // An empty server knows nothing of the first holder: the resource is what refuses it.
+    expect(
+      violations([visit(key, first, at, false), visit(key, second, leave), visit(key, third)]),
+    ).toEqual([]);
+    await view.untouched(key);
+  });
 
   it.concurrent('is flushed while a lock is held: as if it had restarted', async () => {
     const key = 'flushed';
@@ -168,7 +164,6 @@ describe('the server', () => {
       // It is not busy, it cannot be known.
       expect(await told).toBeInstanceOf(LockBackendError);
     },
-    15_000,
   );
 
   it.concurrent('runs out of memory: who waits is told at once', async () => {

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jest } from '@jest/globals';
 import type { LockBackend, LockService, LockState } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
 import { RedisBackend } from 'nestjs-lock/redis';
@@ -11,9 +10,6 @@ import { entered, machineTime } from '../support/history.js';
 import { Program, root } from '../support/program.js';
 import { Scene } from '../support/scene.js';
 import { assertBuilt } from '../support/worker-process.js';
-
-// Each command is a process or two, on a machine that may be slow to start them.
-jest.setTimeout(60_000);
 
 const USAGE = 64;
 const UNAVAILABLE = 69;

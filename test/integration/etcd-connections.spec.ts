@@ -86,7 +86,7 @@ describe('the ways to say where etcd is', () => {
     silent.close();
     for (const link of links) link.destroy();
     expect(links.length).toBeGreaterThan(0);
-  }, 15_000);
+  });
 
   it('an etcd that is not there is what the error says', async () => {
     const { message } = await failure(new EtcdBackend({ hosts: `127.0.0.1:${await freePort()}` }));
@@ -231,7 +231,7 @@ describe('users', () => {
     await (await next).release();
     await sleep(2_000);
     await first.withLock('token', () => undefined);
-  }, 15_000);
+  });
 
   it('whose rights were missing when a lock was given back leave nothing behind when they are back', async () => {
     const admin = guarded.client({ auth: root });
@@ -263,7 +263,7 @@ describe('users', () => {
     over.abort();
     await working;
     admin.close();
-  }, 40_000);
+  });
 
   it('without rights are told so', async () => {
     const { message } = await failure(make(app, 'elsewhere'));

@@ -49,7 +49,7 @@ describe('operators on etcd', () => {
     }
     expect(keys.sort()).toEqual(names.sort());
     await lease.revoke();
-  }, 30_000);
+  });
 
   it('are heard by who was not reached just then', async () => {
     const proxy = await scene.proxy(server.port);
@@ -65,7 +65,7 @@ describe('operators on etcd', () => {
     expect(signal.aborted).toBe(false);
     expect(await broken.release()).toBe('stolen');
     expect(await asked.release()).toBe('released');
-  }, 10_000);
+  });
 
   it('break all permits of a process and of others at once, and leave nothing behind', async () => {
     const [one, other, operator] = [open(), open(), open()];
@@ -86,5 +86,5 @@ describe('operators on etcd', () => {
     const leftovers = await scene.client(server.url).getAll().prefix('nestjs-lock//').keys();
     // Those of the services of other tests, which are open still, are markers and no messages.
     expect(leftovers.filter((name) => name.includes('.'))).toEqual([]);
-  }, 20_000);
+  });
 });

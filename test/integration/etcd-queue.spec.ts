@@ -161,7 +161,7 @@ describe('keys with slashes', () => {
     await Promise.all(services.flatMap((one) => keys.map((key) => caller(one, key))));
     expect(visits).toBe(100);
     expect(await view.members('x')).toEqual([]);
-  }, 20_000);
+  });
 });
 
 describe('sessions', () => {
@@ -195,7 +195,7 @@ describe('sessions', () => {
     await sleep(2_500);
     expect(lock.held).toBe(true);
     expect(await lock.release()).toBe('released');
-  }, 10_000);
+  });
 
   it('end with the service', async () => {
     const [locks, other] = [open(), open()];

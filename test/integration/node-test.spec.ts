@@ -1,8 +1,4 @@
-import { jest } from '@jest/globals';
 import { Program } from '../support/program.js';
-
-// The suite takes its time under every runner.
-jest.setTimeout(60_000);
 
 const programs: Program[] = [];
 

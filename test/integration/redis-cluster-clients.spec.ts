@@ -13,13 +13,13 @@ const clients: { disconnect(): void }[] = [];
 
 beforeAll(async () => {
   cluster = await RedisCluster.start();
-}, 60_000);
+});
 
 afterEach(() => {
   for (const client of clients.splice(0)) client.disconnect();
 });
 
-afterAll(() => cluster.stop(), 30_000);
+afterAll(() => cluster.stop());
 
 /** Ours to close, at the end of the test. */
 function own<T extends { disconnect(): void }>(client: T): T {

@@ -25,9 +25,9 @@ let view: ClusterView;
 beforeAll(async () => {
   cluster = await RedisCluster.start();
   view = new ClusterView(cluster);
-}, 60_000);
+});
 
-afterAll(() => cluster.stop(), 30_000);
+afterAll(() => cluster.stop());
 
 const nodes = () => cluster.nodes.map(({ port }) => ({ host, port }));
 
@@ -165,7 +165,7 @@ describe('on a Cluster without sharded channels', () => {
     await second.lock.release();
     await third;
     deaf.disconnect();
-  }, 20_000);
+  });
 });
 
 describe.each([
@@ -196,7 +196,7 @@ describe.each([
       await handOff(key, from, to);
     }
     expect(warnings).toEqual([]);
-  }, 30_000);
+  });
 });
 
 it('a connection that hears nothing any more is made anew', async () => {
@@ -227,4 +227,4 @@ it('a connection that hears nothing any more is made anew', async () => {
   await lock.release();
   expect((await granted).token).toBeGreaterThan(lock.fencingToken);
   await Promise.all(proxies.map((one) => one.stop()));
-}, 20_000);
+});

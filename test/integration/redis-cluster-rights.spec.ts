@@ -83,13 +83,13 @@ beforeAll(async () => {
   // ioredis says by itself that it may not ask for INFO.
   jest.spyOn(console, 'warn').mockReturnValue();
   cluster = await RedisCluster.start();
-}, 60_000);
+});
 
 afterEach(() => {
   for (const client of clients.splice(0)) client.disconnect();
 });
 
-afterAll(() => cluster.stop(), 30_000);
+afterAll(() => cluster.stop());
 
 describe('the minimal rights on a Cluster', () => {
   it('are enough for everything, without a warning, at every node', async () => {

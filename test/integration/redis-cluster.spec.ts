@@ -18,9 +18,9 @@ let view: ClusterView;
 beforeAll(async () => {
   cluster = await RedisCluster.start();
   view = new ClusterView(cluster);
-}, 60_000);
+});
 
-afterAll(() => cluster.stop(), 30_000);
+afterAll(() => cluster.stop());
 
 const open = (options?: LockModuleOptions) =>
   openService(new RedisBackend({ cluster: cluster.urls }), options);
@@ -134,11 +134,11 @@ describe('ten thousand keys', () => {
     for (const { admin } of await cluster.masters()) {
       expect(await admin.dbsize()).toBeGreaterThan(BUCKETS / 4);
     }
-  }, 30_000);
+  });
 
   it('are held at once, and renewed together', async () => {
     const service = open();
-    const ttl = 6_000;
+    const ttl = 15_000;
     const locks: Lock[] = [];
     for (let first = 0; first < keys.length; first += 500) {
       const some = keys.slice(first, first + 500).map((key) => service.acquire(key, { ttl }));
@@ -149,7 +149,7 @@ describe('ten thousand keys', () => {
     }
     const start = machineTime();
     const { evalsha, ...others } = await commandsOf(() =>
-      eventually('2 ttl', () => machineTime() > start + 2 * ttl, 3 * ttl),
+      eventually('a ttl', () => machineTime() > start + ttl, 2 * ttl),
     );
     const rounds = (machineTime() - start) / (ttl / 3);
     expect(Object.keys(others).filter((command) => command !== 'eval')).toEqual([]);
@@ -162,7 +162,7 @@ describe('ten thousand keys', () => {
     };
     await Promise.all(Array.from({ length: 200 }, caller));
     expect((await view.names()).length).toBeLessThanOrEqual(BUCKETS);
-  }, 60_000);
+  });
 });
 
 it('waiters in many buckets give their signs of life in one command for each node', async () => {

@@ -21,7 +21,7 @@ describe('a cluster of the test', () => {
 
   beforeAll(async () => {
     cluster = await RedisCluster.start();
-  }, 30_000);
+  });
 
   afterAll(() => cluster.stop());
 
@@ -59,26 +59,22 @@ describe('a cluster of the test', () => {
     expect(await client.mget('{caught}:here', '{caught}:there')).toEqual(['1', '2']);
   });
 
-  it.each(['kill', 'freeze'] as const)(
-    'goes on without a master: %s',
-    async (fault) => {
-      const key = 'gone';
-      const master = await cluster.masterOf(key);
-      await master[fault]();
-      await cluster.failedOver(master);
-      const heir = await cluster.masterOf(key);
-      expect(heir).not.toBe(master);
-      expect(await heir.admin.set(key, fault)).toBe('OK');
-      if (fault === 'kill') await master.relaunch();
-      else master.thaw();
-      await cluster.settled();
-      await eventually('its replica', async () => {
-        return (await cluster.replicasOf(heir)).includes(master);
-      });
-      expect(await heir.admin.get(key)).toBe(fault);
-    },
-    30_000,
-  );
+  it.each(['kill', 'freeze'] as const)('goes on without a master: %s', async (fault) => {
+    const key = 'gone';
+    const master = await cluster.masterOf(key);
+    await master[fault]();
+    await cluster.failedOver(master);
+    const heir = await cluster.masterOf(key);
+    expect(heir).not.toBe(master);
+    expect(await heir.admin.set(key, fault)).toBe('OK');
+    if (fault === 'kill') await master.relaunch();
+    else master.thaw();
+    await cluster.settled();
+    await eventually('its replica', async () => {
+      return (await cluster.replicasOf(heir)).includes(master);
+    });
+    expect(await heir.admin.get(key)).toBe(fault);
+  });
 });
 
 describe('a Sentinel set of the test', () => {
@@ -86,7 +82,7 @@ describe('a Sentinel set of the test', () => {
 
   beforeAll(async () => {
     set = await RedisSentinels.start(['--min-replicas-to-write', '1']);
-  }, 30_000);
+  });
 
   afterAll(() => set.stop());
 
@@ -96,26 +92,22 @@ describe('a Sentinel set of the test', () => {
     expect(await (await set.master()).admin.get('led')).toBe('there');
   });
 
-  it.each(['kill', 'freeze', 'kill'] as const)(
-    'goes on without its master: %s',
-    async (fault) => {
-      const master = await (fault === 'kill' ? set.killMaster() : set.freezeMaster());
-      const heir = await set.failedOver(master);
-      expect(heir).not.toBe(master);
-      await eventually('the heir has a replica', () =>
-        heir.admin.set('fault', fault).then(
-          () => true,
-          () => false,
-        ),
-      );
-      if (fault === 'kill') await set.relaunch(master);
-      else master.thaw();
-      await set.settled();
-      await eventually('the old master is a replica', async () => {
-        return (await master.info('replication'))('role') === 'slave';
-      });
-      expect(await master.admin.get('fault')).toBe(fault);
-    },
-    30_000,
-  );
+  it.each(['kill', 'freeze', 'kill'] as const)('goes on without its master: %s', async (fault) => {
+    const master = await (fault === 'kill' ? set.killMaster() : set.freezeMaster());
+    const heir = await set.failedOver(master);
+    expect(heir).not.toBe(master);
+    await eventually('the heir has a replica', () =>
+      heir.admin.set('fault', fault).then(
+        () => true,
+        () => false,
+      ),
+    );
+    if (fault === 'kill') await set.relaunch(master);
+    else master.thaw();
+    await set.settled();
+    await eventually('the old master is a replica', async () => {
+      return (await master.info('replication'))('role') === 'slave';
+    });
+    expect(await master.admin.get('fault')).toBe(fault);
+  });
 });

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jest } from '@jest/globals';
 import { ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import { Redis } from 'ioredis';
 import { LockModule } from 'nestjs-lock';
@@ -18,9 +17,6 @@ import { Program, root } from '../support/program.js';
 import { EtcdCluster } from '../support/etcd-cluster.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { RedisServer } from '../support/redis-server.js';
-
-// It starts whole applications.
-jest.setTimeout(60_000);
 
 let redis: RedisServer;
 let etcd: EtcdCluster;
@@ -194,7 +190,7 @@ describe('npm run demo', () => {
   beforeAll(async () => {
     cluster = await RedisCluster.start();
     quorum = await Promise.all([1, 2, 3].map(() => RedisServer.start()));
-  }, 60_000);
+  });
 
   afterAll(() => Promise.all([cluster, ...quorum].map((one) => one.stop())));
 

@@ -8,6 +8,9 @@ import { TcpProxy } from './tcp-proxy.js';
 import { WorkerProcess } from './worker-process.js';
 import type { WorkerSettings } from './worker.js';
 
+/** How long a service waits for a lock, unless the spec says it, in milliseconds: machines may be slow. */
+const PATIENCE = 30_000;
+
 /** Everything that a spec starts, and ends together: servers, networks, processes, services. */
 export class Scene {
   readonly #endings: (() => Promise<void> | void)[] = [];
@@ -59,6 +62,7 @@ export class Scene {
     const service = new LockService({
       backend: typeof where === 'string' ? new RedisBackend({ url: where }) : where,
       shutdownGrace: 0,
+      wait: PATIENCE,
       ...options,
     });
     service.onModuleInit();

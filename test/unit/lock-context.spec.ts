@@ -52,17 +52,13 @@ describe('a body that starts the next one', () => {
   it.each([
     ['a timer', (next: () => void) => setTimeout(next, 0)],
     ['an immediate', (next: () => void) => setImmediate(next)],
-  ])(
-    'when it is over, by %s, is forgotten',
-    async (_, later) => {
-      const kept = await relay((_round, startNext) => {
-        later(startNext);
-        return Promise.resolve();
-      });
-      expect(kept).toBeLessThan(FEW);
-    },
-    20_000,
-  );
+  ])('when it is over, by %s, is forgotten', async (_, later) => {
+    const kept = await relay((_round, startNext) => {
+      later(startNext);
+      return Promise.resolve();
+    });
+    expect(kept).toBeLessThan(FEW);
+  });
 
   it('and ends after that one has begun is forgotten', async () => {
     const begun: (() => void)[] = [];
@@ -73,7 +69,7 @@ describe('a body that starts the next one', () => {
       return round === ROUNDS - 1 ? Promise.resolve() : next;
     });
     expect(kept).toBeLessThan(FEW);
-  }, 20_000);
+  });
 
   it('by an event, while a body around them all goes on, is forgotten', async () => {
     const seen: WeakRef<object>[] = [];
@@ -92,7 +88,7 @@ describe('a body that starts the next one', () => {
     };
     await locks.withLock('around', () => new Promise<void>((resolve) => void run(1, resolve)));
     expect(seen.filter((one) => one.deref() !== undefined).length).toBeLessThan(FEW);
-  }, 20_000);
+  });
 });
 
 describe('who handles an event that was emitted under a lock', () => {

@@ -152,7 +152,7 @@ describe('at a backend that hangs', () => {
     const both = refusal(locks.acquire(['a', 'b'], { wait: 0 }));
     await expect(single).resolves.toBeInstanceOf(LockBackendError);
     await expect(both).resolves.toBeInstanceOf(LockBackendError);
-  }, 10_000);
+  });
 
   it('are waited for as long as the wait allows, also beyond the first attempt', async () => {
     const { end } = backend.stall('acquire', 'b');
@@ -160,7 +160,7 @@ describe('at a backend that hangs', () => {
     await eventually('b is asked for again', () => backend.asked.length === 4);
     end();
     await expect(lock).resolves.toMatchObject({ held: true });
-  }, 10_000);
+  });
 
   it.each([
     [
@@ -169,19 +169,15 @@ describe('at a backend that hangs', () => {
       { code: 'LOCK_TIMEOUT', key: 'b' },
     ],
     ['not answered when it is not', 2_500, { code: 'LOCK_BACKEND', key: 'a' }],
-  ])(
-    'are said to be %s after one of them was busy',
-    async (_, wait, expected) => {
-      await other.acquire('b');
-      const { asked, end } = backend.stall('release', 'a');
-      const rejected = refusal(locks.acquire(['a', 'b'], { wait }));
-      await asked;
-      backend.stall('acquire', 'a');
-      end();
-      expect(await rejected).toMatchObject(expected);
-    },
-    10_000,
-  );
+  ])('are said to be %s after one of them was busy', async (_, wait, expected) => {
+    await other.acquire('b');
+    const { asked, end } = backend.stall('release', 'a');
+    const rejected = refusal(locks.acquire(['a', 'b'], { wait }));
+    await asked;
+    backend.stall('acquire', 'a');
+    end();
+    expect(await rejected).toMatchObject(expected);
+  });
 
   it.each([0, 100])('are given back behind the back of who waited %i ms', async (wait) => {
     await other.acquire('b');

@@ -779,4 +779,4 @@ it("fits the LockManager of TypeScript's lib.dom", () => {
   const program = ts.createProgram([name], options, host);
   const complaints = program.getSemanticDiagnostics(program.getSourceFile(name));
   expect(complaints.map(({ messageText }) => messageText)).toEqual([]);
-}, 30_000);
+});

@@ -92,7 +92,7 @@ describe('the simulated etcd', () => {
   beforeAll(async () => {
     server = await EtcdServer.start();
     client = new Etcd3({ hosts: server.url });
-  }, 30_000);
+  });
 
   afterAll(async () => {
     client.close();
@@ -144,7 +144,7 @@ describe('the simulated etcd', () => {
         .map(inWords)
         .sort(),
     );
-  }, 60_000);
+  });
 
   it('knows nothing of a lease that is not there', () => {
     const store = new EtcdStore(() => 0);
