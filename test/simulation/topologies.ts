@@ -5,6 +5,8 @@ import { SimEtcdClient } from './etcd/sim-etcd-client.js';
 import type { Network } from './network.js';
 import type { RealRedis } from './redis/real-redis.js';
 import { RedisNode } from './redis/redis-node.js';
+import { Shards } from './redis/shards.js';
+import { SimClusterClient } from './redis/sim-cluster-client.js';
 import { type Address, SimRedisClient } from './redis/sim-redis-client.js';
 import type { SimProcess } from './sim-process.js';
 import type { SimServer } from './sim-server.js';
@@ -151,6 +153,28 @@ function quorum({ timeline, network, servers }: Ground): Store {
   };
 }
 
+/** Some masters, between which slots move now and then. */
+function cluster({ timeline, network, servers }: Ground): Store {
+  const shards = new Shards(timeline, servers);
+  return {
+    nodes: shards.nodes,
+    left: () => keysOf(shards.nodes),
+    supports: { limit: true, minTtl: 10 },
+    connect: (process) => {
+      const client = new SimClusterClient(process, shards, network, timeline);
+      return new process.package.RedisBackend({ client });
+    },
+    mishaps: {
+      'loses a slot to another': async () => {
+        const { random } = timeline;
+        // One that is in use.
+        const names = (await random.pick(shards.nodes).run(['KEYS', '*'])) as string[];
+        if (names.length > 0) await shards.move(random.pick(names), random.pick(shards.nodes));
+      },
+    },
+  };
+}
+
 function etcd(size: number) {
   return ({ timeline, network }: Ground): Store => {
     const cluster = new EtcdCluster(timeline, size);
@@ -182,6 +206,7 @@ export const TOPOLOGIES = {
   'failover, guarded': { servers: 2, excludes: true, build: failover('strict') },
   'redlock of 3': { servers: 3, excludes: true, build: quorum },
   'redlock of 5': { servers: 5, excludes: true, build: quorum },
+  'cluster of 3': { servers: 3, excludes: true, build: cluster },
   etcd: { servers: 0, excludes: true, build: etcd(1) },
   'etcd of 3': { servers: 0, excludes: true, build: etcd(3) },
 } satisfies Record<string, Topology>;

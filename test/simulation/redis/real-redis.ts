@@ -113,6 +113,11 @@ export class RealRedis {
   /** It has these keys from now on, and no other. */
   async recall(at: number, memory: Memory): Promise<void> {
     await this.run(at, ['FLUSHALL']);
+    await this.restore(at, memory);
+  }
+
+  /** It has these keys as well from now on. */
+  async restore(at: number, memory: Memory): Promise<void> {
     for (const [key, dump, expiry] of memory) {
       // What would have ended by then is no error.
       const end = expiry < 0 ? [0] : [expiry, 'ABSTTL'];

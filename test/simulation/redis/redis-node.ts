@@ -6,6 +6,8 @@ import type { Reply } from './resp.js';
 /** Where messages are delivered to. */
 export interface Subscriber {
   deliver(message: Message): void;
+  /** The channel is somewhere else now. */
+  moved(): void;
 }
 
 /** How many moments of its memory are kept. */
@@ -51,10 +53,24 @@ export class RedisNode extends SimServer {
     }
   }
 
-  async subscribe(kind: 'SUBSCRIBE' | 'SSUBSCRIBE', channel: string, subscriber: Subscriber) {
+  async subscribe(
+    kind: 'SUBSCRIBE' | 'SSUBSCRIBE',
+    channel: string,
+    subscriber: Subscriber,
+  ): Promise<Reply> {
     const all = this.#subscribers.get(channel) ?? new Set();
     this.#subscribers.set(channel, all.add(subscriber));
     await this.run([kind, channel]);
+    return 1;
+  }
+
+  /** Nobody listens to these channels here any more, and those who did are told. */
+  protected async drop(isMeant: (channel: string) => boolean): Promise<void> {
+    for (const [channel, all] of [...this.#subscribers].filter(([name]) => isMeant(name))) {
+      this.#subscribers.delete(channel);
+      await this.real.run(EPOCH + this.timeline.now, ['SUNSUBSCRIBE', channel]);
+      for (const subscriber of all) subscriber.moved();
+    }
   }
 
   async unsubscribe(subscriber: Subscriber): Promise<void> {

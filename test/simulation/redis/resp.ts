@@ -6,6 +6,11 @@ export class Push {
   constructor(readonly parts: readonly Reply[]) {}
 }
 
+/** What a server refuses, as ioredis says it. */
+export function replyError(message: string): Error {
+  return Object.assign(new Error(message), { name: 'ReplyError' });
+}
+
 const CRLF = '\r\n';
 
 export function encode(args: readonly (string | number | Buffer)[]): Buffer {
@@ -45,7 +50,7 @@ export class Decoder {
       case '+':
         return line;
       case '-':
-        return Object.assign(new Error(line), { name: 'ReplyError' });
+        return replyError(line);
       case ':':
         return Number(line);
       case '_':

@@ -12,10 +12,15 @@ export interface Address {
   readonly node: RedisNode;
 }
 
-interface ClientOptions {
+export interface ClientOptions {
+  host?: string | undefined;
+  port?: number | undefined;
+  /** Whether what is asked while it connects waits for that. */
+  enableOfflineQueue?: boolean;
   connectTimeout?: number;
   socketTimeout?: number | undefined;
-  retryStrategy?: (times: number) => number;
+  /** Null where it is not made anew. */
+  retryStrategy?: ((times: number) => number) | null;
   keyPrefix?: string;
 }
 
@@ -65,6 +70,12 @@ class Link implements Subscriber {
     this.down(() => {
       this.client.hears();
       this.client.emit(message.kind, message.channel, message.text);
+    });
+  }
+
+  moved(): void {
+    this.down(() => {
+      this.client.emit('moved');
     });
   }
 
@@ -194,8 +205,7 @@ export class SimRedisClient
 
   #subscribe(kind: 'SUBSCRIBE' | 'SSUBSCRIBE', channel: string): Promise<unknown> {
     return this.#exchange(async (link) => {
-      await link.node.subscribe(kind, channel, link);
-      return 1;
+      return link.node.subscribe(kind, channel, link);
     });
   }
 
@@ -211,6 +221,19 @@ export class SimRedisClient
 
   #exchange(atServer: (link: Link) => Promise<unknown>): Promise<unknown> {
     const link = this.#link;
+    if (this.status === 'connecting' && this.options.enableOfflineQueue) {
+      return new Promise((resolve, reject) => {
+        const onReady = (): void => {
+          this.off('close', onClose);
+          resolve(this.#exchange(atServer));
+        };
+        const onClose = (): void => {
+          this.off('ready', onReady);
+          reject(new Error('Connection is closed.'));
+        };
+        this.once('ready', onReady).once('close', onClose);
+      });
+    }
     if (this.status !== 'ready' || link === undefined) {
       return Promise.reject(
         new Error("Stream isn't writeable and enableOfflineQueue options is false"),
@@ -252,7 +275,7 @@ export class SimRedisClient
     this.status = 'close';
     this.emit('close');
     for (const reject of pending) reject(new Error('Connection is closed.'));
-    if (!again) {
+    if (!again || this.options.retryStrategy === null) {
       this.status = 'end';
       this.network.clients.delete(this);
       this.emit('end');

@@ -35,6 +35,7 @@ export async function compare(backend: LockBackend, extent: Extent): Promise<num
 
   const lane = async (): Promise<void> => {
     const crew = new Crew(world, pace);
+    await crew.ready();
     const property = fc.asyncProperty(random, async (program) => {
       const count = await run(program, crew);
       // Not in one line: others count meanwhile.

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { LockService } from 'nestjs-lock';
 import { LONG } from '../../../lib/testing/patience.js';
 import type { Peer, World } from '../../../lib/testing/world.js';
@@ -27,6 +28,11 @@ export class Crew {
   ) {
     this.peers = Array.from({ length: 3 }, () => world.process());
     this.service = world.service({ ttl: LONG });
+  }
+
+  /** Its service has spoken with the store: to do so the first time takes a busy machine longer than a step may. */
+  async ready(): Promise<void> {
+    await this.service.withLock(randomUUID(), { wait: LONG }, () => undefined);
   }
 
   /** Lets a process end without a word, and starts another one in its place. */
