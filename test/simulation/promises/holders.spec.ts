@@ -10,6 +10,7 @@ const SEEDS = [1, 2, 3];
 describe.each<[TopologyName, number]>([
   ['redis', 0],
   ['failover', 0],
+  ['cluster of 3', 0],
   ['redlock of 3', 0],
   // Its leader looks twice a second for leases that have ended.
   ['etcd', 500],

@@ -19,6 +19,7 @@ afterAll(() => {
 describe.each<[TopologyName, { claim: number; dead: number; lost: number }]>([
   ['redis', { claim: 2_000, dead: 3_500, lost: HEARTBEAT }],
   ['failover', { claim: 2_000, dead: 3_500, lost: HEARTBEAT }],
+  ['cluster of 3', { claim: 2_000, dead: 3_500, lost: HEARTBEAT }],
   ['redlock of 3', { claim: 4_500, dead: 0, lost: HEARTBEAT }],
   ['etcd', { claim: 5_000, dead: 0, lost: 3_300 }],
   ['etcd of 3', { claim: 5_000, dead: 0, lost: 3_300 }],
