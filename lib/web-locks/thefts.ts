@@ -23,7 +23,9 @@ export class Thefts {
 
 export class Theft {
   #lock: LockHandle | undefined;
-  #breakAgain: (() => void) | undefined;
+  #breakAgain: (() => Promise<unknown>) | undefined;
+  /** Whom it has broken: what came late of a second time would break who has the lock next. */
+  readonly #broken = new Set<Theft>();
 
   constructor(
     readonly there: Promise<unknown>,
@@ -32,10 +34,11 @@ export class Theft {
   ) {}
 
   /** It waits. @param breakAgain called when a theft before it, which was served meanwhile, has the lock */
-  waits(breakAgain: () => void): void {
+  waits(breakAgain: () => Promise<unknown>): void {
     this.#breakAgain = breakAgain;
     const before = this.all.slice(0, this.all.indexOf(this));
-    if (before.some((theft) => theft.#lock?.held === true)) breakAgain();
+    const served = before.findLast((theft) => theft.#lock?.held === true);
+    if (served !== undefined) this.#break(served);
   }
 
   /** It has the lock, unless a later theft waits for it. */
@@ -43,7 +46,15 @@ export class Theft {
     this.#breakAgain = undefined;
     this.#lock = lock;
     const after = this.all.slice(this.all.indexOf(this) + 1);
-    for (const theft of after) theft.#breakAgain?.();
+    for (const theft of after) theft.#break(this);
+  }
+
+  #break(served: Theft): void {
+    if (this.#breakAgain === undefined || this.#broken.has(served)) return;
+    this.#broken.add(served);
+    this.#breakAgain().catch(() => {
+      this.#broken.delete(served);
+    });
   }
 
   end(): void {

@@ -126,9 +126,7 @@ export class WebLocks implements WebLockManager {
    * who asks later passes it. The last of several thieves has the lock in the end.
    */
   async #steal(name: string, place: Place, theft: Theft): Promise<LockHandle> {
-    const breakAgain = () => {
-      void this.#context.forceRelease(name).catch(() => undefined);
-    };
+    const breakAgain = () => this.#context.forceRelease(name);
     await place.before;
     await this.#context.forceRelease(name);
     const lock = await this.#context.take(name, {
