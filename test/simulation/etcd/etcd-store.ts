@@ -157,8 +157,9 @@ export class EtcdStore {
     this.#leases.get(lease)?.keys.add(name);
     const next = String(this.revision + 1);
     const kv: IKeyValue = {
-      key,
-      value,
+      // Not the one that was sent: nobody hears of his own bytes again.
+      key: Buffer.from(key),
+      value: Buffer.from(value),
       lease,
       create_revision: before?.create_revision ?? next,
       mod_revision: next,
