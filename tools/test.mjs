@@ -27,7 +27,7 @@ const onNewestLts = ['--selectProjects', 'unit', 'decorator', '--maxWorkers', '2
 const processors = availableParallelism();
 
 // Most of the time most specs wait: for a server to start, a lease to end, a process to die.
-const allSpecs = ['--maxWorkers', String(Math.min(2 * processors + 1, 9))];
+const allSpecs = ['--maxWorkers', String(Math.min(2 * processors, 8))];
 
 process.chdir(join(import.meta.dirname, '..'));
 const jestArguments = process.argv.slice(2);

@@ -81,6 +81,10 @@ export class Population {
   }
 
   async #end({ process, service, users }: Inhabited): Promise<void> {
+    // It hears of that when it does anything at all.
+    await new Promise<void>((resolve) => {
+      process.at(this.timeline.now, resolve);
+    });
     await service.close();
     await Promise.all(users);
     // What it waits for a moment more does not matter.

@@ -18,8 +18,8 @@ const LEASE = 20_000;
 interface SimTimer {
   isOver: boolean;
   keepsAlive: boolean;
-  /** How long the machine had slept when it was set. */
-  slept: number;
+  /** When it is to ring, by the monotonic clock. */
+  due: number;
 }
 
 /**
@@ -121,20 +121,21 @@ export class SimProcess {
   }
 
   #setTimer(run: (...args: unknown[]) => void, ms: number, args: unknown[], repeats: boolean) {
-    const timer: SimTimer = { isOver: false, keepsAlive: true, slept: this.#slept };
-    this.#timers.add(timer);
     const wait = ms >= 1 && ms <= LONGEST_TIMER ? ms : 1;
-    const arm = (after = wait): void => {
-      this.at(this.timeline.now + after / this.#rate, ring, Phase.Timers);
+    const timer: SimTimer = { isOver: false, keepsAlive: true, due: this.#monotonic() + wait };
+    this.#timers.add(timer);
+    const left = (): number => timer.due - this.#monotonic();
+    const arm = (): void => {
+      this.at(this.timeline.now + left() / this.#rate, ring, Phase.Timers);
     };
     const ring = (): void => {
       if (timer.isOver) return;
-      const missed = this.#slept - timer.slept;
-      timer.slept = this.#slept;
-      if (missed > 0) {
-        arm(missed);
+      // Its clock stood still while its machine slept.
+      if (left() > 0.000_1) {
+        arm();
         return;
       }
+      timer.due += wait;
       if (repeats) arm();
       else this.#end(timer);
       run(...args);
@@ -179,7 +180,7 @@ export class SimProcess {
       setInterval: (run: Callback, ms = 1, ...args: unknown[]) =>
         this.#setTimer(run, ms, args, true),
       setImmediate: (run: Callback, ...args: unknown[]) => {
-        const immediate: SimTimer = { isOver: false, keepsAlive: true, slept: 0 };
+        const immediate: SimTimer = { isOver: false, keepsAlive: true, due: 0 };
         const ring = (): void => {
           if (!immediate.isOver) run(...args);
         };
