@@ -5,6 +5,7 @@ import { Crew, type Pace } from './crew.js';
 import { Disagreement } from './disagreement.js';
 import { ModelWorld } from './model-world.js';
 import { programs } from './programs.js';
+import { Standstills } from './standstills.js';
 import { Trial } from './trial.js';
 
 export interface Extent {
@@ -22,19 +23,21 @@ export interface Extent {
 }
 
 /**
- * Runs random programs on the store and on the model. How many steps they had.
+ * Runs random programs on the store and on the model. How many steps they had. What a program found
+ * while this process stood still says nothing, and does not count.
  * @throws Disagreement at the first difference, with a program from which no step can be left out
  */
 export async function compare(backend: LockBackend, extent: Extent): Promise<number> {
   const world = new World(backend);
   const { steps, lanes, pace, slow, shrinking } = extent;
   const random = programs(backend.supports, slow);
+  const standstills = new Standstills();
   let { seed } = extent;
   let done = 0;
   let failure: Disagreement | undefined;
 
   const lane = async (): Promise<void> => {
-    const crew = new Crew(world, pace);
+    const crew = new Crew(world, pace, standstills);
     await crew.ready();
     const property = fc.asyncProperty(random, async (program) => {
       const count = await run(program, crew);
@@ -60,6 +63,7 @@ export async function compare(backend: LockBackend, extent: Extent): Promise<num
   try {
     await Promise.all(Array.from({ length: lanes }, lane));
   } finally {
+    standstills.end();
     await world.close();
   }
   if (failure !== undefined) throw failure;
@@ -70,12 +74,14 @@ type Program = Parameters<typeof fc.asyncModelRun<ModelWorld, Trial, false, Mode
 
 /** How many steps it had. */
 async function run(program: Program, crew: Crew): Promise<number> {
+  const start = performance.now();
   const model = new ModelWorld();
   const trial = new Trial(model, crew);
   try {
     await fc.asyncModelRun(() => ({ model, real: trial }), program);
     await trial.windUp();
   } catch (error) {
+    if (crew.standstills.since(start)) return 0;
     throw new Disagreement(trial, error);
   }
   return trial.words.length;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { LockService } from 'nestjs-lock';
 import { LONG } from '../../../lib/testing/patience.js';
 import type { Peer, World } from '../../../lib/testing/world.js';
+import type { Standstills } from './standstills.js';
 
 /** How fast a store is, in milliseconds. */
 export interface Pace {
@@ -25,6 +26,7 @@ export class Crew {
   constructor(
     readonly world: World,
     readonly pace: Pace,
+    readonly standstills: Standstills,
   ) {
     this.peers = Array.from({ length: 3 }, () => world.process());
     this.service = world.service({ ttl: LONG });

@@ -9,11 +9,10 @@ export class Disagreement extends Error {
     cause: unknown,
     seed?: number,
   ) {
-    const program = trial.words.map((words, index) => `\n  ${index + 1}. ${words}`).join('');
+    const difference = cause instanceof Error ? cause.message : String(cause);
     const from = seed === undefined ? '' : ` of MODEL_SEED=${seed}`;
-    super(
-      `the program${from}${program}\n${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    const program = trial.words.map((words, index) => `\n  ${index + 1}. ${words}`).join('');
+    // What differed comes first: a long message is cut at its end.
+    super(`${difference}\nafter the program${from}${program}`, { cause });
   }
 }
