@@ -138,4 +138,16 @@ export const MUTANTS: readonly Mutant[] = [
     topology: 'redis',
     planted: [{ file: 'lease/collecting', from: 'parts.map((part) => part.release())', to: '[]' }],
   },
+  {
+    name: 'who came last is served first',
+    topology: 'redis',
+    planted: [inLua('math.max(last + 1, micros)', '-micros')],
+  },
+  {
+    name: 'a waiter asks a hundred times a second how it stands',
+    topology: 'redis',
+    planted: [
+      { file: 'backends/redis/redis-waiters', from: 'HEARTBEAT = 1_250', to: 'HEARTBEAT = 10' },
+    ],
+  },
 ];

@@ -42,6 +42,12 @@ const BOUND = 30_000;
 /** For so long everything works before the users go, in milliseconds. */
 const CALM = 20_000;
 
+/** Once everything works, so many commands a grant does each server have at most... */
+const COMMANDS_A_GRANT = 10;
+
+/** ... and so many from each process in that time, for heartbeats and renewals. */
+const COMMANDS_OF_A_PROCESS = 100;
+
 /** What is only kept for a while has ended by then, in milliseconds. */
 const LATER = 180_000;
 
@@ -62,7 +68,8 @@ export async function simulate(plan: Plan, surroundings: Surroundings): Promise<
   const topology = TOPOLOGIES[plan.topology];
   const servers = surroundings.servers.slice(0, topology.servers);
   for (const server of servers) await server.clear();
-  const before = servers.reduce((sum, { commands }) => sum + commands, 0);
+  const commands = (): number => servers.reduce((sum, server) => sum + server.commands, 0);
+  const before = commands();
 
   const timeline = new Timeline(plan.seed, tell);
   const network = new Network(timeline);
@@ -83,7 +90,12 @@ export async function simulate(plan: Plan, surroundings: Surroundings): Promise<
     nemesis.end();
     site.calmSince = ledger.calmSince = timeline.now;
     timeline.note('everything works from now on');
+    const calm = { commands: commands(), grants: ledger.grants };
     await run(timeline.now + CALM);
+    const spent = commands() - calm.commands;
+    const granted = ledger.grants - calm.grants;
+    const each = COMMANDS_A_GRANT * granted + COMMANDS_OF_A_PROCESS * plan.processes;
+    if (spent > each * servers.length) ledger.violation(`${spent} commands for ${granted} grants`);
     await end(site, population, store, run);
   } finally {
     stopListening();
@@ -95,7 +107,7 @@ export async function simulate(plan: Plan, surroundings: Surroundings): Promise<
     grants: ledger.grants,
     outcomes: site.outcomes,
     faults: nemesis.counts,
-    commands: servers.reduce((sum, { commands }) => sum + commands, 0) - before,
+    commands: commands() - before,
     happenings: timeline.happenings,
     seconds: timeline.now / 1_000,
     longestWait: site.longestWait,

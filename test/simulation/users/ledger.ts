@@ -1,6 +1,7 @@
 import type { Lock, LockMode } from '../../../lib/index.js';
 import type { Timeline } from '../clock/timeline.js';
 import type { SimProcess } from '../sim-process.js';
+import { Queues } from './queues.js';
 
 /** What is asked of one key: the same limit by all, else they wait for each other. */
 export interface Terms {
@@ -50,6 +51,9 @@ export class Ledger {
   /** Since when everything works. */
   calmSince = Infinity;
   readonly #pages = new Map<string, Page>();
+  readonly #queues = new Queues((words) => {
+    this.violation(words);
+  });
 
   constructor(
     private readonly timeline: Timeline,
@@ -138,12 +142,23 @@ export class Ledger {
       if (page.waiting.size === 0) page.idleSince = this.timeline.now;
       page.waiting.add(waiter);
     }
+    const [key] = keys;
+    // Who asks for several stands in one queue after the other.
+    const alone = keys.length === 1 && key !== undefined;
+    const leave = alone ? this.#queues.join(process, key, () => this.timeline.now) : undefined;
     return () => {
       for (const page of pages) page.waiting.delete(waiter);
+      leave?.();
     };
   }
 
+  /** Who asked for these at that time is let in. */
+  serve(process: SimProcess, keys: readonly string[], asked: number): void {
+    for (const key of keys) this.#queues.serve(process, key, asked, this.calmSince + IDLE);
+  }
+
   forget(process: SimProcess): void {
+    this.#queues.forget(process);
     for (const { entries, waiting } of this.#pages.values()) {
       for (const entry of entries) if (entry.process === process) entries.delete(entry);
       for (const waiter of waiting) if (waiter.process === process) waiting.delete(waiter);

@@ -94,8 +94,9 @@ export class User {
     const { mode, limit } = terms;
     const options = { ...this.#options(), ...more, mode, ...(limit > 1 && { limit }) };
     timeline.note(`${process.name} asks for ${String(key)}`);
-    const served = site.ledger.wait(process, [key].flat());
-    const lock = await this.service.acquire(key, options).finally(served);
+    const answered = site.ledger.wait(process, [key].flat());
+    const lock = await this.service.acquire(key, options).finally(answered);
+    site.ledger.serve(process, lock.keys, since);
     site.count('granted');
     site.waited(since);
     return lock;
