@@ -2,7 +2,8 @@ import { Module } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
 import { LockModule } from 'nestjs-lock';
 import { lockBackendOf } from './lock-backend.js';
-import { Settings, SettingsModule } from './settings.js';
+import { SettingsModule } from './settings.module.js';
+import { Settings } from './settings.js';
 import { ShopModule } from './shop/shop.module.js';
 
 @Module({
@@ -11,7 +12,7 @@ import { ShopModule } from './shop/shop.module.js';
     LockModule.forRootAsync({
       imports: [SettingsModule],
       inject: [Settings],
-      useFactory: ({ store }: Settings) => ({ backend: lockBackendOf(store) }),
+      useFactory: async ({ store }: Settings) => ({ backend: await lockBackendOf(store) }),
     }),
     ScheduleModule.forRoot(),
     SettingsModule,

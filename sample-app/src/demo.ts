@@ -1,7 +1,8 @@
 // `npm run demo`: many buyers at once for few tickets, without and with @Locked.
 //
 // With LOCK_BACKEND=redis REDIS_URL=… (or cluster, redlock, etcd) they are served by several
-// processes, as behind a load balancer; without, by one. Ends with 0 only if the locked run sold exactly the stock.
+// processes (PROCESSES, else four), as behind a load balancer; without, by one. Ends with 0 only if the
+// locked run sold exactly the stock.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -12,8 +13,9 @@ const TICKETS = 100;
 const BUYERS = 200;
 
 async function main(): Promise<void> {
-  const { kind } = new Settings().store;
-  const processes = kind === 'memory' ? 1 : 4;
+  const settings = new Settings();
+  const { kind } = settings.store;
+  const processes = kind === 'memory' ? 1 : settings.processes;
   const where = `${processes} ${processes === 1 ? 'process' : 'processes'}, ${kind}`;
   console.log(`${BUYERS} buyers, ${TICKETS} tickets, ${where}`);
 
@@ -39,9 +41,11 @@ async function rush(workers: ChildProcess[], locked: boolean) {
 
   await ask(first, { task: 'open', show, tickets: TICKETS });
   const start = performance.now();
-  const buyers = BUYERS / workers.length;
-  const order: Order = { task: 'rush', show, buyers, locked };
-  const purchases = (await Promise.all(workers.map((worker) => ask(worker, order)))).flat();
+  const rushes = workers.map((worker, index) => {
+    const buyers = Math.floor((BUYERS + index) / workers.length);
+    return ask(worker, { task: 'rush', show, buyers, locked });
+  });
+  const purchases = (await Promise.all(rushes)).flat();
   const time = performance.now() - start;
   await ask(first, { task: 'close', show });
 

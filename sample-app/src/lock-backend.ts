@@ -1,22 +1,28 @@
 import { MemoryBackend, type LockBackend } from 'nestjs-lock';
-import { EtcdBackend } from 'nestjs-lock/etcd';
-import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
 import type { Store } from './settings.js';
 
 const namespace = 'ticket-shop';
 
-/** An application knows its one backend; this one shows them all. */
-export function lockBackendOf(store: Store): LockBackend {
+/** An application knows its one backend; this one shows them all, and loads the one it is told. */
+export async function lockBackendOf(store: Store): Promise<LockBackend> {
   switch (store.kind) {
     case 'memory':
       return new MemoryBackend();
-    case 'redis':
+    case 'redis': {
+      const { RedisBackend } = await import('nestjs-lock/redis');
       return new RedisBackend({ url: store.urls[0] ?? '', namespace });
-    case 'cluster':
+    }
+    case 'cluster': {
+      const { RedisBackend } = await import('nestjs-lock/redis');
       return new RedisBackend({ cluster: store.urls, namespace });
-    case 'redlock':
+    }
+    case 'redlock': {
+      const { RedlockBackend } = await import('nestjs-lock/redis');
       return new RedlockBackend({ nodes: [...store.urls], namespace });
-    case 'etcd':
+    }
+    case 'etcd': {
+      const { EtcdBackend } = await import('nestjs-lock/etcd');
       return new EtcdBackend({ hosts: [...store.hosts], namespace });
+    }
   }
 }

@@ -1,27 +1,33 @@
-import { Injectable, Module } from '@nestjs/common';
-
 /** Where locks and stock live. */
 export type Store =
   | { readonly kind: 'memory' }
   | { readonly kind: 'redis' | 'cluster' | 'redlock'; readonly urls: readonly string[] }
   | { readonly kind: 'etcd'; readonly hosts: readonly string[] };
 
-/** What the environment says. Whatever it should not say stops the application before it starts. */
-@Injectable()
+/**
+ * What the environment says. Whatever it should not say stops the application before it starts. The
+ * demo reads it as well, without Nest.
+ */
 export class Settings {
   /** 0 for any port that is free. */
-  readonly port = readPort(process.env.PORT);
+  readonly port = readNumber('PORT', 3000, { least: 0, most: 65_535 });
+
+  /** How many of them `npm run demo` starts, unless all is in the memory of one. */
+  readonly processes = readNumber('PROCESSES', 4, { least: 1, most: 100 });
 
   readonly store = readStore(process.env.LOCK_BACKEND);
 }
 
-@Module({ providers: [Settings], exports: [Settings] })
-export class SettingsModule {}
-
-function readPort(given = '3000'): number {
-  const port = Number(given);
-  if (given.trim() !== '' && Number.isInteger(port) && port >= 0 && port < 65_536) return port;
-  throw new Error(`PORT must be a number from 0 to 65535, got '${given}'`);
+function readNumber(
+  variable: string,
+  usual: number,
+  { least, most }: { least: number; most: number },
+): number {
+  const given = process.env[variable] ?? String(usual);
+  const number = Number(given);
+  const allowed = Number.isInteger(number) && least <= number && number <= most;
+  if (given.trim() !== '' && allowed) return number;
+  throw new Error(`${variable} must be a number from ${least} to ${most}, got '${given}'`);
 }
 
 function readStore(kind = 'memory'): Store {

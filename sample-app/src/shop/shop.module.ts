@@ -1,5 +1,6 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
-import { Settings, SettingsModule } from '../settings.js';
+import { SettingsModule } from '../settings.module.js';
+import { Settings } from '../settings.js';
 import { SalesReportJob } from './sales-report.job.js';
 import { ShopController } from './shop.controller.js';
 import { SEATS, SHOWS } from './shows.js';

@@ -1,6 +1,4 @@
-import { Cluster, Redis } from 'ioredis';
 import type { Store } from '../../settings.js';
-import { EtcdTicketStock } from './etcd-ticket-stock.js';
 import { MemoryTicketStock } from './memory-ticket-stock.js';
 import { RedisTicketStock } from './redis-ticket-stock.js';
 import type { TicketStock } from './ticket-stock.js';
@@ -11,11 +9,19 @@ export async function stockOf(store: Store): Promise<TicketStock> {
     case 'memory':
       return new MemoryTicketStock();
     case 'redis':
-    case 'redlock':
-      return RedisTicketStock.connect(new Redis(store.urls[0] ?? '', { lazyConnect: true }));
-    case 'cluster':
-      return RedisTicketStock.connect(new Cluster([...store.urls], { lazyConnect: true }));
-    case 'etcd':
+    case 'redlock': {
+      const { Redis } = await import('ioredis');
+      const redis = new Redis(store.urls[0] ?? '', { lazyConnect: true });
+      return RedisTicketStock.connect(redis);
+    }
+    case 'cluster': {
+      const { Cluster } = await import('ioredis');
+      const cluster = new Cluster([...store.urls], { lazyConnect: true });
+      return RedisTicketStock.connect(cluster);
+    }
+    case 'etcd': {
+      const { EtcdTicketStock } = await import('./etcd-ticket-stock.js');
       return EtcdTicketStock.connect(store.hosts);
+    }
   }
 }
