@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Crew } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { crowd, machineTime, violations, type Visit } from '../support/history.js';
 import { Scene } from '../support/scene.js';
@@ -22,24 +23,24 @@ const otherOptions = { ...options, limit: OTHER_LIMIT };
 // A majority of Redlock's nodes cannot keep a count.
 const kinds = storeKinds.filter(({ name }) => name !== 'Redlock');
 
+const crew = new Crew();
+
+afterAll(() => crew.end());
+
 describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
   const scene = new Scene();
   let locks: Locks;
-  let resource: string;
   let workers: WorkerProcess[];
 
   beforeAll(async () => {
     locks = await start(scene);
-    resource = (await scene.redis()).url;
-    workers = await Promise.all(Array.from({ length: PROCESSES }, worker));
+    workers = await crew.at(locks, PROCESSES, scene);
   });
 
   afterAll(() => scene.end());
 
   /** Until then all that the dead held, or waited for, is free again. */
   const back = Math.max(TTL + late, killedWaiter);
-
-  const worker = () => scene.worker(resource, { locks });
 
   const visiting = new Map<WorkerProcess, Promise<unknown>>();
 
@@ -67,7 +68,7 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
       await sleep(500 + 1_000 * Math.random());
       const index = Math.floor(Math.random() * PROCESSES);
       history.push(...(await kill(workers[index]!)));
-      workers[index] = await worker();
+      workers[index] = await crew.oneMore(locks);
       begin(workers[index], index);
       // Whatever the dead hold, the others go on.
       const before = countOf(workers);

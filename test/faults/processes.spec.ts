@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { Crew } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { FencedResource } from '../support/fenced-resource.js';
 import { entered, machineTime, violations, visit } from '../support/history.js';
@@ -6,6 +7,10 @@ import { Scene } from '../support/scene.js';
 import { backendOf, storeKinds, StoreView } from '../support/stores.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import type { Locks } from '../support/worker.js';
+
+const crew = new Crew();
+
+afterAll(() => crew.end());
 
 describe.each(storeKinds)('processes that share $name', ({ start }) => {
   const scene = new Scene();
@@ -16,12 +21,9 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
 
   beforeAll(async () => {
     locks = await start(scene);
-    const resource = await scene.redis();
-    redis = scene.client(resource.url);
+    redis = await crew.resource();
     view = new StoreView(scene, locks);
-    workers = await Promise.all(
-      Array.from({ length: 6 }, () => scene.worker(resource.url, { locks })),
-    );
+    workers = await crew.at(locks, 5, scene);
   });
 
   afterAll(() => scene.end());
@@ -30,7 +32,7 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
 
   it('4 of them with 8 callers each lose no update of an unprotected counter', async () => {
     const histories = await Promise.all(
-      workers.slice(0, 4).map((worker) => worker.call('count', 'shared', 'counter', 8, 1_500)),
+      workers.slice(0, 4).map((worker) => worker.call('count', 'shared', 'counter', 8, 700)),
     );
     const history = histories.flat();
 
@@ -173,7 +175,8 @@ describe.each(storeKinds)('processes that share $name', ({ start }) => {
   it('a process exits with a lock in its hands: the next one enters when its ttl is over', async () => {
     const key = 'left behind';
     const ttl = 1_000;
-    const holder = workers[5]!;
+    // Whom the tests before have left in peace by now.
+    const holder = workers[4]!;
     const first = await holder.call('acquire', 'lock', key, { ttl });
     const next = service();
     const granted = entered(next.acquire(key));

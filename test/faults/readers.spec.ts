@@ -1,32 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Crew } from '../support/crew.js';
 import { eventually } from '../support/eventually.js';
 import { crowd, violations } from '../support/history.js';
 import { Scene } from '../support/scene.js';
 import { storeKinds } from '../support/stores.js';
 import type { WorkerProcess } from '../support/worker-process.js';
-import type { Locks } from '../support/worker.js';
 
 const PROCESSES = 3;
 
 /** In each process. */
 const [READERS, WRITERS] = [3, 1];
 
-/** How long each stays inside, and for how long they come again, in milliseconds. */
-const [STAY, SPAN] = [20, 1_500];
+/** How long each stays inside, and for how long they come again at least, in milliseconds. */
+const [STAY, SPAN] = [20, 700];
 
 const KEY = 'read and written';
 
+const crew = new Crew();
+
+afterAll(() => crew.end());
+
 describe.each(storeKinds)('readers and writers who share $name', ({ start }) => {
   const scene = new Scene();
-  let locks: Locks;
   let workers: WorkerProcess[];
 
   beforeAll(async () => {
-    locks = await start(scene);
-    const resource = await scene.redis();
-    workers = await Promise.all(
-      Array.from({ length: PROCESSES }, () => scene.worker(resource.url, { locks })),
-    );
+    workers = await crew.at(await start(scene), PROCESSES, scene);
   });
 
   afterAll(() => scene.end());
@@ -43,6 +42,7 @@ describe.each(storeKinds)('readers and writers who share $name', ({ start }) => 
     await eventually('readers of several processes', together, 20_000);
     const writing = workers.map((worker) => worker.call('visit', KEY, WRITERS, STAY, options));
     await sleep(SPAN);
+    await eventually('all are served again', () => workers.every(isServedAgain), 20_000);
     await Promise.all(workers.map((worker) => worker.call('goHome')));
     const [reads, writes] = [await Promise.all(reading), await Promise.all(writing)];
 
@@ -53,3 +53,10 @@ describe.each(storeKinds)('readers and writers who share $name', ({ start }) => 
     }
   });
 });
+
+/** Both its readers and its writers. */
+function isServedAgain({ visits }: WorkerProcess): boolean {
+  return ['shared', undefined].every(
+    (mode) => visits.filter((one) => one.mode === mode && one.leave < Infinity).length > 1,
+  );
+}

@@ -15,12 +15,22 @@ import { eventually } from '../support/eventually.js';
 import { start } from '../support/nest-application.js';
 import { Program, root } from '../support/program.js';
 import { EtcdCluster } from '../support/etcd-cluster.js';
+import { EtcdServer } from '../support/etcd-server.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { RedisServer } from '../support/redis-server.js';
 
 let redis: RedisServer;
-let etcd: EtcdCluster;
-const programs: Program[] = [];
+const running: { stop(): Promise<void> }[] = [];
+
+/** Has it stopped with the others, by {@link stopAll}. */
+function toStop<T extends { stop(): Promise<void> }>(started: T): T {
+  running.push(started);
+  return started;
+}
+
+async function stopAll(): Promise<void> {
+  for (const one of running.splice(0)) await one.stop();
+}
 
 /** Runs what `npm start` and `npm run demo` run once they have built it. */
 function run(script: 'start' | 'demo', environment: NodeJS.ProcessEnv = {}): Program {
@@ -28,9 +38,7 @@ function run(script: 'start' | 'demo', environment: NodeJS.ProcessEnv = {}): Pro
     scripts: Record<string, string>;
   };
   const [command = '', ...args] = scripts[script]!.split(' ');
-  const program = Program.start(command, args, { PORT: '0', ...environment });
-  programs.push(program);
-  return program;
+  return toStop(Program.start(command, args, { PORT: '0', ...environment }));
 }
 
 /** The environment in which several processes share the Redis of this file. */
@@ -55,7 +63,6 @@ async function buy(url: string): Promise<Ticket> {
 
 beforeAll(async () => {
   redis = await RedisServer.start();
-  etcd = await EtcdCluster.start();
   // Of the library it uses what was built last, as its users do.
   const build = Program.start(process.execPath, [
     'node_modules/@nestjs/cli/bin/nest.js',
@@ -65,32 +72,20 @@ beforeAll(async () => {
   if ((await build.ended) !== 0) throw new Error(`the sample does not build: ${build.output}`);
 }, 120_000);
 
-afterEach(async () => {
-  for (const program of programs.splice(0)) await program.stop();
-});
-
-afterAll(() => Promise.all([redis.stop(), etcd.stop()]));
+afterAll(() => redis.stop());
 
 describe('npm start', () => {
-  it('says where it listens, and serves a page whose links and buttons work', async () => {
-    const { url } = await open();
-    const response = await fetch(url);
-    expect(response.status).toBe(200);
-    expect(response.headers.get('content-type')).toContain('text/html');
-    const page = await response.text();
+  let shop: Program;
+  let url: string;
 
-    const links = [...page.matchAll(/href="([^"]+)"/g)].map(([, path]) => path!);
-    expect(links).toHaveLength(2);
-    for (const link of links) expect((await fetch(url + link)).status).toBe(200);
-
-    const buttons = [...page.matchAll(/formaction="([^"]+)"/g)].map(([, path]) => path!);
-    expect(buttons).toHaveLength(6);
-    const hamlet = buttons.filter((path) => path.includes('hamlet'));
-    for (const button of hamlet) expect((await post(url + button)).status).toBe(201);
+  beforeAll(async () => {
+    ({ shop, url } = await open());
   });
 
+  afterAll(stopAll);
+
+  // First, while nothing has been sold.
   it('prints commands that do what it says', async () => {
-    const { shop, url } = await open();
     const commands = shop.output.match(/(?<=^ {2})curl .*$/gm)!;
     // One line starts two: the second while the first is at work.
     const [look, purchase, ...printJobs] = commands
@@ -117,8 +112,23 @@ describe('npm start', () => {
     expect(commands.every((command) => command.includes(url))).toBe(true);
   });
 
+  it('says where it listens, and serves a page whose links and buttons work', async () => {
+    const response = await fetch(url);
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toContain('text/html');
+    const page = await response.text();
+
+    const links = [...page.matchAll(/href="([^"]+)"/g)].map(([, path]) => path!);
+    expect(links).toHaveLength(2);
+    for (const link of links) expect((await fetch(url + link)).status).toBe(200);
+
+    const buttons = [...page.matchAll(/formaction="([^"]+)"/g)].map(([, path]) => path!);
+    expect(buttons).toHaveLength(6);
+    const hamlet = buttons.filter((path) => path.includes('hamlet'));
+    for (const button of hamlet) expect((await post(url + button)).status).toBe(201);
+  });
+
   it('sells each seat once under the lock, and more than once without', async () => {
-    const { url } = await open();
     const rush = (path: string) => Promise.all(Array.from({ length: 30 }, () => buy(url + path)));
 
     const tickets = await rush('/shows/hamlet/tickets');
@@ -134,21 +144,10 @@ describe('npm start', () => {
   });
 
   it('answers 410 when a show is sold out, and 404 when it is not on', async () => {
-    const { url } = await open();
-    await Promise.all(Array.from({ length: 100 }, () => buy(`${url}/shows/hamlet/tickets`)));
+    const { left } = (await (await fetch(`${url}/shows/hamlet`)).json()) as { left: number };
+    await Promise.all(Array.from({ length: left }, () => buy(`${url}/shows/hamlet/tickets`)));
     expect((await post(`${url}/shows/hamlet/tickets`)).status).toBe(410);
     expect((await post(`${url}/shows/oklahoma/tickets`)).status).toBe(404);
-  });
-
-  it.each(['SIGTERM', 'SIGINT'] as const)('lets the work be finished at %s', async (signal) => {
-    const { shop, url } = await open();
-    const print = () => post(`${url}/shows/hamlet/print`);
-    const [refused, printed] = await both([print(), print()]);
-    expect(refused.status).toBe(409);
-    shop.kill(signal);
-    expect((await printed).status).toBe(201);
-    expect(await shop.ended).toBe(signal);
-    expect(shop.output).not.toMatch(/ERROR|WARN/);
   });
 
   it('shares stock and locks with other replicas through Redis', async () => {
@@ -181,40 +180,60 @@ describe('npm start', () => {
     expect(await shop.ended).toBe(1);
     expect(shop.output).toMatch(message);
   });
+
+  // At last the shop that has served all this, and one that has served nothing.
+  it.each([
+    ['SIGTERM', () => Promise.resolve({ shop, url })],
+    ['SIGINT', () => open()],
+  ] as const)('lets the work be finished at %s', async (signal, opened) => {
+    const { shop, url } = await opened();
+    const print = () => post(`${url}/shows/hamlet/print`);
+    const [refused, printed] = await both([print(), print()]);
+    expect(refused.status).toBe(409);
+    shop.kill(signal);
+    expect((await printed).status).toBe(201);
+    expect(await shop.ended).toBe(signal);
+    expect(shop.output).not.toMatch(/ERROR|WARN/);
+  });
 });
 
 describe('npm run demo', () => {
-  let cluster: RedisCluster;
-  let quorum: RedisServer[];
+  /** As many processes as it takes; unless it is told, the demo starts four. */
+  const two = { PROCESSES: '2' };
 
-  beforeAll(async () => {
-    cluster = await RedisCluster.start();
-    quorum = await Promise.all([1, 2, 3].map(() => RedisServer.start()));
-  });
-
-  afterAll(() => Promise.all([cluster, ...quorum].map((one) => one.stop())));
+  afterEach(stopAll);
 
   // By the clock in microseconds a hundred sales of 10 ms take a million; etcd counts revisions.
-  it.each<[string, number, () => NodeJS.ProcessEnv]>([
-    ['in memory', 900_000, () => ({})],
-    ['with several processes on Redis', 900_000, onRedis],
+  it.each<[string, number, () => Promise<NodeJS.ProcessEnv>]>([
+    ['in memory', 900_000, () => Promise.resolve({})],
+    ['with several processes on Redis', 900_000, () => Promise.resolve(onRedis())],
     [
       'with several processes on a Redis Cluster',
       900_000,
-      () => ({ LOCK_BACKEND: 'cluster', REDIS_URL: cluster.urls.join() }),
+      async () => {
+        const { urls } = toStop(await RedisCluster.start());
+        return { LOCK_BACKEND: 'cluster', REDIS_URL: urls.join(), ...two };
+      },
     ],
     [
       'with several processes on a quorum of Redis nodes',
       900_000,
-      () => ({ LOCK_BACKEND: 'redlock', REDIS_URL: quorum.map(({ url }) => url).join() }),
+      async () => {
+        const start = async () => toStop(await RedisServer.start()).url;
+        const urls = await Promise.all([1, 2, 3].map(start));
+        return { LOCK_BACKEND: 'redlock', REDIS_URL: urls.join(), ...two };
+      },
     ],
     [
       'with several processes on etcd',
       99,
-      () => ({ LOCK_BACKEND: 'etcd', ETCD_HOSTS: etcd.urls.join() }),
+      async () => {
+        const { urls } = toStop(await EtcdCluster.start());
+        return { LOCK_BACKEND: 'etcd', ETCD_HOSTS: urls.join(), ...two };
+      },
     ],
   ])('oversells without the lock and never with it, %s', async (_, apart, environment) => {
-    const demo = run('demo', environment());
+    const demo = run('demo', await environment());
     expect([await demo.ended, demo.output]).toEqual([0, expect.any(String)]);
     const { without, locked } = table(demo.output);
 
@@ -237,19 +256,23 @@ describe('npm run demo', () => {
     client.disconnect();
   });
 
-  it('fails when the lock does not lock', async () => {
-    const client = redis.client();
-    const demo = run('demo', onRedis());
-    const over = new AbortController();
-    void demo.ended.then(() => {
-      over.abort();
-    });
-    while (!over.signal.aborted) {
-      const locks = await client.keys('{ticket-shop:0}:lock:show:*');
-      if (locks.length > 0) await client.del(locks);
-    }
+  it('does not start with a bad number of processes, and says so', async () => {
+    const demo = run('demo', { ...onRedis(), PROCESSES: '0' });
     expect(await demo.ended).toBe(1);
-    client.disconnect();
+    expect(demo.output).toMatch(/PROCESSES .* got '0'/);
+  });
+
+  it('fails when the lock does not lock', async () => {
+    const server = toStop(await RedisServer.start(['--notify-keyspace-events', 'E$']));
+    const [client, events] = [server.client(), server.client()];
+    await events.subscribe('__keyevent@0__:set');
+    events.on('message', (_, name: string) => {
+      if (name.startsWith('{ticket-shop:0}:lock:show:')) void client.del(name);
+    });
+    const demo = run('demo', { LOCK_BACKEND: 'redis', REDIS_URL: server.url, PROCESSES: '1' });
+    expect(await demo.ended).toBe(1);
+    expect(demo.output).toMatch(/LockLostError|StaleTokenError/);
+    for (const one of [events, client]) await one.quit();
   });
 });
 
@@ -285,20 +308,23 @@ describe('the sales report', () => {
 describe.each<[string, () => Promise<TicketStock>]>([
   ['in memory', () => Promise.resolve(new MemoryTicketStock())],
   ['in Redis', () => RedisTicketStock.connect(new Redis(redis.url, { lazyConnect: true }))],
-  ['in etcd', () => EtcdTicketStock.connect(etcd.urls)],
+  ['in etcd', async () => EtcdTicketStock.connect([toStop(await EtcdServer.start()).url])],
 ])('the stock %s', (_, make) => {
   let stock: TicketStock;
 
-  beforeEach(async () => {
+  beforeAll(async () => {
     stock = await make();
-    await stock.open('lear', 10);
   });
 
-  afterEach(async () => {
-    await stock.close('lear');
+  beforeEach(() => stock.open('lear', 10));
+
+  afterEach(() => stock.close('lear'));
+
+  afterAll(async () => {
     if (stock instanceof RedisTicketStock || stock instanceof EtcdTicketStock) {
       await stock.onApplicationShutdown();
     }
+    await stopAll();
   });
 
   it('refuses a holder that writes after a newer one', async () => {

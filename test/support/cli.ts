@@ -7,8 +7,12 @@ const PATH = join(root, 'dist/esm/cli/main.js');
 const started = new Set<Program>();
 
 /** `nestjs-lock` with these arguments. */
-export function cli(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
-  const program = Program.start(PATH, [...args], environment);
+export function cli(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+  input?: 'pipe',
+): Program {
+  const program = Program.start(PATH, [...args], environment, input);
   started.add(program);
   return program;
 }
@@ -23,9 +27,9 @@ export async function endPrograms(): Promise<void> {
   started.clear();
 }
 
-/** A program to run under a lock, in the arguments of node. */
+/** A program to run under a lock, in the language of the shell. */
 export function script(text: string): string[] {
-  return ['--', process.execPath, '--eval', text];
+  return ['--', 'sh', '-c', text];
 }
 
 /**

@@ -1,5 +1,5 @@
 import { Etcd3 } from 'etcd3';
-import { EtcdNetwork } from './etcd-network.js';
+import type { EtcdNetwork } from './etcd-network.js';
 import { EtcdProcess } from './etcd-process.js';
 import { eventually } from './eventually.js';
 import { freePort, onFreePorts } from './free-port.js';
@@ -10,23 +10,24 @@ export interface EtcdMember {
   readonly process: EtcdProcess;
 }
 
-/** A real etcd cluster of three, of a test's own, behind a network that can fail. */
+/** A real etcd cluster of three, of a test's own. */
 export class EtcdCluster {
   private constructor(
     readonly members: readonly EtcdMember[],
-    private readonly network: EtcdNetwork,
+    private readonly network: EtcdNetwork | undefined,
   ) {}
 
-  static start(settings: readonly string[] = []): Promise<EtcdCluster> {
-    return onFreePorts(() => EtcdCluster.#startOnce(settings));
+  /** @param network that is to stand between the members: all that they say to each other costs this process time */
+  static start(network?: EtcdNetwork): Promise<EtcdCluster> {
+    return onFreePorts(() => EtcdCluster.#startOnce(network));
   }
 
-  static async #startOnce(settings: readonly string[]): Promise<EtcdCluster> {
-    const network = new EtcdNetwork();
+  static async #startOnce(network: EtcdNetwork | undefined): Promise<EtcdCluster> {
     const places = await Promise.all(
       ['one', 'two', 'three'].map(async (name) => {
         const [client, peer] = [await freePort(), await freePort()];
-        return { name, client, peer, advertised: await network.join(name, peer) };
+        const advertised = (await network?.join(name, peer)) ?? peer;
+        return { name, client, peer, advertised };
       }),
     );
     const local = (port: number) => `http://127.0.0.1:${port}`;
@@ -40,7 +41,6 @@ export class EtcdCluster {
           ...['--listen-peer-urls', local(peer)],
           ...['--initial-advertise-peer-urls', local(advertised)],
           ...['--heartbeat-interval', '50', '--election-timeout', '500'],
-          ...settings,
         ]);
         return { name, url, process };
       }),
@@ -88,17 +88,18 @@ export class EtcdCluster {
 
   /** Cuts the network between this member and the others; clients still reach it. */
   async cutOff(member: EtcdMember): Promise<void> {
+    if (this.network === undefined) throw new Error('no network stands between the members');
     const id = await this.#idOf(member);
     this.network.cutOff(member.name, id);
   }
 
   restore(): void {
-    this.network.restore();
+    this.network?.restore();
   }
 
   async stop(): Promise<void> {
     await Promise.all(this.members.map(({ process }) => process.stop()));
-    this.network.stop();
+    this.network?.stop();
   }
 
   async #idOf({ url }: EtcdMember): Promise<string> {

@@ -3,6 +3,7 @@ import { Etcd3 } from 'etcd3';
 import { type LockModuleOptions, LockService } from 'nestjs-lock';
 import { EtcdBackend, type EtcdBackendOptions } from 'nestjs-lock/etcd';
 import { EtcdCluster } from './etcd-cluster.js';
+import { EtcdNetwork } from './etcd-network.js';
 import { EtcdServer } from './etcd-server.js';
 import { EtcdView } from './etcd-view.js';
 import { TcpProxy } from './tcp-proxy.js';
@@ -23,7 +24,7 @@ export class EtcdScene {
   }
 
   async cluster(): Promise<EtcdCluster> {
-    const cluster = await EtcdCluster.start();
+    const cluster = await EtcdCluster.start(new EtcdNetwork());
     this.#endings.push(() => cluster.stop());
     return cluster;
   }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { eventually } from './eventually.js';
@@ -32,13 +33,23 @@ export class Program {
     });
   }
 
-  static start(command: string, args: string[], environment: NodeJS.ProcessEnv = {}): Program {
+  /** @param input there is none unless the test writes it, to {@link stdin} */
+  static start(
+    command: string,
+    args: string[],
+    environment: NodeJS.ProcessEnv = {},
+    input: 'ignore' | 'pipe' = 'ignore',
+  ): Program {
     const child = spawn(command, args, {
       cwd: root,
       env: { ...process.env, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input, 'pipe', 'pipe'],
     });
     return new Program(child, [command, ...args].join(' '));
+  }
+
+  get stdin(): Writable {
+    return this.child.stdin!;
   }
 
   get pid(): number | undefined {

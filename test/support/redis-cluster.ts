@@ -7,6 +7,9 @@ import { RedisServer } from './redis-server.js';
 const SLOTS = 16_384;
 const MASTERS = 3;
 
+/** How often all nodes are asked until they agree, in milliseconds. */
+const ASK_EVERY = 50;
+
 /** One node of a {@link RedisCluster}; it does not follow redirections. */
 export class ClusterNode extends RedisNode {
   /** Its name in the cluster, which it keeps when it is killed and started again. */
@@ -120,6 +123,7 @@ export class RedisCluster {
         return views.every(Boolean);
       },
       ms,
+      ASK_EVERY,
     );
   }
 
@@ -133,6 +137,7 @@ export class RedisCluster {
         return settled.every(Boolean);
       },
       ms,
+      ASK_EVERY,
     );
   }
 

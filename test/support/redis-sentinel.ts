@@ -8,6 +8,10 @@ import { adminOf, allOf, answers, host, RedisNode } from './redis-nodes.js';
 import { RedisProcess } from './redis-process.js';
 
 const REDIS_NODES = 3;
+
+/** How often those are asked who must come to agree, in milliseconds: all of them answer each time. */
+const ASK_EVERY = 50;
+
 const QUORUM = 2;
 
 /**
@@ -113,6 +117,7 @@ export class RedisSentinels {
         return this.#isFollowed(heir);
       },
       ms,
+      ASK_EVERY,
     );
     return this.master();
   }
@@ -128,6 +133,7 @@ export class RedisSentinels {
         return views.every(Boolean) && this.#isFollowed(master);
       },
       ms,
+      ASK_EVERY,
     );
   }
 

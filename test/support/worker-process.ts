@@ -3,9 +3,8 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
 import type { Visit } from './history.js';
-import type { Call, Failure, Look, Methods, Report, WorkerSettings } from './worker.js';
+import type { Call, Failure, Locks, Look, Methods, Report, WorkerSettings } from './worker.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -71,7 +70,7 @@ export class WorkerProcess {
   }
 
   static async start(settings: WorkerSettings): Promise<WorkerProcess> {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program()], {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', await program()], {
       cwd: root,
       env: { ...process.env, WORKER_SETTINGS: JSON.stringify(settings) },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -104,6 +103,22 @@ export class WorkerProcess {
   /** The visits that it told of; those that go on end at Infinity. */
   get visits(): Visit[] {
     return [...this.#visits.values()];
+  }
+
+  get running(): boolean {
+    return this.#ending === undefined;
+  }
+
+  /** Lets it be done with its store. */
+  async leave(): Promise<void> {
+    this.thaw();
+    await this.call('leave');
+  }
+
+  /** Lets it go on at another store. */
+  async enter(locks: Locks): Promise<void> {
+    await this.call('enter', locks);
+    this.#visits.clear();
   }
 
   /** SIGSTOP. */
@@ -160,14 +175,19 @@ export class WorkerProcess {
 }
 
 /** worker.ts as JavaScript. */
-let javascript: string | undefined;
+let javascript: Promise<string> | undefined;
 
-function program(): string {
+function program(): Promise<string> {
   assertBuilt();
-  return (javascript ??= ts.transpileModule(
-    readFileSync(new URL('./worker.ts', import.meta.url), 'utf8'),
-    { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } },
-  ).outputText);
+  return (javascript ??= transpiled());
+}
+
+async function transpiled(): Promise<string> {
+  // Only now: it takes long to load, and most who import this module start no worker.
+  const { default: ts } = await import('typescript');
+  return ts.transpileModule(readFileSync(new URL('./worker.ts', import.meta.url), 'utf8'), {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+  }).outputText;
 }
 
 /** For those who run what is in dist/: it must be there, and be no older than lib/. */

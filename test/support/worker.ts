@@ -66,18 +66,22 @@ export type Report =
   | { readonly event: 'lost' | 'paused'; readonly lock: string; readonly look: Look }
   | { readonly visit: Visit };
 
+/** How often a visitor looks at its lock, in milliseconds. */
+const LOOK_EVERY = 5;
+
 const settings = JSON.parse(process.env.WORKER_SETTINGS ?? '') as WorkerSettings;
-const options = {
-  backend: await backendOf(settings.locks),
-  shutdownGrace: settings.grace,
-};
-const app: INestApplicationContext | undefined = settings.nest
-  ? await NestFactory.createApplicationContext(LockModule.forRoot(options), { logger: false })
-  : undefined;
-const service = app?.get(LockService) ?? new LockService(options);
+let { app, service } = await open(settings.locks);
 const resource = new Redis(settings.resource, { lazyConnect: true });
 const locks = new Map<string, Lock>();
 let leaving = false;
+
+async function open(where: Locks) {
+  const options = { backend: await backendOf(where), shutdownGrace: settings.grace };
+  const app: INestApplicationContext | undefined = settings.nest
+    ? await NestFactory.createApplicationContext(LockModule.forRoot(options), { logger: false })
+    : undefined;
+  return { app, service: app?.get(LockService) ?? new LockService(options) };
+}
 
 async function backendOf(where: Locks): Promise<LockBackend> {
   if ('etcd' in where) return new (await import('nestjs-lock/etcd')).EtcdBackend(where.etcd);
@@ -119,8 +123,8 @@ const methods = {
 
   /** Holds up the event loop, and looks before anything else can run. */
   block(name: string, ms: number): Look {
-    const end = now() + ms;
-    while (now() < end);
+    // It does not run, as in a long computation, but leaves the processor to others.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
     return look(name);
   },
 
@@ -177,9 +181,12 @@ const methods = {
       const visit = { key, token: lock.fencingToken, enter, valid: true, asked, mode, limit };
       report({ visit: { ...visit, leave: Infinity } });
       let leave = enter;
-      while (now() < enter + stay && lock.held) {
-        leave = now();
-        await new Promise((resolve) => setTimeout(resolve, 1));
+      for (;;) {
+        const at = now();
+        if (!lock.held) break;
+        leave = at;
+        if (at > enter + stay) break;
+        await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
       }
       // Before the release: who has not told is inside.
       report({ visit: { ...visit, leave } });
@@ -219,10 +226,22 @@ const methods = {
     leaving = true;
   },
 
-  /** Closes what was opened here; then nothing but a leaked handle keeps the process alive. */
-  async close(): Promise<void> {
+  /** Is done with the store. */
+  async leave(): Promise<void> {
     leaving = true;
     await (app ?? service).close();
+  },
+
+  /** After {@link leave}: goes on at another store. */
+  async enter(where: Locks): Promise<void> {
+    ({ app, service } = await open(where));
+    locks.clear();
+    leaving = false;
+  },
+
+  /** Closes what was opened here; then nothing but a leaked handle keeps the process alive. */
+  async close(): Promise<void> {
+    await methods.leave();
     resource.disconnect();
     process.off('disconnect', abandoned);
     process.disconnect();
