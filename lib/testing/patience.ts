@@ -59,10 +59,9 @@ export async function rejection(
   return outcome.error;
 }
 
-/** Keeps the event loop from running, as a long computation does. */
+/** Keeps the event loop from running, as a long computation does, but leaves the processor to others. */
 export function block(ms: number): void {
-  const start = performance.now();
-  while (performance.now() - start < ms);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /** Milliseconds since this was called. */

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  ms = 5_000,
+  ms = 30_000,
   every = 5,
 ): Promise<void> {
   const end = performance.now() + ms;
