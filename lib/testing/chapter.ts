@@ -9,5 +9,12 @@ export interface Chapter {
    * the contract nothing is.
    */
   readonly needs?: keyof BackendSupport | 'acquireAll';
-  readonly tests: Readonly<Record<string, (world: World) => Promise<void>>>;
+  readonly tests: Readonly<Record<string, Test>>;
+  /**
+   * Those in which a lease that lives for less than a second must be renewed in time. A process that
+   * stands still, on a machine that has too much to do, cannot: what fails then is tried again.
+   */
+  readonly hurried?: Readonly<Record<string, Test>>;
 }
+
+export type Test = (world: World) => Promise<void>;

@@ -1,5 +1,5 @@
 import type { LockBackend } from '../backends/lock-backend.js';
-import type { Chapter } from './chapter.js';
+import type { Chapter, Test } from './chapter.js';
 import { asking } from './contract/asking.js';
 import { cancelling } from './contract/cancelling.js';
 import { looking } from './contract/looking.js';
@@ -26,7 +26,14 @@ import { naming } from './service/naming.js';
 import { severalKeys } from './service/several-keys.js';
 import { waiting } from './service/waiting.js';
 import { webLocks } from './service/web-locks.js';
+import { Standstills } from './standstills.js';
 import { World } from './world.js';
+
+/** A process that stood still for longer may have renewed a lease of these tests too late, in milliseconds. */
+const MOST_STILL = 50;
+
+/** How often a test is tried that fails because of that. */
+const TRIALS = 3;
 
 /** What is taken of a test runner. That of jest, vitest, mocha and node:test fits. */
 export interface TestRunner {
@@ -46,8 +53,9 @@ export interface BackendUnderTest {
   /** For the title of the suite. */
   readonly name: string;
   /**
-   * Called once for each test. A namespace of its own on a server that they share is enough, and
-   * fast. Several processes are several connections of the one backend that it returns.
+   * Called once for each test, and again where the machine was too busy for it. A namespace of its own
+   * on a server that they share is enough, and fast. Several processes are several connections of the
+   * one backend that it returns.
    */
   readonly create: () => Promise<FreshBackend> | FreshBackend;
 }
@@ -102,8 +110,13 @@ export function describeLockBackend(
       describe(part, () => {
         for (const chapter of chapters) {
           describe(chapter.title, () => {
+            const run = (test: Test) =>
+              inFreshWorld(create, (world) => judge(world, chapter, test));
             for (const [sentence, test] of Object.entries(chapter.tests)) {
-              it(sentence, () => inFreshWorld(create, (world) => judge(world, chapter, test)));
+              it(sentence, () => run(test));
+            }
+            for (const [sentence, test] of Object.entries(chapter.hurried ?? {})) {
+              it(sentence, () => unlessStill(() => run(test)));
             }
           });
         }
@@ -112,12 +125,26 @@ export function describeLockBackend(
   });
 }
 
+/** Tries a test again that fails while this process stood still. */
+async function unlessStill(test: () => Promise<void>): Promise<void> {
+  const standstills = new Standstills(MOST_STILL);
+  try {
+    for (let trial = 1; ; trial++) {
+      const start = performance.now();
+      try {
+        await test();
+        return;
+      } catch (error) {
+        if (trial === TRIALS || !standstills.since(start)) throw error;
+      }
+    }
+  } finally {
+    standstills.end();
+  }
+}
+
 /** Runs a test, or what there is to test where the backend does not offer its subject. */
-async function judge(
-  world: World,
-  { needs }: Chapter,
-  test: (world: World) => Promise<void>,
-): Promise<void> {
+async function judge(world: World, { needs }: Chapter, test: Test): Promise<void> {
   if (needs === 'acquireAll') {
     if (world.process().connection.acquireAll !== undefined) await test(world);
   } else if (needs === undefined || world.backend.supports[needs]) {
@@ -127,10 +154,7 @@ async function judge(
   }
 }
 
-async function inFreshWorld(
-  create: BackendUnderTest['create'],
-  test: (world: World) => Promise<void>,
-): Promise<void> {
+async function inFreshWorld(create: BackendUnderTest['create'], test: Test): Promise<void> {
   const { backend, close } = await create();
   const world = new World(backend);
   try {

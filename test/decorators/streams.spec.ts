@@ -244,7 +244,7 @@ describe('@LockedStream on a method that returns an Observable', () => {
     }
     for (const key of patience.map((microtasks) => `feed:early ${microtasks}`)) {
       const free = async () => (await service.inspect(key)).holders.length === 0;
-      await eventually(`${key} is free`, free, 1_000);
+      await eventually(`${key} is free`, free);
       const opened = journal.of(key).filter((event) => event === 'open');
       expect(journal.of(key).filter((event) => event === 'close')).toHaveLength(opened.length);
     }

@@ -65,7 +65,7 @@ describe('bounds', () => {
     // What still reached the server was void or was taken back.
     const view = new RedisView(scene.client(server.url));
     for (const key of ['frozen', 'frozen too', 'frozen from the start']) {
-      await view.untouched(key, 10_000);
+      await view.untouched(key);
       await service.withLock(key, () => undefined);
     }
   });

@@ -37,8 +37,7 @@ describe('connections', () => {
     return { proxy, service };
   }
 
-  const passed = (what: string, moment: number) =>
-    eventually(what, () => machineTime() > moment, moment - machineTime() + 1_000);
+  const passed = (what: string, moment: number) => eventually(what, () => machineTime() > moment);
 
   it.concurrent('a cut shorter than the ttl is not felt by the holder', async () => {
     const key = 'short cut';
@@ -318,8 +317,6 @@ describe('connections', () => {
     await eventually(
       'another one listens',
       () => proxy.count((link) => subscriberLink(link) && !present(link)) === 1,
-      // It does not hear the first heartbeat, and gets no reply within 2 s after the second.
-      2 * HEARTBEAT + 2_000 + SLACK,
     );
     await view.heard(key);
     await first.lock.release();

@@ -25,17 +25,14 @@ describe('an etcd cluster of three', () => {
   async function healthy(): Promise<void> {
     for (const { url } of cluster.members) {
       const client = scene.client(url);
-      await eventually(
-        `${url} serves`,
-        () =>
-          client
-            .get('k')
-            .options({ deadline: Date.now() + 1_000 })
-            .then(
-              () => true,
-              () => false,
-            ),
-        20_000,
+      await eventually(`${url} serves`, () =>
+        client
+          .get('k')
+          .options({ deadline: Date.now() + 1_000 })
+          .then(
+            () => true,
+            () => false,
+          ),
       );
     }
   }
@@ -60,10 +57,10 @@ describe('an etcd cluster of three', () => {
         while (!over) await caller(service).catch(() => undefined);
       }),
     );
-    await eventually('a start', () => history.length > 20, 10_000);
+    await eventually('a start', () => history.length > 20);
     await meanwhile();
     const before = history.length;
-    await eventually('it goes on', () => history.length > before + 100, 20_000);
+    await eventually('it goes on', () => history.length > before + 100);
     over = true;
     await Promise.all(working);
     expect(violations(history)).toEqual([]);
@@ -80,7 +77,7 @@ describe('an etcd cluster of three', () => {
     const leader = await cluster.leader();
     await leader.process.kill();
     const killed = machineTime();
-    await eventually('longer than a ttl', () => machineTime() > killed + ttl + 1_000, 2 * ttl);
+    await eventually('longer than a ttl', () => machineTime() > killed + ttl + 1_000);
     expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });
     const left = machineTime();
     expect(await first.lock.release()).toBe('released');
@@ -155,7 +152,7 @@ describe('an etcd cluster of three', () => {
     const member = await cluster.follower();
     member.process.freeze();
     const frozen = machineTime();
-    await eventually('three ttl', () => machineTime() > frozen + 3 * ttl, 4 * ttl);
+    await eventually('three ttl', () => machineTime() > frozen + 3 * ttl);
     expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });
     await first.lock.release();
     await (await granted).lock.release();

@@ -58,7 +58,7 @@ describe('processes on etcd', () => {
       await one.close();
       expect(await told).toMatchObject([{ reason: { name: 'LockShutdownError' } }]);
       expect(await one.ended).toEqual({ code: 0, signal: null });
-      await view.untouched('exit: held', 100);
+      await view.untouched('exit: held');
       await view.queued('exit: busy', 0);
       await busy.release();
     });

@@ -173,12 +173,12 @@ describe('an etcd of one member', () => {
       server.freeze();
       const { reason, at } = await loss;
       expect(reason).toMatchObject({ name: 'LockLostError' });
-      await eventually('three ttl', () => machineTime() > frozen + 3 * ttl, 4 * ttl);
+      await eventually('three ttl', () => machineTime() > frozen + 3 * ttl);
       server.thaw();
       const second = await granted;
       expect(violations([visit(key, first, at), visit(key, second)])).toEqual([]);
       expect(await second.lock.release()).toBe('released');
-      await view.untouched(key, 10_000);
+      await view.untouched(key);
     },
   );
 
@@ -195,7 +195,7 @@ describe('an etcd of one member', () => {
       await server.kill();
       await sleep(500);
       await server.launch();
-      await eventually('longer than a ttl', () => machineTime() > first.at + ttl + EXPIRY, 10_000);
+      await eventually('longer than a ttl', () => machineTime() > first.at + ttl + EXPIRY);
       expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });
       const left = machineTime();
       expect(await first.lock.release()).toBe('released');
@@ -233,7 +233,7 @@ describe('an etcd of one member', () => {
 
   it.concurrent('a short cut is not felt by the holder, and costs a waiter no place', async () => {
     const key = 'short cut';
-    const ttl = 3_000;
+    const ttl = 6_000;
     const { server, view, service } = await own();
     const proxy = await scene.proxy(server.port);
     const hosts = proxy.url.replace('redis:', 'http:');
@@ -244,7 +244,7 @@ describe('an etcd of one member', () => {
     const third = entered(last.acquire(key));
     await view.queued(key, 2);
     await proxy.refuse();
-    await sleep(ttl / 2);
+    await sleep(1_000);
     await proxy.admit();
     await eventually('a ttl', () => machineTime() > first.at + ttl + EXPIRY);
     expect(first.lock).toMatchObject({ held: true, signal: { aborted: false } });

@@ -38,7 +38,7 @@ describe.each([
     await refused;
     expect(await loss).toMatchObject({ reason: 'shutdown' });
     expect(await worker.ended).toEqual({ code: 0, signal: null });
-    await view.untouched('exit: held', 100);
+    await view.untouched('exit: held');
     expect(await view.waiters('exit: busy')).toBe(0);
     await busy.release();
   });

@@ -27,7 +27,7 @@ const crew = new Crew();
 
 afterAll(() => crew.end());
 
-describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
+describe.each(kinds)('permits on $name', ({ start }) => {
   const scene = new Scene();
   let locks: Locks;
   let workers: WorkerProcess[];
@@ -38,9 +38,6 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
   });
 
   afterAll(() => scene.end());
-
-  /** Until then all that the dead held, or waited for, is free again. */
-  const back = Math.max(TTL + late, killedWaiter);
 
   const visiting = new Map<WorkerProcess, Promise<unknown>>();
 
@@ -55,7 +52,7 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
 
   /** Kills it while it is inside. */
   async function kill(one: WorkerProcess): Promise<Visit[]> {
-    await eventually('a visit', () => one.visits.some(isInside), back + 5_000);
+    await eventually('a visit', () => one.visits.some(isInside));
     const killed = machineTime();
     await one.kill();
     return one.visits.map((visit) => (isInside(visit) ? { ...visit, leave: killed } : visit));
@@ -72,7 +69,7 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
       begin(workers[index], index);
       // Whatever the dead hold, the others go on.
       const before = countOf(workers);
-      await eventually('a visit', () => countOf(workers) > before, back + 5_000);
+      await eventually('a visit', () => countOf(workers) > before);
     }
     const [last, ...others] = workers as [WorkerProcess, ...WorkerProcess[]];
     await Promise.all(others.map((other) => other.call('goHome')));
@@ -80,7 +77,6 @@ describe.each(kinds)('permits on $name', ({ start, late, killedWaiter }) => {
     await eventually(
       'all permits in one hand',
       () => last.visits.filter(isInside).length === LIMIT,
-      back + 5_000,
     );
     history.push(...(await kill(last)), ...others.flatMap(({ visits }) => visits));
     const service = scene.service(backendOf(locks));

@@ -39,10 +39,10 @@ describe.each(storeKinds)('readers and writers who share $name', ({ start }) => 
     const over = () =>
       workers.flatMap(({ visits }) => visits).filter(({ leave }) => leave < Infinity);
     const together = () => crowd(over()) > READERS;
-    await eventually('readers of several processes', together, 20_000);
+    await eventually('readers of several processes', together);
     const writing = workers.map((worker) => worker.call('visit', KEY, WRITERS, STAY, options));
     await sleep(SPAN);
-    await eventually('all are served again', () => workers.every(isServedAgain), 20_000);
+    await eventually('all are served again', () => workers.every(isServedAgain));
     await Promise.all(workers.map((worker) => worker.call('goHome')));
     const [reads, writes] = [await Promise.all(reading), await Promise.all(writing)];
 

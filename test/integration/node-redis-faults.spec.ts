@@ -101,25 +101,25 @@ describe.each(majors)('a connection of redis %s', (_, create) => {
 
   it('that only listens is made anew when it is silent', async () => {
     const service = await open();
-    const lock = await service.acquire('deaf', { ttl: 900 });
+    const lock = await service.acquire('deaf', { ttl: 3_000 });
     const { links } = proxy;
     proxy.drop('replies', (link) => link.subscribed);
-    await eventually('another one', () => proxy.links > links, 15_000);
+    await eventually('another one', () => proxy.links > links);
     expect(lock.held).toBe(true);
     await lock.release();
   });
 
   it('that only listens stays when it answers, though a message was lost', async () => {
     const service = await open();
-    const lock = await service.acquire('lost', { ttl: 900 });
+    const lock = await service.acquire('lost', { ttl: 3_000 });
     const { links } = proxy;
     proxy.drop('replies', subscriberLink);
     const sent = await calls('publish');
-    await eventually('a message', async () => (await calls('publish')) > sent, 15_000);
+    await eventually('a message', async () => (await calls('publish')) > sent);
     proxy.restore();
-    await eventually('a question', async () => (await calls('ping')) > 0, 15_000);
+    await eventually('a question', async () => (await calls('ping')) > 0);
     const later = await calls('publish');
-    await eventually('another message', async () => (await calls('publish')) > later, 15_000);
+    await eventually('another message', async () => (await calls('publish')) > later);
     expect(proxy.links).toBe(links);
     await lock.release();
   });

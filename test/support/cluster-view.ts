@@ -31,12 +31,11 @@ export class ClusterView {
   }
 
   /** Waits until so many stand in the queue. */
-  async queued(key: string, count: number, ms?: number): Promise<void> {
+  async queued(key: string, count: number): Promise<void> {
     const [, queue] = this.keyspaceOf(key).of(key);
     await eventually(
       `${count} waiting for ${key}`,
       async () => (await (await this.masterOf(key)).admin.zcard(queue)) === count,
-      ms,
     );
   }
 

@@ -67,16 +67,12 @@ export class EtcdCluster {
   /** Waits until there is a leader that one of `asked` knows of. */
   async leader(asked: readonly EtcdMember[] = this.members): Promise<EtcdMember> {
     let leader: EtcdMember | undefined;
-    await eventually(
-      'a leader',
-      async () => {
-        for (const { url } of asked) {
-          leader ??= await this.#leaderSeenBy(url);
-        }
-        return leader !== undefined;
-      },
-      10_000,
-    );
+    await eventually('a leader', async () => {
+      for (const { url } of asked) {
+        leader ??= await this.#leaderSeenBy(url);
+      }
+      return leader !== undefined;
+    });
     return leader!;
   }
 

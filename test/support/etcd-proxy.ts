@@ -24,7 +24,7 @@ export class EtcdProxy {
           () => true,
           () => false,
         );
-      await eventually('the proxy serves', answers, 10_000);
+      await eventually('the proxy serves', answers);
     } catch (error) {
       await proxy.stop();
       throw error;

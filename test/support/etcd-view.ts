@@ -39,12 +39,8 @@ export class EtcdView {
   }
 
   /** Waits until nothing stands there for the key. */
-  async untouched(key: string, ms?: number): Promise<void> {
-    await eventually(
-      `nothing left of ${key}`,
-      async () => (await this.members(key)).length === 0,
-      ms,
-    );
+  async untouched(key: string): Promise<void> {
+    await eventually(`nothing left of ${key}`, async () => (await this.members(key)).length === 0);
   }
 
   /** Revokes the lease that the first member is on. */

@@ -67,9 +67,9 @@ export class Program {
   }
 
   /** Waits until it has written this; fails with what it wrote instead when it ends before. */
-  async says(what: RegExp, ms = 20_000): Promise<void> {
+  async says(what: RegExp): Promise<void> {
     const said = () => what.test(this.output);
-    await eventually(`${this.line} says ${String(what)}`, () => said() || !this.#running, ms);
+    await eventually(`${this.line} says ${String(what)}`, () => said() || !this.#running);
     if (!said()) throw new Error(`${this.line} ended without ${String(what)}: ${this.output}`);
   }
 

@@ -89,15 +89,11 @@ export async function startQuorum(
     service: (options: LockModuleOptions = {}): LockService =>
       scene.service(backend(), { wait: 20_000, ...options }),
     /** Waits until no node has anything of the key. */
-    untouched: (key: string, ms = 5_000) =>
-      eventually(
-        `nothing left of ${key}`,
-        async () => {
-          const names = keyspace.of(key).slice(0, 3);
-          const left = await Promise.all(nodes.map(({ admin }) => admin.exists(...names)));
-          return left.every((count) => count === 0);
-        },
-        ms,
-      ),
+    untouched: (key: string) =>
+      eventually(`nothing left of ${key}`, async () => {
+        const names = keyspace.of(key).slice(0, 3);
+        const left = await Promise.all(nodes.map(({ admin }) => admin.exists(...names)));
+        return left.every((count) => count === 0);
+      }),
   };
 }

@@ -108,7 +108,7 @@ export class RedisCluster {
   }
 
   /** Waits until every live node knows that another serves all that this master, killed or frozen, did. */
-  async failedOver(from: ClusterNode, ms = 15_000): Promise<void> {
+  async failedOver(from: ClusterNode): Promise<void> {
     await eventually(
       `a failover from ${from.url}`,
       async () => {
@@ -122,13 +122,12 @@ export class RedisCluster {
         );
         return views.every(Boolean);
       },
-      ms,
       ASK_EVERY,
     );
   }
 
   /** Waits until all live nodes serve, know each other, and each replica follows its master. */
-  async settled(ms = 15_000): Promise<void> {
+  async settled(): Promise<void> {
     await eventually(
       'a cluster at rest',
       async () => {
@@ -136,7 +135,6 @@ export class RedisCluster {
         const settled = await Promise.all(live.map((node) => node.isSettled(this.nodes.length)));
         return settled.every(Boolean);
       },
-      ms,
       ASK_EVERY,
     );
   }

@@ -108,7 +108,7 @@ export class RedisSentinels {
   }
 
   /** Waits until all sentinels name another master, which knows that it is one, and which the other live nodes follow. */
-  async failedOver(from: RedisNode, ms = 20_000): Promise<RedisNode> {
+  async failedOver(from: RedisNode): Promise<RedisNode> {
     await eventually(
       `a failover from ${from.url}`,
       async () => {
@@ -116,14 +116,13 @@ export class RedisSentinels {
         if (heir === undefined || heir === from || rest.some((node) => node !== heir)) return false;
         return this.#isFollowed(heir);
       },
-      ms,
       ASK_EVERY,
     );
     return this.master();
   }
 
   /** Waits until every node follows the master, and every sentinel knows all of them well: a failover may come. */
-  async settled(ms = 20_000): Promise<void> {
+  async settled(): Promise<void> {
     await eventually(
       'a set at rest',
       async () => {
@@ -132,7 +131,6 @@ export class RedisSentinels {
         const views = await Promise.all(this.#sentinels.map((one) => one.knowsAll(this.name)));
         return views.every(Boolean) && this.#isFollowed(master);
       },
-      ms,
       ASK_EVERY,
     );
   }

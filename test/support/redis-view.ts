@@ -52,12 +52,11 @@ export class RedisView {
   }
 
   /** Waits until nothing stands there for the key. */
-  async untouched(key: string, ms?: number): Promise<void> {
+  async untouched(key: string): Promise<void> {
     const [lock, queue, deadlines] = this.keyspace.of(key);
     await eventually(
       `nothing left of ${key}`,
       async () => (await this.redis.exists(lock, queue, deadlines)) === 0,
-      ms,
     );
   }
 }

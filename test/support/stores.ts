@@ -9,15 +9,9 @@ import { RedisSentinels } from './redis-sentinel.js';
 import type { Scene } from './scene.js';
 import type { Locks } from './worker.js';
 
-/** A kind of store that processes share, and what is its own about it. */
+/** A kind of store that processes share. */
 export interface StoreKind {
   readonly name: string;
-  /** How much later than its ttl a lease may end there, in milliseconds. */
-  readonly late: number;
-  /** For how long a waiter that was killed may hold up the others, in milliseconds. */
-  readonly killedWaiter: number;
-  /** And one that was stopped. */
-  readonly stoppedWaiter: number;
   /** Starts it for a spec; the scene ends it. */
   readonly start: (scene: Scene) => Promise<Locks>;
 }
@@ -32,16 +26,10 @@ async function ended<T extends { stop(): Promise<void> }>(scene: Scene, start: P
 export const storeKinds: readonly StoreKind[] = [
   {
     name: 'Redis',
-    late: 0,
-    killedWaiter: 0,
-    stoppedWaiter: 2_000,
     start: async (scene) => ({ redis: { url: (await scene.redis()).url } }),
   },
   {
     name: 'Redis through Sentinel',
-    late: 0,
-    killedWaiter: 0,
-    stoppedWaiter: 2_000,
     start: async (scene) => {
       const sentinels = await ended(scene, RedisSentinels.start());
       return { redis: { options: sentinels.options(), failoverGrace: 'on' } };
@@ -49,9 +37,6 @@ export const storeKinds: readonly StoreKind[] = [
   },
   {
     name: 'Redis Cluster',
-    late: 0,
-    killedWaiter: 0,
-    stoppedWaiter: 2_000,
     start: async (scene) => {
       const cluster = await ended(scene, RedisCluster.start());
       return { redis: { cluster: cluster.urls } };
@@ -59,10 +44,7 @@ export const storeKinds: readonly StoreKind[] = [
   },
   {
     name: 'Redlock',
-    late: 0,
-    killedWaiter: 0,
     // The first of the others to look again finds it dead.
-    stoppedWaiter: 4_500,
     start: async (scene) => {
       const nodes = await Promise.all([scene.redis(), scene.redis(), scene.redis()]);
       return { redlock: { nodes: nodes.map(({ url }) => url) } };
@@ -71,10 +53,7 @@ export const storeKinds: readonly StoreKind[] = [
   {
     name: 'etcd',
     // Leases are looked through twice a second, and revoked by the members' agreement.
-    late: 1_000,
     // The lease of those who wait, of four seconds.
-    killedWaiter: 5_000,
-    stoppedWaiter: 5_000,
     start: async (scene) => {
       const cluster = await ended(scene, EtcdCluster.start());
       return { etcd: { hosts: cluster.urls } };

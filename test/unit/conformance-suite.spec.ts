@@ -10,7 +10,7 @@ import {
   MemoryBackend,
 } from 'nestjs-lock';
 import { describeLockBackend } from 'nestjs-lock/testing';
-import { SOON } from '../../lib/testing/patience.js';
+import { block, SOON } from '../../lib/testing/patience.js';
 import { type Fault, faulty } from '../support/faulty-backend.js';
 import { mixing } from '../support/mixing-backend.js';
 
@@ -711,13 +711,15 @@ describe('a backend that is wrong does not pass', () => {
     await Promise.all(
       faults.map(async ([name, create, caughtBy]) => {
         const test = testsFor(create).get(caughtBy);
-        outcomes.set(
-          name,
-          await (test?.().then(
+        // Where this process stands still, a fault in time may not show at once.
+        for (let trial = 1; trial <= 3; trial++) {
+          const outcome = test?.().then(
             () => 'passed',
             (error: unknown) => error,
-          ) ?? 'there is no such test'),
-        );
+          );
+          outcomes.set(name, (await outcome) ?? 'there is no such test');
+          if (outcomes.get(name) !== 'passed') return;
+        }
       }),
     );
   });
@@ -783,4 +785,27 @@ it('a test closes what it opened, also when it fails, and its own error wins', a
   }));
   await expect(run(closing)).rejects.toBe(own);
   expect(closed).toEqual(['world', 'connection', 'world']);
+});
+
+describe('a test that has to renew in time, and fails,', () => {
+  const SENTENCE = 'a lock that was handed over is kept like any other';
+
+  /** Fails the first time, when the process has stood still for so long. */
+  function failingOnce(stoodStill: number): () => Promise<void> {
+    let times = 0;
+    const tests = testsFor(() => {
+      block(stoodStill);
+      if (++times === 1) throw new Error('too late');
+      return new MemoryBackend();
+    });
+    return tests.get(SENTENCE)!;
+  }
+
+  it('is tried again where this process stood still', async () => {
+    await expect(failingOnce(100)()).resolves.toBeUndefined();
+  });
+
+  it('is not tried again where it did not', async () => {
+    await expect(failingOnce(0)()).rejects.toThrow('too late');
+  });
 });

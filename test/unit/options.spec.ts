@@ -243,10 +243,10 @@ describe('an option that makes sense reaches the backend as it was meant', () =>
     [2 ** 31 - 1, 2 ** 31 - 1],
     [undefined, 30_000],
   ])('ttl: %p', async (ttl, milliseconds) => {
-    const lock = await locks.acquire('k', { ttl });
-    // What was over before it could be believed in was asked for again.
+    // One of 10 ms may be over before it can be believed in.
+    const lock = await locks.acquire('k', { ttl }).catch(() => undefined);
     expect(backend.asked.acquire[0]).toMatchObject({ ttl: milliseconds });
-    await lock.release();
+    await lock?.release();
   });
 
   it.each([0, -0, '0', '0s', 0.5, 10, '1s', 2 ** 31 - 1, Infinity, undefined])(

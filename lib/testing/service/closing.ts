@@ -120,7 +120,9 @@ export const closing: Chapter = {
       await soon('the end', Promise.all([locks.close(), locks.close()]));
       await soon('the end', locks.close());
     },
+  },
 
+  hurried: {
     'other services go on': async (world) => {
       const [locks, other] = [world.service(), world.service({ ttl: world.short })];
       await locks.acquire('k');

@@ -16,33 +16,6 @@ export const holding: Chapter = {
       lock.assertHeld();
     },
 
-    'a lock is kept through five ttl, and nobody else gets in': async (world) => {
-      const ttl = world.short;
-      const [holder, other] = [world.service({ ttl }), world.service()];
-      const lock = await holder.acquire('k');
-      const token = lock.fencingToken;
-      for (const elapsed = stopwatch(); elapsed() < 5 * ttl;) {
-        await sleep(ttl / 4);
-        assert.ok(lock.remaining > 0 && lock.remaining < ttl, `${lock.remaining} ms remain`);
-        assert.equal(await other.tryAcquire('k'), null);
-      }
-      assert.ok(lock.held && !lock.signal.aborted);
-      assert.equal(lock.fencingToken, token);
-      assert.equal(await lock.release(), 'released');
-    },
-
-    'a lock that was handed over is kept like any other': async (world) => {
-      const ttl = world.short;
-      const [holder, locks, other] = [world.service(), world.service(), world.service()];
-      const held = await holder.acquire('k');
-      const next = locks.acquire('k', { ttl, wait: LONG });
-      await held.release();
-      const lock = await next;
-      await sleep(2 * ttl);
-      assert.ok(lock.held && !lock.signal.aborted);
-      assert.equal(await other.tryAcquire('k'), null);
-    },
-
     'renew() gives it a whole ttl again, and never takes any away': async (world) => {
       const lock = await world.service().acquire('k', { ttl: LONG });
       const token = lock.fencingToken;
@@ -70,15 +43,6 @@ export const holding: Chapter = {
       lock.assertHeld();
     },
 
-    'renew() prolongs a lock that does not renew itself': async (world) => {
-      const ttl = world.short;
-      const lock = await world.service().acquire('k', { ttl, renew: false });
-      await sleep(ttl / 2);
-      await lock.renew(LONG);
-      await sleep(ttl);
-      assert.ok(lock.held && lock.remaining > LONG / 2);
-    },
-
     'renew() of a lock that was given back is refused': async (world) => {
       const lock = await world.service().acquire('k');
       await lock.release();
@@ -86,6 +50,44 @@ export const holding: Chapter = {
       assert.ok(error instanceof LockLostError);
       assert.equal(error.reason, 'released');
       assert.deepEqual((await world.service().inspect('k')).holders, []);
+    },
+  },
+
+  hurried: {
+    'a lock is kept through five ttl, and nobody else gets in': async (world) => {
+      const ttl = world.short;
+      const [holder, other] = [world.service({ ttl }), world.service()];
+      const lock = await holder.acquire('k');
+      const token = lock.fencingToken;
+      for (const elapsed = stopwatch(); elapsed() < 5 * ttl;) {
+        await sleep(ttl / 4);
+        assert.ok(lock.remaining > 0 && lock.remaining < ttl, `${lock.remaining} ms remain`);
+        assert.equal(await other.tryAcquire('k'), null);
+      }
+      assert.ok(lock.held && !lock.signal.aborted);
+      assert.equal(lock.fencingToken, token);
+      assert.equal(await lock.release(), 'released');
+    },
+
+    'a lock that was handed over is kept like any other': async (world) => {
+      const ttl = world.short;
+      const [holder, locks, other] = [world.service(), world.service(), world.service()];
+      const held = await holder.acquire('k');
+      const next = locks.acquire('k', { ttl, wait: LONG });
+      await held.release();
+      const lock = await next;
+      await sleep(2 * ttl);
+      assert.ok(lock.held && !lock.signal.aborted);
+      assert.equal(await other.tryAcquire('k'), null);
+    },
+
+    'renew() prolongs a lock that does not renew itself': async (world) => {
+      const ttl = world.short;
+      const lock = await world.service().acquire('k', { ttl, renew: false });
+      await sleep(ttl / 2);
+      await lock.renew(LONG);
+      await sleep(ttl);
+      assert.ok(lock.held && lock.remaining > LONG / 2);
     },
   },
 };

@@ -1,12 +1,15 @@
 import fc from 'fast-check';
 import type { LockBackend } from 'nestjs-lock';
+import { Standstills } from '../../../lib/testing/standstills.js';
 import { World } from '../../../lib/testing/world.js';
 import { Crew, type Pace } from './crew.js';
 import { Disagreement } from './disagreement.js';
 import { ModelWorld } from './model-world.js';
 import { programs } from './programs.js';
-import { Standstills } from './standstills.js';
 import { Trial } from './trial.js';
+
+/** A process that stood still for longer may count as dead where it waits, in milliseconds. */
+const MOST_STILL = 1_000;
 
 export interface Extent {
   readonly pace: Pace;
@@ -31,7 +34,7 @@ export async function compare(backend: LockBackend, extent: Extent): Promise<num
   const world = new World(backend);
   const { steps, lanes, pace, slow, shrinking } = extent;
   const random = programs(backend.supports, slow);
-  const standstills = new Standstills();
+  const standstills = new Standstills(MOST_STILL);
   let { seed } = extent;
   let done = 0;
   let failure: Disagreement | undefined;

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { LockService } from 'nestjs-lock';
 import { LONG } from '../../../lib/testing/patience.js';
+import type { Standstills } from '../../../lib/testing/standstills.js';
 import type { Peer, World } from '../../../lib/testing/world.js';
-import type { Standstills } from './standstills.js';
 
 /** How fast a store is, in milliseconds. */
 export interface Pace {

@@ -1,11 +1,15 @@
-/** A process that stood still for longer may count as dead where it waits, though it did nothing wrong. */
-const MOST = 1_000;
-
 /** When this process stood still, as on a machine that has too much to do. */
 export class Standstills {
   #seen = performance.now();
   #latest = -Infinity;
-  readonly #timer = setInterval(() => this.#look(), 100);
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param most for how long it may not run before that counts, in milliseconds */
+  constructor(private readonly most: number) {
+    this.#timer = setInterval(() => {
+      this.#look();
+    }, most / 5);
+  }
 
   /** Whether it did since this time of `performance.now()`. */
   since(time: number): boolean {
@@ -19,7 +23,7 @@ export class Standstills {
 
   #look(): void {
     const now = performance.now();
-    if (now - this.#seen > MOST) this.#latest = now;
+    if (now - this.#seen > this.most) this.#latest = now;
     this.#seen = now;
   }
 }
