@@ -33,8 +33,7 @@ interface Page {
   readonly tokens: Set<number>;
   /** Until when one whose lease an operator has ended may not know of it. */
   brokenUntil: number;
-  /** Who waits for it, and since when nobody is inside. */
-  readonly waiting: Set<{ readonly process: SimProcess }>;
+  /** Since when nobody is inside. */
   idleSince: number;
 }
 
@@ -51,15 +50,17 @@ export class Ledger {
   /** Since when everything works. */
   calmSince = Infinity;
   readonly #pages = new Map<string, Page>();
-  readonly #queues = new Queues((words) => {
-    this.violation(words);
-  });
+  readonly #queues: Queues;
 
   constructor(
     private readonly timeline: Timeline,
     /** Whether two holders are excluded even where servers forget. */
     private readonly excludes: boolean,
-  ) {}
+  ) {
+    this.#queues = new Queues(timeline, (words) => {
+      this.violation(words);
+    });
+  }
 
   violation(words: string): void {
     this.violations.push(`at ${(this.timeline.now / 1000).toFixed(4)} s: ${words}`);
@@ -136,19 +137,12 @@ export class Ledger {
 
   /** Somebody asks for these. Returns what is to be called when it has its answer. */
   wait(process: SimProcess, keys: readonly string[]): () => void {
-    const waiter = { process };
-    const pages = keys.map((key) => this.#pageOf(key));
-    for (const page of pages) {
-      if (page.waiting.size === 0) page.idleSince = this.timeline.now;
-      page.waiting.add(waiter);
-    }
-    const [key] = keys;
-    // Who asks for several stands in one queue after the other.
-    const alone = keys.length === 1 && key !== undefined;
-    const leave = alone ? this.#queues.join(process, key, () => this.timeline.now) : undefined;
+    const leaving = keys.map((key) => {
+      if (this.#queues.lengthOf(key) === 0) this.#pageOf(key).idleSince = this.timeline.now;
+      return this.#queues.join(process, key, keys.length === 1);
+    });
     return () => {
-      for (const page of pages) page.waiting.delete(waiter);
-      leave?.();
+      for (const leave of leaving) leave();
     };
   }
 
@@ -159,9 +153,8 @@ export class Ledger {
 
   forget(process: SimProcess): void {
     this.#queues.forget(process);
-    for (const { entries, waiting } of this.#pages.values()) {
+    for (const { entries } of this.#pages.values()) {
       for (const entry of entries) if (entry.process === process) entries.delete(entry);
-      for (const waiter of waiting) if (waiter.process === process) waiting.delete(waiter);
     }
   }
 
@@ -170,8 +163,9 @@ export class Ledger {
     for (const [key, page] of this.#pages) {
       if (page.entries.size > 1) this.#look(key, page);
       const since = Math.max(page.idleSince, this.calmSince);
-      if (page.waiting.size > 0 && page.entries.size === 0 && this.timeline.now > since + IDLE) {
-        this.violation(`nobody is inside ${key}, and ${page.waiting.size} wait`);
+      const waiting = this.#queues.lengthOf(key);
+      if (waiting > 0 && page.entries.size === 0 && this.timeline.now > since + IDLE) {
+        this.violation(`nobody is inside ${key}, and ${waiting} wait`);
       }
     }
   }
@@ -195,7 +189,6 @@ export class Ledger {
         any: 0,
         tokens: new Set(),
         brokenUntil: 0,
-        waiting: new Set(),
         idleSince: 0,
       };
       this.#pages.set(key, page);
