@@ -8,11 +8,10 @@ import { adminOf, allOf, answers, host, RedisNode } from './redis-nodes.js';
 import { RedisProcess } from './redis-process.js';
 
 const REDIS_NODES = 3;
+const QUORUM = 2;
 
 /** How often those are asked who must come to agree, in milliseconds: all of them answer each time. */
 const ASK_EVERY = 50;
-
-const QUORUM = 2;
 
 /**
  * After how many milliseconds each sentinel takes the master for dead: several pings, or a busy

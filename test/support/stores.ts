@@ -44,7 +44,6 @@ export const storeKinds: readonly StoreKind[] = [
   },
   {
     name: 'Redlock',
-    // The first of the others to look again finds it dead.
     start: async (scene) => {
       const nodes = await Promise.all([scene.redis(), scene.redis(), scene.redis()]);
       return { redlock: { nodes: nodes.map(({ url }) => url) } };
@@ -52,8 +51,6 @@ export const storeKinds: readonly StoreKind[] = [
   },
   {
     name: 'etcd',
-    // Leases are looked through twice a second, and revoked by the members' agreement.
-    // The lease of those who wait, of four seconds.
     start: async (scene) => {
       const cluster = await ended(scene, EtcdCluster.start());
       return { etcd: { hosts: cluster.urls } };
