@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket, connect } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, onFreePorts } from './free-port.js';
 
 export type Direction = 'requests' | 'replies';
 
@@ -30,30 +31,30 @@ interface Flow {
 export class TcpProxy {
   readonly #links = new Set<ProxyLink>();
   #faults: { direction: Direction; which: LinkFilter; flow: Partial<Flow> }[] = [];
-  #port = 0;
   /** How many links there have been. */
   links = 0;
 
   private constructor(
     private target: number,
+    private readonly port: number,
     private readonly server: Server,
   ) {}
 
   /** @param target the server's port */
-  static async start(target: number): Promise<TcpProxy> {
-    const server = createServer();
-    const proxy = new TcpProxy(target, server);
-    server.on('connection', (client) => {
-      proxy.#link(client);
+  static start(target: number): Promise<TcpProxy> {
+    return onFreePorts(async () => {
+      const server = createServer();
+      const proxy = new TcpProxy(target, await freePort(), server);
+      server.on('connection', (client) => {
+        proxy.#link(client);
+      });
+      await proxy.admit();
+      return proxy;
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    proxy.#port = (server.address() as AddressInfo).port;
-    return proxy;
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${this.#port}`;
+    return `redis://127.0.0.1:${this.port}`;
   }
 
   /** New links lead to another server; those there are stay where they are, as behind a load balancer. */
@@ -90,7 +91,7 @@ export class TcpProxy {
   }
 
   async admit(): Promise<void> {
-    this.server.listen(this.#port, '127.0.0.1');
+    this.server.listen(this.port, '127.0.0.1');
     await once(this.server, 'listening');
   }
 
