@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LockBackendError } from '../errors/index.js';
 
 /** What must happen at once may take this long on a busy machine, in milliseconds. */
 export const SOON = 6_000;
@@ -57,6 +58,16 @@ export async function rejection(
   );
   assert.ok('error' in outcome, `resolved instead of being refused: ${what}`);
   return outcome.error;
+}
+
+/**
+ * Why a lock that is busy was not had by waiting. Waits for longer where the store did not even answer
+ * in that time: it may have to be connected to, on a busy machine.
+ */
+export async function inVain(wait: (ms: number) => Promise<unknown>): Promise<unknown> {
+  const error = await rejection('the wait', wait(BRIEF));
+  if (!(error instanceof LockBackendError)) return error;
+  return rejection('the longer wait', wait(SOON), 2 * SOON);
 }
 
 /** Keeps the event loop from running, as a long computation does, but leaves the processor to others. */

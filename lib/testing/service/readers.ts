@@ -7,7 +7,7 @@ import {
 } from '../../errors/index.js';
 import type { LockMode } from '../../interfaces/index.js';
 import type { Chapter } from '../chapter.js';
-import { A_THOUSAND, BRIEF, eventually, LONG, rejection, soon } from '../patience.js';
+import { A_THOUSAND, eventually, inVain, LONG, rejection, soon } from '../patience.js';
 
 const READ = { mode: 'shared', wait: LONG } as const;
 const WRITE = { wait: LONG } as const;
@@ -107,10 +107,7 @@ export const readers: Chapter = {
     'a reader who finds a writer times out, and is not seen any more': async (world) => {
       const [locks, other] = [world.service(), world.service()];
       const lock = await locks.acquire('k');
-      const error = await rejection(
-        'the wait',
-        other.acquire('k', { mode: 'shared', wait: BRIEF }),
-      );
+      const error = await inVain((wait) => other.acquire('k', { mode: 'shared', wait }));
       assert.ok(error instanceof LockTimeoutError);
       assert.equal(await other.tryAcquire('k', { mode: 'shared' }), null);
       await eventually('the withdrawal', async () => (await locks.inspect('k')).waiters === 0);

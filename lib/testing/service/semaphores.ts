@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { LockConfigurationError, LockTimeoutError } from '../../errors/index.js';
 import type { Chapter } from '../chapter.js';
-import { A_THOUSAND, aborted, BRIEF, LONG, rejection, SOON, soon } from '../patience.js';
+import { A_THOUSAND, aborted, inVain, LONG, rejection, SOON, soon } from '../patience.js';
 
 export const semaphores: Chapter = {
   title: 'semaphores',
@@ -42,7 +42,7 @@ export const semaphores: Chapter = {
           }
         }
         for (const key of ['k', ['j', 'k']]) {
-          const error = await rejection('the wait', other.acquire(key, { limit: 2, wait: BRIEF }));
+          const error = await inVain((wait) => other.acquire(key, { limit: 2, wait }));
           assert.ok(error instanceof LockTimeoutError, String(error));
         }
         const waiting = [
