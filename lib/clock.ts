@@ -26,6 +26,11 @@ export class Instant {
     return Math.max(performance.now() - this.monotonic, Date.now() - this.wall);
   }
 
+  /** Milliseconds from this moment to that one. */
+  elapsedAt(now: Instant): number {
+    return Math.max(now.monotonic - this.monotonic, now.wall - this.wall);
+  }
+
   plus(ms: number): Instant {
     return new Instant(this.monotonic + ms, this.wall + ms);
   }
@@ -45,6 +50,12 @@ export class Deadline {
   /** Milliseconds left, 0 when it has passed. */
   get remaining(): number {
     const left = this.after - this.from.elapsed;
+    return left > 0 ? left : 0;
+  }
+
+  /** The same at a moment that was read before, for who asks many at once. */
+  remainingAt(now: Instant): number {
+    const left = this.after - this.from.elapsedAt(now);
     return left > 0 ? left : 0;
   }
 
@@ -81,8 +92,16 @@ export class Alarm {
     readonly ring: () => void,
     /** @internal */
     readonly keepAlive = false,
+    set?: Instant,
   ) {
-    timers.add(this);
+    if (set === undefined) timers.add(this);
+    else timers.add(this, set.monotonic, deadline.remainingAt(set));
+  }
+
+  /** For a deadline that begins now: looks at the clock once. */
+  static in(ms: number, ring: () => void, keepAlive = false): Alarm {
+    const now = Instant.now();
+    return new Alarm(new Deadline(now, ms), ring, keepAlive, now);
   }
 
   /** @internal */

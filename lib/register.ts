@@ -23,6 +23,7 @@ export class Register<T extends { readonly id: string }> {
   }
 
   find(id: string): T | undefined {
+    if (this.#size === 0) return undefined;
     const counter = counterOf(id);
     const entry = this.#chunkOf(counter)?.entries[counter % CHUNK];
     return entry?.id === id ? entry : undefined;
@@ -40,6 +41,7 @@ export class Register<T extends { readonly id: string }> {
   }
 
   delete(id: string): void {
+    if (this.#size === 0) return;
     const counter = counterOf(id);
     const chunk = this.#chunkOf(counter);
     const place = counter % CHUNK;

@@ -56,7 +56,7 @@ export class Shutdown {
     );
     if (this.#closed !== undefined) return;
     const longest = Math.max(...services.map(({ grace }) => grace));
-    this.#late = new Alarm(Deadline.in(longest), () => void this.close());
+    this.#late = Alarm.in(longest, () => void this.close());
   }
 
   async #close(): Promise<void> {

@@ -67,10 +67,9 @@ class TimerQueue {
   /** By how much the wall clock was ahead of the monotonic one when the times were reckoned. */
   #ahead = 0;
 
-  add(one: Timed): void {
-    const now = performance.now();
+  add(one: Timed, now = performance.now(), remaining = one.remaining): void {
     if (this.#heap.length === 0) this.#ahead = Date.now() - now;
-    one.due = now + one.remaining;
+    one.due = now + remaining;
     this.#heap.push(one);
     this.#rise(one, this.#heap.length - 1);
     if (one.keepAlive && ++this.#keepAlive === 1) this.#armed?.timer.ref?.();

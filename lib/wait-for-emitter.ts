@@ -1,4 +1,4 @@
-import { Alarm, Deadline } from './clock.js';
+import { Alarm } from './clock.js';
 import { LockReentrancyError, LockTimeoutError } from './errors/index.js';
 import type { HeldByEmitter } from './lock-context.js';
 
@@ -31,7 +31,7 @@ export async function waitForEmitter<S extends Patience, T>(
     const key = held();
     if (key !== undefined) stop.abort(new LockReentrancyError(key, false, LONGEST));
   };
-  const alarm = wait === Infinity ? new Alarm(Deadline.in(LONGEST), giveUp) : undefined;
+  const alarm = wait === Infinity ? Alarm.in(LONGEST, giveUp) : undefined;
   try {
     return await take({ ...settings, signal: stop.signal });
   } catch (error) {

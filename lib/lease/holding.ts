@@ -130,7 +130,7 @@ export class Holding {
     const revoked = new LockLostError(this.key, 'revoked', { cause: new Error(reason) });
     this.#revoked = revoked;
     abort(this.#revocation, revoked);
-    this.#grace = new Alarm(Deadline.in(grace), () => this.#notify(revoked));
+    this.#grace = Alarm.in(grace, () => this.#notify(revoked));
   }
 
   #notify(reason: LockLostError): void {

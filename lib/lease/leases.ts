@@ -7,7 +7,7 @@ import type {
 import { LockBackendError, type LockLostReason, LockShutdownError } from '../errors/index.js';
 import { ByKey } from '../by-key.js';
 import { Chain } from '../chain.js';
-import { Alarm, Deadline } from '../clock.js';
+import { Alarm } from '../clock.js';
 import { Register } from '../register.js';
 import { Asker } from './asker.js';
 import type { Holding } from './holding.js';
@@ -325,7 +325,7 @@ export class Leases {
     if (!lease.mayLinger) return;
     const { id, ttl } = lease;
     // By then it has ended there too, also when the last renewal was carried out late.
-    const over = new Alarm(Deadline.in(ttl), () => this.#lingering.delete(id));
+    const over = Alarm.in(ttl, () => this.#lingering.delete(id));
     this.#lingering.add({ id, lease, over });
   };
 

@@ -57,7 +57,7 @@ export class Releases {
     );
     if (outcome !== undefined) return outcome;
     return new Promise((resolve) => {
-      const late = new Alarm(Deadline.in(RELEASE_PATIENCE), () => tell('unconfirmed'), true);
+      const late = Alarm.in(RELEASE_PATIENCE, () => tell('unconfirmed'), true);
       settle = (told) => {
         late.off();
         resolve(told);

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
 import type { Link } from '../chain.js';
-import { Alarm, Deadline } from '../clock.js';
+import { Alarm } from '../clock.js';
 import type { Holding, HoldingTerms } from './holding.js';
 import type { Line } from './line.js';
 
@@ -78,7 +78,7 @@ export class Waiter {
 
   /** Calls `giveUp` when the longest is over, or with its reason when the caller's signal aborts. */
   bound(giveUp: GiveUp): void {
-    this.#alarm = new Alarm(Deadline.in(this.longest), () => giveUp(this), true);
+    this.#alarm = Alarm.in(this.longest, () => giveUp(this), true);
     const { signal } = this.wish;
     if (signal !== undefined) {
       const listener = () => {

@@ -43,7 +43,7 @@ async function longest(): Promise<number> {
 
 it('a sequence that is ahead of the clock is not driven further by reserves', async () => {
   const ahead = (Date.now() + 3_600_000) * 1_000;
-  const terms = ['', 'ordinary channel:', 3_500, 0, 'one:1', '30000', 0, 64];
+  const terms = ['', 'ordinary channel:', 3_500, 0, 'one:1 0 64 30000'];
   const keys = [sequence, guard, ...keyspace.of('k')];
   await admin.set(sequence, ahead);
   const reply = await admin.eval(redisScripts.acquire.source, keys.length, ...keys, ...terms);

@@ -15,6 +15,6 @@ export function deadWaiter(
   terms = '30000',
 ): [number, ...string[]] {
   const keys = [keyspace.sequence, keyspace.guard, ...keyspace.of(key)];
-  const args = ['', `ordinary ${keyspace.channel}`, LIVENESS, 0, id, terms, 1, 0];
+  const args = ['', `ordinary ${keyspace.channel}`, LIVENESS, 0, `${id} 1 0 ${terms}\n`];
   return [keys.length, ...keys, ...args.map(String)];
 }

@@ -149,10 +149,10 @@ export class ScriptRunner<All extends Calls<All>> {
       const patience = suspicion?.ask(this.patience, hurried, keys.length) ?? this.patience;
       const end = this.#await(patience, connection, fail);
       // As one list: a call takes some hundred thousand arguments at most.
-      const rest = [keys.length, ...keys, ...args];
-      this.server.call('evalsha', [sha, ...rest]).then(succeed, (error: unknown) => {
+      const command = [sha, keys.length, ...keys, ...args];
+      this.server.call('evalsha', command).then(succeed, (error: unknown) => {
         if (!messageOf(error).startsWith('NOSCRIPT')) fail(error as Error);
-        else this.server.call('eval', [source, ...rest]).then(succeed, fail);
+        else this.server.call('eval', [source, ...command.slice(1)]).then(succeed, fail);
       });
     });
   }

@@ -203,9 +203,7 @@ export class RedisStore {
       return;
     }
     const keys: [string, string, ...string[]] = [keyspace.sequence, keyspace.guard];
-    const args: [string, string, number, number, ...(string | number)[]] = [
-      ...([this.run, this.address, this.#liveness, voidAfter] as const),
-    ];
+    let lines = '';
     const since = Instant.now();
     const mayRunUntil = new Deadline(since, runner.patience);
     for (const { request } of asked) {
@@ -213,9 +211,10 @@ export class RedisStore {
       guard?.learn(ttl);
       request.leave(mayRunUntil);
       keys.push(...keyspace.of(key));
-      args.push(id, termsOf(request.asked), queue ? 1 : 0, reserve);
+      lines += `${id} ${queue ? 1 : 0} ${reserve} ${termsOf(request.asked)}\n`;
     }
     const hurried = asked.some(({ request }) => !request.asked.queue);
+    const args = [this.run, this.address, this.#liveness, voidAfter, lines] as const;
     this.send('acquire', keys, args, hurried).then(
       (reply) => {
         for (const { request } of asked) request.answered(mayRunUntil);

@@ -39,12 +39,12 @@ export class ReleaseBatch {
       return;
     }
     const keys: [string, string, ...string[]] = [keyspace.sequence, keyspace.guard];
-    const args: [string, string, ...string[]] = [store.run, store.address];
+    let leases = '';
     for (const { key, lease } of asked) {
       keys.push(...keyspace.of(key));
-      args.push(lease);
+      leases += `${lease}\n`;
     }
-    store.send('release', keys, args).then((answers) => {
+    store.send('release', keys, [store.run, store.address, leases]).then((answers) => {
       asked.forEach(({ resolve, reject }, index) => {
         const answer = answers[index];
         if (typeof answer === 'object') reject(replyError(answer[1]));

@@ -3,9 +3,10 @@
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each request
 -- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters  3 how long a waiter
---       lives without a sign (ms)  4 server time (ms) after which nobody wants this any more, or 0,
---       then for each request id, terms, whether to queue (1 or 0), and how many tokens to reserve;
---       the terms as in _terms.lua: of one that is to hold alone the ttl (ms)
+--       lives without a sign (ms)  4 server time (ms) after which nobody wants this any more, or 0
+--       5 a line for each request: id, whether to queue (1 or 0), how many tokens to reserve, and the
+--       terms as in _terms.lua: of one that is to hold alone the ttl (ms). As one argument: what a
+--       client does for each costs more than to take them apart here
 -- Reply {now, 'late'}      too late: nothing was done
 --       {now, 'stranger'}  the process has to enter first: nothing was done
 --       or now, the longest ttl that a live lease may have, as far as it is known, then for each
@@ -23,12 +24,18 @@ local sequence, guard = KEYS[1], KEYS[2]
 local run, address, liveness, not_after = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if not_after > 0 and now > not_after then return { now, 'late' } end
 
+local ids, queueing, reserves, terms = {}, {}, {}, {}
+for id, queues, reserve, asked in string.gmatch(ARGV[5], '(%S+) (%d) (%d+) ([^\n]+)') do
+  local index = #ids + 1
+  ids[index], queueing[index], reserves[index], terms[index] = id, queues, reserve, asked
+end
+
 local state, grace, longest = 'open', -1, 0
 if run ~= '' or redis.call('EXISTS', guard) == 1 then
   --- @include "guard"
   local longest_asked = 0
-  for index = 6, #ARGV, 4 do
-    longest_asked = math.max(longest_asked, tonumber(string.match(ARGV[index], '^%d+')))
+  for _, asked in ipairs(terms) do
+    longest_asked = math.max(longest_asked, tonumber(string.match(asked, '^%d+')))
   end
   state, grace, longest = guarded(guard, run, longest_asked)
   if state == 'stranger' then return { now, state } end
@@ -50,9 +57,8 @@ local function grant(lock, id, ttl, reserve)
     token, without = mint(sequence, 1 + tokens), tokens == 0
   else
     if next_token > last_token then
-      local count = (#KEYS - 2) / 3
-      next_token = mint(sequence, count)
-      last_token = next_token + count - 1
+      next_token = mint(sequence, #ids)
+      last_token = next_token + #ids - 1
     end
     token = next_token
     next_token = next_token + 1
@@ -65,12 +71,11 @@ end
 local answers, contended = { now, longest }, nil
 -- Behind one that may hold beside others, who may want the same lock, all take their turn below.
 local alone = true
-for index = 1, (#KEYS - 2) / 3 do
-  local key, argument = 3 * index, 4 * index + 1
-  local terms = ARGV[argument + 1]
-  alone = alone and not string.find(terms, ' ', 1, true)
+for index, id in ipairs(ids) do
+  local key, ttl = 3 * index, terms[index]
+  alone = alone and not string.find(ttl, ' ', 1, true)
   if alone and state == 'open' and redis.call('EXISTS', KEYS[key], KEYS[key + 1]) == 0 then
-    answers[index + 2] = grant(KEYS[key], ARGV[argument], terms, ARGV[argument + 3])
+    answers[index + 2] = grant(KEYS[key], id, ttl, reserves[index])
   else
     contended = contended or {}
     contended[#contended + 1] = index
@@ -97,17 +102,17 @@ end
 local function acquire_behind_one(index)
   local lock = KEYS[3 * index]
   if redis.call('TYPE', lock).ok ~= 'string' then return nil end
-  local id, terms, queues = unpack(ARGV, 4 * index + 1, 4 * index + 3)
+  local id = ids[index]
   local held = redis.call('GET', lock)
-  local ttl, limit = string.match(terms, '^(%d+) ?(%d*)')
+  local ttl, limit = string.match(terms[index], '^(%d+) ?(%d*)')
   local left = redis.call('PTTL', lock)
   if owns(held, id) then
     -- Never shorter: this may be a late copy of a request whose lease was renewed for longer since.
     if left < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
     return { 'granted', token_of(held) }
   end
-  if queues == '0' then return { 'busy', limit ~= '' and 1 or nil } end
-  return stand(KEYS[3 * index + 1], KEYS[3 * index + 2], id .. ' ' .. terms, left)
+  if queueing[index] == '0' then return { 'busy', limit ~= '' and 1 or nil } end
+  return stand(KEYS[3 * index + 1], KEYS[3 * index + 2], id .. ' ' .. terms[index], left)
 end
 
 local others = {}
@@ -123,8 +128,8 @@ if #others == 0 then return answers end
 --- @include "limit"
 local function acquire(index)
   local lock, queue, deadlines = KEYS[3 * index], KEYS[3 * index + 1], KEYS[3 * index + 2]
-  local id, terms, queues, reserve = unpack(ARGV, 4 * index + 1, 4 * index + 4)
-  local ttl, kind = read_terms(terms)
+  local id, reserve = ids[index], reserves[index]
+  local ttl, kind = read_terms(terms[index])
 
   local held = holders_of(lock)
   local token, left = lease_of(held, id)
@@ -133,7 +138,7 @@ local function acquire(index)
     return { 'granted', token }
   end
 
-  local waiter = id .. ' ' .. terms
+  local waiter = id .. ' ' .. terms[index]
   local room = fits(held, kind)
   if room and state == 'open' then
     -- A lease may have ended by itself: those who wait come first.
@@ -151,7 +156,7 @@ local function acquire(index)
     end
   end
 
-  if queues == '0' then
+  if queueing[index] == '0' then
     if room and state == 'grace' then return { state, grace } end
     return { 'busy', other_limit(held, queue, kind) }
   end

@@ -39,7 +39,7 @@ export interface RedisCalls extends CommonCalls {
       address: string,
       liveness: number,
       voidAfter: number,
-      ...requests: (string | number)[],
+      requests: string,
     ];
     readonly reply: AcquireAnswers;
   };
@@ -88,7 +88,7 @@ export interface RedisCalls extends CommonCalls {
   };
   readonly release: {
     readonly keys: readonly [...Namespace, ...locks: string[]];
-    readonly args: readonly [run: string, address: string, ...leases: string[]];
+    readonly args: readonly [run: string, address: string, leases: string];
     readonly reply: readonly (0 | 1 | 2 | Failed)[];
   };
   readonly renew: {

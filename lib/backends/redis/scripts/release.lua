@@ -1,8 +1,8 @@
 -- Ends many leases, each with the grant to those who are next in the same step.
 --
 -- KEYS  1 sequence  2 guard, then lock, queue and deadlines for each lease
--- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters, then for each lease its
---       id; or '<id> <ms>' when it may not hold alone, or is to be kept taken for so long
+-- ARGV  1 run id of the server, or '' for no guard  2 address of the waiters  3 a line for each lease:
+--       its id; or '<id> <ms>' when it may not hold alone, or is to be kept taken for so long
 -- Reply for each 1 released, 0 it was not the owner's (any more): nothing was done, 2 nor is it known
 --       to be anybody's, as the server forgot what it had granted, and granted nothing since,
 --       {'failed', error}
@@ -11,9 +11,12 @@
 local sequence, guard, run, address = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
 --- @include "owner"
+local leases = {}
+for lease in string.gmatch(ARGV[3], '[^\n]+') do leases[#leases + 1] = lease end
+
 local answers, waited_for, not_owned, others = {}, {}, {}, {}
-for index = 1, #ARGV - 2 do
-  local lock, lease = KEYS[3 * index], ARGV[index + 2]
+for index, lease in ipairs(leases) do
+  local lock = KEYS[3 * index]
   local plain = not string.find(lease, ' ', 1, true)
   local held = plain and redis.pcall('GET', lock)
   if not plain or type(held) == 'table' then
@@ -54,7 +57,7 @@ end
 
 local function release(index)
   local lock, queue, deadlines = KEYS[3 * index], KEYS[3 * index + 1], KEYS[3 * index + 2]
-  local id, ms = string.match(ARGV[index + 2], '^(%S+) ?(%d*)$')
+  local id, ms = string.match(leases[index], '^(%S+) ?(%d*)$')
   local keep_for = tonumber(ms) or 0
   local held = holders_of(lock)
   local token, left = lease_of(held, id)
