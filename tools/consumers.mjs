@@ -1,8 +1,8 @@
 // `npm run check:consumers`: installs the packed package as its users would, and uses it.
 //
-//   esm    Nest 12, an ES module application, ioredis 6, etcd3, today's TypeScript
+//   esm    Nest 12, an ES module application, ioredis 6, etcd3, TypeScript 7
 //   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, TypeScript 5.9, old and new module resolution
-//   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis
+//   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis, TypeScript 7
 //   jest   Nest 11, jest in its default CommonJS mode, and neither ioredis nor etcd3
 //
 // TypeScript reads our declarations with skipLibCheck off: an optional peer that leaks into those of
@@ -159,7 +159,7 @@ const nest = (major) => ({
 const consumers = {
   esm: {
     type: 'module',
-    dependencies: { ...nest('^12'), etcd3: '^1.1.2', ioredis: '^6', typescript: '~6.0' },
+    dependencies: { ...nest('^12'), etcd3: '^1.1.2', ioredis: '^6', typescript: '^7' },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'application.ts': application,
@@ -192,7 +192,7 @@ const consumers = {
   },
   redis: {
     type: 'module',
-    dependencies: { ...nest('^12'), redis: '^6', typescript: '~6.0' },
+    dependencies: { ...nest('^12'), redis: '^6', typescript: '^7' },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'redis.ts': nodeRedis,
@@ -209,7 +209,7 @@ const consumers = {
       typescript: '~5.9',
     },
     files: {
-      'tsconfig.json': tsconfig({ module: 'commonjs', types: ['node', 'jest'] }),
+      'tsconfig.json': tsconfig({ module: 'commonjs', types: ['node', 'jest'], isolatedModules: true }),
       'jest.config.js': `module.exports = { preset: 'ts-jest' };`,
       'application.ts': application,
       'application.spec.ts': spec,
