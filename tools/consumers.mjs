@@ -209,7 +209,11 @@ const consumers = {
       typescript: '~5.9',
     },
     files: {
-      'tsconfig.json': tsconfig({ module: 'commonjs', types: ['node', 'jest'], isolatedModules: true }),
+      'tsconfig.json': tsconfig({
+        module: 'commonjs',
+        types: ['node', 'jest'],
+        isolatedModules: true,
+      }),
       'jest.config.js': `module.exports = { preset: 'ts-jest' };`,
       'application.ts': application,
       'application.spec.ts': spec,
