@@ -34,7 +34,7 @@ export default {
   testTimeout: 90_000,
   testSequencer: '<rootDir>/tools/jest-sequencer.mjs',
   // In ESM mode jest keeps every module of every spec file: a worker begins anew when that is too much.
-  workerIdleMemoryLimit: '500MB',
+  workerIdleMemoryLimit: '1GB',
   projects: [
     project('unit'),
     project('conformance'),
