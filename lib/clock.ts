@@ -66,7 +66,8 @@ export class Deadline {
   /** The one that comes first. */
   earliest(other: Deadline | undefined): Deadline {
     if (other === undefined) return this;
-    return this.remaining <= other.remaining ? this : other;
+    const now = Instant.now();
+    return this.remainingAt(now) <= other.remainingAt(now) ? this : other;
   }
 }
 

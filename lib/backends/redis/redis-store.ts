@@ -143,17 +143,15 @@ export class RedisStore {
     const { guard, keyspace } = this.context;
     await this.entered();
     const keys: [string, string, ...string[]] = [keyspace.sequence, keyspace.guardInPlace];
-    const args: [string, string, ...string[]] = [
-      ...([this.run, beaten === undefined ? '' : this.address] as const),
-    ];
+    let lines = '';
     for (const lease of leases) {
       const { id, key, token, ttl } = lease;
       guard?.learn(ttl, token);
       keys.push(keyspace.lockOf(key));
-      // One argument, as there may be thousands in a second.
-      args.push(`${id} ${token} ${termsOf(lease)}`);
+      lines += `${id} ${token} ${termsOf(lease)}\n`;
     }
-    const reply = await this.send('renew', keys, args);
+    const address = beaten === undefined ? '' : this.address;
+    const reply = await this.send('renew', keys, [this.run, address, lines]);
     if (reply === 'stranger') return this.#isStranger();
     const [heard, ...renewed] = reply;
     beaten?.(heard === 1);

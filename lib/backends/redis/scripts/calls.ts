@@ -93,7 +93,7 @@ export interface RedisCalls extends CommonCalls {
   };
   readonly renew: {
     readonly keys: readonly [...Namespace, ...locks: string[]];
-    readonly args: readonly [run: string, address: string, ...leases: string[]];
+    readonly args: readonly [run: string, address: string, leases: string];
     readonly reply: readonly [heard: 0 | 1, ...renewed: (0 | 1 | Failed)[]] | 'stranger';
   };
   readonly revoke: {

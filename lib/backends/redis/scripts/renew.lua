@@ -5,7 +5,7 @@
 --
 -- KEYS  1 sequence  2 guard, then a lock each
 -- ARGV  1 run id of the server, or '' for no guard  2 address of the process, or '' when it needs no
---       message 'beat' now, then '<id> <token> <terms>' each
+--       message 'beat' now  3 a line for each: '<id> <token> <terms>'
 -- Reply 'stranger'  the process has to enter first: nothing was done
 --       or whether the message was heard, 1 or 0, then for each 1 renewed, 0 not (any more) the
 --       owner's, {'failed', error}
@@ -15,6 +15,9 @@
 --- @include "guard"
 local sequence, guard, run, address = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
+local leases = {}
+for lease in string.gmatch(ARGV[3], '[^\n]+') do leases[#leases + 1] = lease end
+
 local state = guarded(guard, run)
 if state == 'stranger' then return state end
 
@@ -22,8 +25,8 @@ if state == 'stranger' then return state end
 local function count_all_in()
   if run == '' and redis.call('EXISTS', guard) == 0 then return end
   local longest = 0
-  for index = 3, #ARGV do
-    longest = math.max(longest, tonumber(string.match(ARGV[index], '^%S+ %d+ (%d+)')))
+  for _, lease in ipairs(leases) do
+    longest = math.max(longest, tonumber(string.match(lease, '^%S+ %d+ (%d+)')))
   end
   guarded(guard, run, longest)
 end
@@ -31,19 +34,19 @@ end
 local heard = 0
 if address ~= '' then
   --- @include "tell"
-  if teller(address)(process_of(ARGV[3]), 'beat') then heard = 1 end
+  if teller(address)(process_of(leases[1]), 'beat') then heard = 1 end
 end
 
 local renewed, others = { heard }, {}
-for index = 3, #KEYS do
-  local lock, lease = KEYS[index], ARGV[index]
+for index, lease in ipairs(leases) do
+  local lock = KEYS[index + 2]
   local id, ttl = string.match(lease, '^(%S+) %d+ (%d+)$')
   local held = id and redis.pcall('GET', lock)
   if type(held) == 'string' and owns(held, id) then
     if redis.call('PTTL', lock) < tonumber(ttl) then redis.call('PEXPIRE', lock, ttl) end
-    renewed[index - 1] = 1
+    renewed[index + 1] = 1
   else
-    renewed[index - 1] = 0
+    renewed[index + 1] = 0
     others[#others + 1] = index
   end
 end
@@ -72,7 +75,7 @@ local function renew(lock, lease)
 end
 
 for _, index in ipairs(others) do
-  renewed[index - 1] = each_alone(renew, KEYS[index], ARGV[index])
+  renewed[index + 1] = each_alone(renew, KEYS[index + 2], leases[index])
 end
 count_all_in()
 return renewed
