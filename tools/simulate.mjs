@@ -11,6 +11,7 @@ const sources = [
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
     .map((name) => join('simulation', name)),
   'support/clock-shim.ts',
+  'support/free-port.ts',
 ];
 
 if (!existsSync(join(root, 'dist/cjs/index.js'))) {

@@ -1,13 +1,15 @@
 import { ClockShim } from '../support/clock-shim.js';
 import { PackageLoader, type Surroundings } from './package-loader.js';
 import { RealRedis } from './redis/real-redis.js';
-import { TOPOLOGIES, type TopologyName } from './topologies.js';
+import { RealShard, SHARDS } from './redis/real-shard.js';
+import { TOPOLOGIES, type Topology, type TopologyName } from './topologies.js';
 
 /** What all histories of a process have in common: the package, and real servers. */
 export class Backstage {
   readonly loader: PackageLoader;
   #shim: ClockShim | undefined;
-  readonly #servers: RealRedis[] = [];
+  readonly #singles: RealRedis[] = [];
+  readonly #shards: RealShard[] = [];
 
   /** @param modules packages that are loaded already, see PackageLoader */
   constructor(modules: Surroundings['modules'] = {}) {
@@ -15,22 +17,26 @@ export class Backstage {
   }
 
   async for(topology: TopologyName) {
-    return { loader: this.loader, servers: await this.servers(TOPOLOGIES[topology].servers) };
+    return { loader: this.loader, servers: await this.servers(topology) };
   }
 
-  /** So many servers, empty. */
-  async servers(count: number): Promise<readonly RealRedis[]> {
-    while (this.#servers.length < count) {
+  /** Those of a topology, empty. */
+  async servers(topology: TopologyName): Promise<readonly RealRedis[]> {
+    const { servers: count, ofCluster } = TOPOLOGIES[topology] as Topology;
+    const all = ofCluster ? this.#shards : this.#singles;
+    while (all.length < count) {
       this.#shim ??= ClockShim.build();
-      this.#servers.push(await RealRedis.start(this.#shim.library));
+      const { library } = this.#shim;
+      if (ofCluster) this.#shards.push(await RealShard.startOf(all.length % SHARDS, library));
+      else this.#singles.push(await RealRedis.start(library));
     }
-    const servers = this.#servers.slice(0, count);
+    const servers = all.slice(0, count);
     for (const server of servers) await server.clear();
     return servers;
   }
 
   close(): void {
-    for (const server of this.#servers) server.stop();
+    for (const server of [...this.#singles, ...this.#shards]) server.stop();
     this.#shim?.remove();
   }
 }

@@ -58,7 +58,7 @@ export class Stage {
 
   /** @param seed of what is random: how fast clocks run, and what the package draws */
   static async open(topology: TopologyName, backstage: Backstage, seed = 1): Promise<Stage> {
-    const servers = await backstage.servers(TOPOLOGIES[topology].servers);
+    const servers = await backstage.servers(topology);
     return new Stage(topology, backstage, servers, seed);
   }
 

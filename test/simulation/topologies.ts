@@ -4,6 +4,7 @@ import { EtcdCluster } from './etcd/etcd-cluster.js';
 import { SimEtcdClient } from './etcd/sim-etcd-client.js';
 import type { Network } from './network.js';
 import type { RealRedis } from './redis/real-redis.js';
+import { RealShard } from './redis/real-shard.js';
 import { RedisNode } from './redis/redis-node.js';
 import { Shards } from './redis/shards.js';
 import { SimClusterClient } from './redis/sim-cluster-client.js';
@@ -34,6 +35,8 @@ export interface Store {
 
 export interface Topology {
   readonly servers: number;
+  /** Whether they are servers of a Redis Cluster. @default false */
+  readonly ofCluster?: boolean;
   /** Whether never two hold at once here, whatever happens. */
   readonly excludes: boolean;
   readonly build: (ground: Ground) => Store;
@@ -153,25 +156,34 @@ function quorum({ timeline, network, servers }: Ground): Store {
   };
 }
 
-/** Some masters, between which slots move now and then. */
-function cluster({ timeline, network, servers }: Ground): Store {
-  const shards = new Shards(timeline, servers);
-  return {
-    nodes: shards.nodes,
-    left: () => keysOf(shards.nodes),
-    supports: { limit: true, minTtl: 10 },
-    connect: (process) => {
-      const client = new SimClusterClient(process, shards, network, timeline);
-      return new process.package.RedisBackend({ client });
-    },
-    mishaps: {
-      'loses a slot to another': async () => {
-        const { random } = timeline;
-        // One that is in use.
-        const names = (await random.pick(shards.nodes).run(['KEYS', '*'])) as string[];
-        if (names.length > 0) await shards.move(random.pick(names), random.pick(shards.nodes));
+/** Three masters, between which slots move now and then. */
+function cluster(failsOver: boolean) {
+  return ({ timeline, network, servers }: Ground): Store => {
+    const { random } = timeline;
+    const real = servers.filter((server) => server instanceof RealShard);
+    const shards = new Shards(timeline, real);
+    return {
+      nodes: shards.nodes,
+      left: () => keysOf(shards.masters),
+      supports: { limit: true, minTtl: 10 },
+      connect: (process) => {
+        const client = new SimClusterClient(process, shards, network, timeline);
+        return new process.package.RedisBackend({ client });
       },
-    },
+      mishaps: {
+        'loses slots to another': async () => {
+          const names = (await random.pick(shards.masters).run(['KEYS', '*'])) as string[];
+          const to = random.pick(shards.masters);
+          // Those that are in use.
+          for (let most = names.length && 3; most > 0; most--) {
+            await shards.move(random.pick(names.toSorted()), to);
+          }
+        },
+        ...(failsOver && {
+          'fails over': () => shards.failOver(random.pick(shards.masters)),
+        }),
+      },
+    };
   };
 }
 
@@ -206,7 +218,8 @@ export const TOPOLOGIES = {
   'failover, guarded': { servers: 2, excludes: true, build: failover('strict') },
   'redlock of 3': { servers: 3, excludes: true, build: quorum },
   'redlock of 5': { servers: 5, excludes: true, build: quorum },
-  'cluster of 3': { servers: 3, excludes: true, build: cluster },
+  'cluster of 3': { servers: 3, ofCluster: true, excludes: true, build: cluster(false) },
+  'cluster of 3, failover': { servers: 6, ofCluster: true, excludes: false, build: cluster(true) },
   etcd: { servers: 0, excludes: true, build: etcd(1) },
   'etcd of 3': { servers: 0, excludes: true, build: etcd(3) },
 } satisfies Record<string, Topology>;

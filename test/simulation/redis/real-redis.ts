@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,8 @@ export interface Outcome {
   readonly reply: Reply;
   /** What was published by it, to those who listen at this server. */
   readonly messages: readonly Message[];
+  /** The channels to which nobody listens here any more. */
+  readonly dropped: readonly string[];
 }
 
 export interface Message {
@@ -34,11 +36,21 @@ repeat
   local page = redis.call('SCAN', cursor, 'COUNT', 1000)
   cursor = page[1]
   for _, key in ipairs(page[2]) do
-    local dump = redis.call('DUMP', key)
-    if dump then all[#all + 1] = { key, dump, redis.call('PEXPIRETIME', key) } end
+    -- Of a slot that is on its way here a script sees nothing yet.
+    local dump = redis.pcall('DUMP', key)
+    if type(dump) == 'string' then all[#all + 1] = { key, dump, redis.call('PEXPIRETIME', key) } end
   end
 until cursor == '0'
 return all`;
+
+/** A redis-server that was just started. */
+export interface Started {
+  readonly folder: string;
+  /** The file in which its clock stands. */
+  readonly clock: number;
+  readonly child: ChildProcess;
+  readonly socket: Socket;
+}
 
 /** A real redis-server whose wall clock shows what it is told. One connection carries everything. */
 export class RealRedis {
@@ -46,13 +58,8 @@ export class RealRedis {
   #arrived: (() => void) | undefined;
   commands = 0;
 
-  private constructor(
-    private readonly folder: string,
-    private readonly clock: number,
-    private readonly child: ChildProcess,
-    private readonly socket: Socket,
-  ) {
-    socket.on('data', (bytes) => {
+  protected constructor(private readonly started: Started) {
+    started.socket.on('data', (bytes) => {
       this.#decoder.write(bytes);
       this.#arrived?.();
     });
@@ -60,34 +67,26 @@ export class RealRedis {
 
   /** @param shim the library that shows a server the clock of a file */
   static async start(shim: string): Promise<RealRedis> {
-    const folder = mkdtempSync(join(tmpdir(), 'nestjs-lock-simulation-'));
-    const [path, clock] = [join(folder, 'socket'), join(folder, 'clock')];
-    writeFileSync(clock, Buffer.alloc(8));
-    const settings = `--port 0 --unixsocket ${path} --dir ${folder} --save --appendonly no --hz 1`;
-    const args = settings.split(' ').flatMap((word) => (word === '--save' ? [word, ''] : [word]));
-    args.push(...ClockShim.SETTINGS);
-    const env = {
-      ...process.env,
-      LD_PRELOAD: shim,
-      CLOCK_SHIM_FILE: clock,
-      CLOCK_SHIM_ABSOLUTE: 'yes',
-    };
-    const child = spawn('redis-server', args, { env, stdio: 'ignore' });
-    const socket = await connected(path, child);
-    const server = new RealRedis(folder, openSync(clock, 'r+'), child, socket);
+    const server = new RealRedis(await started(shim, ['--port', '0', '--hz', '1']));
     await server.run(0, ['HELLO', 3]);
     return server;
+  }
+
+  /** @param at what its clock shows from now on, in milliseconds */
+  set(at: number): void {
+    const micros = Buffer.alloc(8);
+    micros.writeBigInt64LE(BigInt(Math.floor(at * 1000)));
+    writeSync(this.started.clock, micros, 0, 8, 0);
   }
 
   /** @param at what its clock shows then, in milliseconds */
   async run(at: number, args: readonly (string | number | Buffer)[]): Promise<Outcome> {
     this.commands++;
-    const micros = Buffer.alloc(8);
-    micros.writeBigInt64LE(BigInt(Math.floor(at * 1000)));
-    writeSync(this.clock, micros, 0, 8, 0);
+    this.set(at);
     // What was published before the answer to the second is there before it.
-    this.socket.write(Buffer.concat([encode(args), encode(['PING', '~'])]));
+    this.started.socket.write(Buffer.concat([encode(args), encode(['PING', '~'])]));
     const messages: Message[] = [];
+    const dropped: string[] = [];
     let reply: Reply = null;
     for (;;) {
       const said = this.#decoder.read();
@@ -96,8 +95,9 @@ export class RealRedis {
       } else if (said instanceof Push) {
         const [kind, channel, text] = said.parts as [string, string, string];
         if (kind.endsWith('message')) messages.push({ kind, channel, text });
+        else if (kind === 'sunsubscribe') dropped.push(channel);
       } else if (said === '~') {
-        return { reply, messages };
+        return { reply, messages, dropped: dropped.toSorted() };
       } else {
         reply = said;
       }
@@ -140,9 +140,48 @@ export class RealRedis {
   }
 
   stop(): void {
-    this.socket.destroy();
-    this.child.kill('SIGKILL');
-    rmSync(this.folder, { recursive: true, force: true });
+    const { child, folder, socket } = this.started;
+    socket.destroy();
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Starts one, in a folder of its own.
+ * @param settings as on the command line
+ * @param files what stands in its folder before, by name
+ * @throws Error with what it logged, when it ends at once
+ */
+export async function started(
+  shim: string,
+  settings: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+): Promise<Started> {
+  const folder = mkdtempSync(join(tmpdir(), 'nestjs-lock-simulation-'));
+  const [path, clock, log] = ['socket', 'clock', 'log'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(clock, Buffer.alloc(8));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const args = ['--unixsocket', path, '--dir', folder, '--logfile', log, '--save', ''];
+  args.push('--appendonly', 'no', ...settings, ...ClockShim.SETTINGS);
+  const env = {
+    ...process.env,
+    LD_PRELOAD: shim,
+    CLOCK_SHIM_FILE: clock,
+    CLOCK_SHIM_ABSOLUTE: 'yes',
+  };
+  const child = spawn('redis-server', args, { env, stdio: 'ignore' });
+  try {
+    const socket = await connected(path, child);
+    return { folder, clock: openSync(clock, 'r+'), child, socket };
+  } catch (cause) {
+    const logged = readFileSync(log, 'utf8');
+    rmSync(folder, { recursive: true, force: true });
+    throw new Error(`redis-server ended: ${logged}`, { cause });
   }
 }
 

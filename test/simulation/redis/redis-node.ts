@@ -13,6 +13,9 @@ export interface Subscriber {
 /** How many moments of its memory are kept. */
 const MOMENTS = 40;
 
+/** How late a replica hears what is published at its master, in milliseconds. */
+const [SOON, LATE] = [0.1, 20];
+
 /** One server of a simulation: it can be frozen, and started anew with what it knew, or another one, or nobody. */
 export class RedisNode extends SimServer {
   /** Counts its starts: who was connected before is not any more. */
@@ -20,6 +23,9 @@ export class RedisNode extends SimServer {
   #runId: string;
   readonly #subscribers = new Map<string, Set<Subscriber>>();
   readonly #moments: { at: number; memory: Memory }[] = [];
+  /** Those that deliver what is published here, though nobody counts them, and when the last message arrives. */
+  readonly #replicas = new Map<RedisNode, number>();
+  #master: RedisNode | undefined;
   /** Commands wait for each other, as in a server. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -40,7 +46,8 @@ export class RedisNode extends SimServer {
   }
 
   async #run(args: readonly (string | number)[]): Promise<Reply> {
-    const { reply, messages } = await this.real.run(EPOCH + this.timeline.now, args);
+    const { reply, messages, dropped } = await this.real.run(EPOCH + this.timeline.now, args);
+    for (const channel of dropped) this.#drop(channel);
     for (const message of messages) this.#publish(message);
     if (String(args[0]).toUpperCase() !== 'INFO' || typeof reply !== 'string') return reply;
     // Each start has another, and the same in each run of a seed.
@@ -51,6 +58,21 @@ export class RedisNode extends SimServer {
     for (const subscriber of this.#subscribers.get(message.channel) ?? []) {
       subscriber.deliver(message);
     }
+    const { now, random } = this.timeline;
+    for (const [replica, last] of this.#replicas) {
+      const arrival = Math.max(last, now + random.between(SOON, LATE));
+      this.#replicas.set(replica, arrival);
+      this.timeline.at(arrival, () => {
+        if (this.#replicas.has(replica)) replica.#publish(message);
+      });
+    }
+  }
+
+  /** It is a replica of that one from now on, and delivers what is published there; or a master itself. */
+  follow(master: RedisNode | undefined): void {
+    if (this.#master !== undefined) this.#master.#replicas.delete(this);
+    this.#master = master;
+    if (master !== undefined) master.#replicas.set(this, 0);
   }
 
   async subscribe(
@@ -58,19 +80,18 @@ export class RedisNode extends SimServer {
     channel: string,
     subscriber: Subscriber,
   ): Promise<Reply> {
+    const reply = await this.run([kind, channel]);
+    if (reply instanceof Error) return reply;
     const all = this.#subscribers.get(channel) ?? new Set();
     this.#subscribers.set(channel, all.add(subscriber));
-    await this.run([kind, channel]);
     return 1;
   }
 
-  /** Nobody listens to these channels here any more, and those who did are told. */
-  protected async drop(isMeant: (channel: string) => boolean): Promise<void> {
-    for (const [channel, all] of [...this.#subscribers].filter(([name]) => isMeant(name))) {
-      this.#subscribers.delete(channel);
-      await this.real.run(EPOCH + this.timeline.now, ['SUNSUBSCRIBE', channel]);
-      for (const subscriber of all) subscriber.moved();
-    }
+  /** Nobody listens to this channel here any more, and those who did are told. */
+  #drop(channel: string): void {
+    const all = this.#subscribers.get(channel) ?? [];
+    this.#subscribers.delete(channel);
+    for (const subscriber of all) subscriber.moved();
   }
 
   async unsubscribe(subscriber: Subscriber): Promise<void> {

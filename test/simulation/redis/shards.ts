@@ -1,113 +1,143 @@
 import slotOf from 'cluster-key-slot';
-import { EPOCH, type Timeline } from '../clock/timeline.js';
-import type { Memory, RealRedis } from './real-redis.js';
-import { RedisNode, type Subscriber } from './redis-node.js';
-import { type Reply, replyError } from './resp.js';
+import type { Timeline } from '../clock/timeline.js';
+import { idOf, type RealShard, SHARDS } from './real-shard.js';
+import { ShardNode } from './shard-node.js';
 
-const SLOTS = 16_384;
+/** How long whoever moves a slot pauses between two steps at most, in milliseconds. */
+const STEP = 300;
 
-/** By slot the node that has it, as `host:port`. */
-export type SlotMap = readonly (readonly [place: string])[];
+/** How late a node learns what became of the Cluster at most, in milliseconds. */
+const GOSSIP = 500;
 
-/** The masters of a Redis Cluster, and which of them has which slot. Each is a whole server to the real Redis. */
+/** How far a replica lags behind its master at most, in milliseconds. */
+const LAG = 500;
+
+/** For how long a master goes on beside the one that has taken its place at most, in milliseconds. */
+const DEPOSED = 1_500;
+
+/** The servers of a Redis Cluster. What becomes of it, and who learns of that when, is decided here. */
 export class Shards {
+  /** One for each shard, and then perhaps another one for each. */
   readonly nodes: readonly ShardNode[];
-  /** One for each move of a slot: clients may go by an old one. */
-  readonly #maps: SlotMap[];
+  /** The masters of now, whoever knows it. */
+  readonly #masters: ShardNode[];
+  /** Between which two each slot moves; until everybody knows where it is. */
+  readonly #moving = new Map<number, readonly ShardNode[]>();
+  /** Of these shards not everybody knows who is the master. */
+  readonly #failing = new Set<number>();
 
-  constructor(timeline: Timeline, servers: readonly RealRedis[]) {
-    this.nodes = servers.map(
-      (real, index) => new ShardNode(`redis${index + 1}`, timeline, real, this),
-    );
-    const { nodes } = this;
-    this.#maps = [
-      Array.from({ length: SLOTS }, (_, slot) => [nodes[slot % nodes.length]!.place] as const),
-    ];
+  constructor(
+    private readonly timeline: Timeline,
+    servers: readonly RealShard[],
+  ) {
+    this.nodes = servers.map((real, index) => new ShardNode(`redis${index + 1}`, timeline, real));
+    this.#masters = [...this.startup];
+    for (const node of this.nodes) {
+      for (const master of this.#masters) node.learn(master);
+      const master = this.#masters[node.shard]!;
+      if (node !== master) node.follow(master);
+    }
   }
 
-  /** Of the map of now. */
-  get version(): number {
-    return this.#maps.length - 1;
+  get masters(): readonly ShardNode[] {
+    return this.#masters;
   }
 
-  map(version: number): SlotMap {
-    return this.#maps[version]!;
+  /** Those that clients are told of. */
+  get startup(): readonly ShardNode[] {
+    return this.nodes.slice(0, SHARDS);
   }
 
   at(place: string): ShardNode {
     return this.nodes.find((node) => node.place === place)!;
   }
 
-  ownerOf(slot: number): ShardNode {
-    return this.at(this.map(this.version)[slot]![0]);
-  }
-
-  /** The slot of a key, all at once: it is never half moved. */
+  /** Moves the slot of a key to another master, key by key, as `redis-cli --cluster reshard` does. */
   async move(key: string, to: ShardNode): Promise<void> {
     const slot = slotOf(key);
-    const from = this.ownerOf(slot);
-    if (from === to) return;
-    this.#maps.push(this.map(this.version).with(slot, [to.place]));
-    await to.take(await from.give(slot));
-  }
-}
-
-/** One of the masters: what is not in its slots it sends elsewhere. */
-export class ShardNode extends RedisNode {
-  constructor(
-    name: string,
-    timeline: Timeline,
-    real: RealRedis,
-    private readonly shards: Shards,
-  ) {
-    super(name, timeline, real);
+    const from = await this.#ownerOf(slot);
+    const failing = [from, to].some(({ shard }) => this.#failing.has(shard));
+    if (from === to || failing || this.#moving.has(slot)) return;
+    this.#moving.set(slot, [from, to]);
+    this.timeline.note(`slot ${slot} moves from ${from.name} to ${to.name}`);
+    await to.tell(slot, 'IMPORTING', idOf(from.shard));
+    await from.tell(slot, 'MIGRATING', idOf(to.shard));
+    this.#goOn(slot, from, to);
   }
 
-  /** This node, as where clients connect to. */
-  get node(): this {
-    return this;
+  /** The next step of a move. */
+  #goOn(slot: number, from: ShardNode, to: ShardNode): void {
+    const { random } = this.timeline;
+    const pause = random.between(0, random.chance(0.5) ? 1 : STEP);
+    this.#whenThere([from, to], pause, async () => {
+      const left = await from.keysIn(slot, to);
+      if (left.length === 0) return this.#finish(slot, from, to);
+      await from.migrate(random.pick(left), to);
+      this.#goOn(slot, from, to);
+    });
   }
 
-  get place(): string {
-    return `${this.name}:6379`;
+  /** The new owner hears of it first: the old one would send clients to who does not have it yet. */
+  async #finish(slot: number, from: ShardNode, to: ShardNode): Promise<void> {
+    const { random } = this.timeline;
+    const hear = (node: ShardNode) => node.tell(slot, 'NODE', idOf(to.shard));
+    await hear(to);
+    this.timeline.note(`${to.name} has slot ${slot}`);
+    const others = this.nodes.filter((node) => node !== to);
+    let ignorant = others.length;
+    for (const other of others) {
+      const late = random.between(0, other === from ? STEP : GOSSIP);
+      this.#whenThere([other], late, async () => {
+        await hear(other);
+        if (--ignorant === 0) this.#moving.delete(slot);
+      });
+    }
   }
 
-  override async run(args: readonly (string | number)[]): Promise<Reply> {
-    if (args[0] === 'CLUSTER') return this.shards.version;
-    return this.#refusal(namesIn(args)) ?? super.run(args);
+  /** A replica that lags takes the place of a master that has died, or that goes on until it hears of it. */
+  async failOver(old: ShardNode): Promise<void> {
+    const { random } = this.timeline;
+    const { shard } = old;
+    const next = this.nodes.find((node) => node !== old && node.shard === shard)!;
+    const moves = [...this.#moving.values()].some((nodes) => nodes.includes(old));
+    if (moves || this.#failing.has(shard)) return;
+    this.#failing.add(shard);
+    const memory = await old.memory();
+    const lag = random.between(0, LAG);
+    const dies = random.chance(0.5);
+    if (dies) old.freeze(lag);
+    this.timeline.in(lag, async () => {
+      await next.restart(memory);
+      next.follow(undefined);
+      next.learn(next);
+      this.#masters[shard] = next;
+      this.timeline.note(
+        `${next.name} is the master, and ${old.name} ${dies ? 'died' : 'goes on'}`,
+      );
+      if (dies) await old.restart();
+      const others = this.nodes.filter((node) => node !== next);
+      let ignorant = others.length;
+      for (const other of others) {
+        const late = random.between(0, other !== old ? GOSSIP : dies ? 0 : DEPOSED);
+        this.#whenThere([other], late, async () => {
+          other.learn(next);
+          if (other === old) await old.stepDown(next);
+          if (--ignorant === 0) this.#failing.delete(shard);
+        });
+      }
+    });
   }
 
-  override async subscribe(
-    kind: 'SUBSCRIBE' | 'SSUBSCRIBE',
-    channel: string,
-    subscriber: Subscriber,
-  ): Promise<Reply> {
-    return this.#refusal([channel]) ?? super.subscribe(kind, channel, subscriber);
+  #whenThere(nodes: readonly ShardNode[], pause: number, run: () => Promise<void>): void {
+    this.timeline.in(pause, () => {
+      const frozen = nodes.find(({ isFrozen }) => isFrozen);
+      if (frozen === undefined) return run();
+      this.#whenThere(nodes, frozen.frozenUntil - this.timeline.now, run);
+    });
   }
 
-  /** What it knows of a slot, and forgets. */
-  async give(slot: number): Promise<Memory> {
-    const now = EPOCH + this.timeline.now;
-    const given = (await this.real.memory(now)).filter(([key]) => slotOf(key) === slot);
-    if (given.length > 0) await this.real.run(now, ['DEL', ...given.map(([key]) => key)]);
-    await this.drop((channel) => slotOf(channel) === slot);
-    return given;
+  async #ownerOf(slot: number): Promise<ShardNode> {
+    for (const master of this.#masters) if (await master.owns(slot)) return master;
+    throw new Error(`nobody has slot ${slot}`);
   }
-
-  async take(memory: Memory): Promise<void> {
-    await this.real.restore(EPOCH + this.timeline.now, memory);
-  }
-
-  /** A script may name keys of several slots in its arguments: here all of it is refused then. */
-  #refusal(names: readonly string[]): Error | undefined {
-    const slot = names.map((name) => slotOf(name)).find((one) => this.shards.ownerOf(one) !== this);
-    if (slot === undefined) return undefined;
-    return replyError(`MOVED ${slot} ${this.shards.ownerOf(slot).place}`);
-  }
-}
-
-/** The keys and channels of a command of ours: all have a hash tag. */
-function namesIn([command, , , ...rest]: readonly (string | number)[]): string[] {
-  if (!/^eval/i.test(String(command))) return [];
-  return rest.map(String).filter((word) => /^[^ ]*\{[^}]+\}/.test(word));
 }

@@ -3,6 +3,7 @@ import type { ClusterClient } from '../../../lib/backends/redis/cluster-client.j
 import type { Timeline } from '../clock/timeline.js';
 import type { Network } from '../network.js';
 import type { SimProcess } from '../sim-process.js';
+import type { Range } from './shard-node.js';
 import type { Shards } from './shards.js';
 import { type ClientOptions, SimRedisClient } from './sim-redis-client.js';
 
@@ -18,7 +19,7 @@ export class SimClusterClient
 {
   readonly isCluster = true;
   status = 'wait';
-  slots: ClusterClient['slots'] = [];
+  slots: string[][] = [];
   /** By `host:port`. */
   readonly #nodes = new Map<string, SimRedisClient>();
   #attempts = 0;
@@ -41,7 +42,7 @@ export class SimClusterClient
 
   async connect(): Promise<void> {
     this.status = 'connecting';
-    for (const { place } of this.shards.nodes) this.#add(place);
+    for (const { place } of this.shards.startup) this.#add(place);
     try {
       await this.#look();
     } catch (error) {
@@ -83,16 +84,29 @@ export class SimClusterClient
   async #look(): Promise<void> {
     const nodes = this.nodes();
     const first = this.timeline.random.between(0, nodes.length);
-    let version: unknown;
-    for (let n = 0; n < nodes.length && version === undefined; n++) {
+    let ranges: Range[] | undefined;
+    for (let n = 0; n < nodes.length && ranges === undefined; n++) {
       const node = nodes[Math.floor(first + n) % nodes.length]!;
-      version = await node.call('CLUSTER', ['SLOTS']).catch(() => undefined);
+      const asked = node.call('CLUSTER', ['SLOTS']) as Promise<Range[]>;
+      ranges = await asked.catch(() => undefined);
     }
-    if (version === undefined) throw new Error('Failed to refresh slots cache.');
+    if (ranges === undefined) throw new Error('Failed to refresh slots cache.');
     if (this.status === 'end') return;
-    this.slots = this.shards.map(version as number);
-    for (const { place } of this.shards.nodes) if (!this.#nodes.has(place)) this.#add(place);
+    this.#draw(ranges);
     this.emit('refresh');
+  }
+
+  /** Knows this map from now on, and has a connection to each of its masters, and to no other node. */
+  #draw(ranges: readonly Range[]): void {
+    this.slots = [];
+    const places = new Set<string>();
+    for (const [from, to, [host, port]] of ranges) {
+      const master = [`${host}:${port}`];
+      for (let slot = from; slot <= to; slot++) this.slots[slot] = master;
+      places.add(master[0]!);
+    }
+    for (const place of places) if (!this.#nodes.has(place)) this.#add(place);
+    for (const [place, node] of this.#nodes) if (!places.has(place)) node.disconnect();
   }
 
   #add(place: string): void {

@@ -203,10 +203,13 @@ export class SimRedisClient
     return this.#subscribe('SSUBSCRIBE', channel);
   }
 
-  #subscribe(kind: 'SUBSCRIBE' | 'SSUBSCRIBE', channel: string): Promise<unknown> {
-    return this.#exchange(async (link) => {
-      return link.node.subscribe(kind, channel, link);
-    });
+  async #subscribe(kind: 'SUBSCRIBE' | 'SSUBSCRIBE', channel: string): Promise<unknown> {
+    try {
+      return await this.#exchange(async (link) => link.node.subscribe(kind, channel, link));
+    } catch (error) {
+      if ((error as Error).message.startsWith('MOVED ')) this.emit('moved');
+      throw error;
+    }
   }
 
   #send(args: readonly (string | number)[]): Promise<unknown> {
