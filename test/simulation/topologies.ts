@@ -6,6 +6,7 @@ import type { Network } from './network.js';
 import type { RealRedis } from './redis/real-redis.js';
 import { RealShard } from './redis/real-shard.js';
 import { RedisNode } from './redis/redis-node.js';
+import { Sentinels } from './redis/sentinels.js';
 import { Shards } from './redis/shards.js';
 import { SimClusterClient } from './redis/sim-cluster-client.js';
 import { type Address, SimRedisClient } from './redis/sim-redis-client.js';
@@ -41,6 +42,9 @@ export interface Topology {
   readonly excludes: boolean;
   readonly build: (ground: Ground) => Store;
 }
+
+/** How far a replica lags behind its master at most, in milliseconds. */
+const LAG = 500;
 
 /** Longer than anything is granted for here, in milliseconds. */
 const LONGEST_GRACE = 40_000;
@@ -107,12 +111,6 @@ function failover(failoverGrace: Grace) {
     const { timeline, servers } = ground;
     const nodes = servers.map((real, index) => new RedisNode(`redis${index + 1}`, timeline, real));
     const address = new Leading('redis', nodes[0]!);
-    const lag = (): number => timeline.random.between(0, 500);
-    const keep = async (): Promise<void> => {
-      await address.node.keep();
-      timeline.in(timeline.random.between(20, 100), keep);
-    };
-    timeline.in(1, keep);
     return {
       nodes,
       ...onRedis(address, failoverGrace, ground),
@@ -120,14 +118,34 @@ function failover(failoverGrace: Grace) {
         'fails over': async () => {
           const old = address.node;
           const next = nodes.find((node) => node !== old)!;
-          await next.restart(old.memoryOf(timeline.now - lag()));
-          await next.real.run(0, ['REPLICAOF', 'NO', 'ONE']);
-          // Its clients stay, and it refuses what they write.
-          await old.real.run(0, ['REPLICAOF', '127.0.0.1', '1']);
-          address.node = next;
-          timeline.note(`${next.name} is the master`);
+          const memory = await old.memory();
+          timeline.in(timeline.random.between(0, LAG), async () => {
+            // Another failover was quicker.
+            if (address.node !== old) return;
+            await next.order('REPLICAOF NO ONE');
+            await next.restart(memory);
+            next.follow(undefined);
+            // Its clients stay, and it refuses what they write.
+            await old.order('REPLICAOF 127.0.0.1 1');
+            old.follow(next);
+            address.node = next;
+            timeline.note(`${next.name} is the master`);
+          });
         },
       },
+    };
+  };
+}
+
+/** The same, where clients ask sentinels for the master. */
+function sentinel(failoverGrace: Grace) {
+  return (ground: Ground): Store => {
+    const { timeline, network, servers } = ground;
+    const sentinels = new Sentinels(timeline, network, servers, failoverGrace !== 'off');
+    return {
+      nodes: sentinels.nodes,
+      ...onRedis(sentinels, failoverGrace, ground),
+      mishaps: { 'fails over': () => sentinels.failOver() },
     };
   };
 }
@@ -216,6 +234,8 @@ export const TOPOLOGIES = {
   'redis that forgets, guarded': { servers: 1, excludes: true, build: oneNode('strict', true) },
   failover: { servers: 2, excludes: false, build: failover('off') },
   'failover, guarded': { servers: 2, excludes: true, build: failover('strict') },
+  sentinel: { servers: 2, excludes: false, build: sentinel('off') },
+  'sentinel, guarded': { servers: 2, excludes: true, build: sentinel('strict') },
   'redlock of 3': { servers: 3, excludes: true, build: quorum },
   'redlock of 5': { servers: 5, excludes: true, build: quorum },
   'cluster of 3': { servers: 3, ofCluster: true, excludes: true, build: cluster(false) },

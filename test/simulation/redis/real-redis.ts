@@ -130,6 +130,7 @@ export class RealRedis {
   async clear(): Promise<void> {
     for (const words of [
       'REPLICAOF NO ONE',
+      'CONFIG SET min-replicas-to-write 0',
       'UNSUBSCRIBE',
       'SUNSUBSCRIBE',
       'FLUSHALL',

@@ -10,9 +10,6 @@ export interface Subscriber {
   moved(): void;
 }
 
-/** How many moments of its memory are kept. */
-const MOMENTS = 40;
-
 /** How late a replica hears what is published at its master, in milliseconds. */
 const [SOON, LATE] = [0.1, 20];
 
@@ -22,7 +19,6 @@ export class RedisNode extends SimServer {
   starts = 1;
   #runId: string;
   readonly #subscribers = new Map<string, Set<Subscriber>>();
-  readonly #moments: { at: number; memory: Memory }[] = [];
   /** Those that deliver what is published here, though nobody counts them, and when the last message arrives. */
   readonly #replicas = new Map<RedisNode, number>();
   #master: RedisNode | undefined;
@@ -68,6 +64,10 @@ export class RedisNode extends SimServer {
     }
   }
 
+  get isReplica(): boolean {
+    return this.#master !== undefined;
+  }
+
   /** It is a replica of that one from now on, and delivers what is published there; or a master itself. */
   follow(master: RedisNode | undefined): void {
     if (this.#master !== undefined) this.#master.#replicas.delete(this);
@@ -103,29 +103,27 @@ export class RedisNode extends SimServer {
     }
   }
 
-  /** Keeps in mind what it knows now, for {@link memoryOf}. */
-  async keep(): Promise<void> {
-    const memory = await this.real.memory(EPOCH + this.timeline.now);
-    this.#moments.push({ at: this.timeline.now, memory });
-    if (this.#moments.length > MOMENTS) this.#moments.shift();
+  /** All that it knows. */
+  memory(): Promise<Memory> {
+    return this.real.memory(EPOCH + this.timeline.now);
   }
 
-  /** What it knew then, or a little before; where it has not run for so long, what it began with. */
-  memoryOf(time: number): Memory {
-    const moment = this.#moments.findLast(({ at }) => at <= time) ?? this.#moments[0];
-    return moment?.memory ?? [];
+  /** What an operator says to it. */
+  async order(words: string): Promise<void> {
+    await this.real.run(EPOCH + this.timeline.now, words.split(' '));
   }
 
   /** It starts anew, and knows this. */
   async restart(memory: Memory = []): Promise<void> {
-    this.starts++;
     this.#runId = this.timeline.random.bytes(20).toString('hex');
+    await this.recall(memory);
+  }
+
+  /** It knows this from now on, and nothing else; all its connections break. */
+  async recall(memory: Memory): Promise<void> {
+    this.starts++;
     this.#subscribers.clear();
-    this.#moments.splice(0, MOMENTS, { at: this.timeline.now, memory });
-    const now = EPOCH + this.timeline.now;
-    await this.real.run(now, ['UNSUBSCRIBE']);
-    await this.real.run(now, ['SUNSUBSCRIBE']);
-    await this.real.run(now, ['SCRIPT', 'FLUSH']);
-    await this.real.recall(now, memory);
+    for (const words of ['UNSUBSCRIBE', 'SUNSUBSCRIBE', 'SCRIPT FLUSH']) await this.order(words);
+    await this.real.recall(EPOCH + this.timeline.now, memory);
   }
 }

@@ -2,7 +2,6 @@ import slotOf from 'cluster-key-slot';
 import { EPOCH, type Timeline } from '../clock/timeline.js';
 import { HOST, idOf, type RealShard } from './real-shard.js';
 import { RedisNode } from './redis-node.js';
-import type { Memory } from './real-redis.js';
 import { type Reply, replyError } from './resp.js';
 
 /** What CLUSTER SLOTS says: of which slots which node is the master. */
@@ -65,7 +64,7 @@ export class ShardNode extends RedisNode {
   /** What becomes of a slot, in the words of CLUSTER SETSLOT. */
   async tell(slot: number, ...what: readonly string[]): Promise<void> {
     this.real.touch(slot);
-    await this.#order(['CLUSTER', 'SETSLOT', slot, ...what]);
+    await this.#demand(['CLUSTER', 'SETSLOT', slot, ...what]);
   }
 
   async owns(slot: number): Promise<boolean> {
@@ -81,13 +80,13 @@ export class ShardNode extends RedisNode {
     for (const key of all.toSorted()) {
       if ((await super.run(['EXISTS', key])) === 1) keys.push(key);
       // It has ended, and when it would vanish by itself depends on true time.
-      else await this.#order(this.#migration(key, to), 'NOKEY');
+      else await this.#demand(this.#migration(key, to), 'NOKEY');
     }
     return keys;
   }
 
   async migrate(key: string, to: ShardNode): Promise<void> {
-    await this.#order(this.#migration(key, to));
+    await this.#demand(this.#migration(key, to));
     this.timeline.note(`${key} is at ${to.name}`);
   }
 
@@ -96,12 +95,8 @@ export class ShardNode extends RedisNode {
     return ['MIGRATE', '127.0.0.1', to.real.port, '', 0, 5_000, 'KEYS', key];
   }
 
-  memory(): Promise<Memory> {
-    return this.real.memory(EPOCH + this.timeline.now);
-  }
-
-  /** What an operator says. */
-  async #order(args: readonly (string | number)[], expected = 'OK'): Promise<void> {
+  /** What an operator says, and must be answered. */
+  async #demand(args: readonly (string | number)[], expected = 'OK'): Promise<void> {
     const reply = await super.run(args);
     if (reply !== expected) throw new Error(`${this.name}: ${args.join(' ')}: ${String(reply)}`);
   }

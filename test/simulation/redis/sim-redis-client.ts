@@ -10,6 +10,8 @@ import type { RedisNode, Subscriber } from './redis-node.js';
 export interface Address {
   readonly name: string;
   readonly node: RedisNode;
+  /** Where clients ask first where it leads: that what they are told; undefined when they are told nothing. */
+  find?(client: SimRedisClient, patience: number): Promise<RedisNode | undefined>;
 }
 
 export interface ClientOptions {
@@ -121,23 +123,39 @@ export class SimRedisClient
     return new SimRedisClient(process, address, network, timeline, { ...options });
   }
 
-  connect(): Promise<void> {
+  async connect(): Promise<void> {
     const attempt = (this.#attempt = {});
     this.status = 'connecting';
-    const { process, network, timeline } = this;
-    const { node } = this.address;
+    const patience = this.options.connectTimeout ?? 10_000;
+    const { address } = this;
+    if (address.find === undefined) {
+      this.#reach(address.node, attempt, patience);
+      return;
+    }
+    const node = await address.find(this, patience);
+    if (!this.#isConnecting(attempt)) return;
+    if (node === undefined) this.#fails('All sentinels are unreachable.');
+    else this.#reach(node, attempt, patience);
+  }
+
+  #reach(node: RedisNode, attempt: object, patience: number): void {
+    const { address, process, network, timeline } = this;
     const isReached =
       !network.loses(this, node, 'requests') && !network.loses(this, node, 'replies');
-    const patience = this.options.connectTimeout ?? 10_000;
     const most = timeline.now + patience;
     const ready = Math.max(node.frozenUntil, timeline.now + network.delay() + network.delay());
     const done = (run: () => void) => (): void => {
-      if (attempt === this.#attempt && this.status === 'connecting') run();
+      if (this.#isConnecting(attempt)) run();
     };
     if (isReached && ready < most) {
       process.at(
         ready,
         done(() => {
+          // Who was sent to a replica asks again.
+          if (address.find !== undefined && node.isReplica) {
+            this.#ends(true);
+            return;
+          }
           this.#link = new Link(node, this, network, timeline);
           this.#attempts = 0;
           this.status = 'ready';
@@ -149,12 +167,19 @@ export class SimRedisClient
       process.at(
         most,
         done(() => {
-          this.emit('error', new Error('connect ETIMEDOUT'));
-          this.#ends(true);
+          this.#fails('connect ETIMEDOUT');
         }),
       );
     }
-    return Promise.resolve();
+  }
+
+  #isConnecting(attempt: object): boolean {
+    return attempt === this.#attempt && this.status === 'connecting';
+  }
+
+  #fails(reason: string): void {
+    this.emit('error', new Error(reason));
+    this.#ends(true);
   }
 
   disconnect(again = false): void {
@@ -165,8 +190,7 @@ export class SimRedisClient
   /** The network breaks it. */
   breaks(link = this.#link, reason = 'read ECONNRESET'): void {
     if (link === undefined || link !== this.#link) return;
-    this.emit('error', new Error(reason));
-    this.#ends(true);
+    this.#fails(reason);
   }
 
   /** Its process died: the server notices, sooner or later. */
