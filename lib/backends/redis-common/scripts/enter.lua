@@ -18,8 +18,9 @@ local longest, token = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = read_guard(guard)
 local lost
 if state then
-  -- Whoever entered first after a loss may have known nothing of it.
-  local unnoticed = state.previous == '-' and known ~= '' and known ~= run
+  -- Whoever entered first after a loss may have known nothing of it; and one that was the master
+  -- before, and is again, may not have heard of the one in between.
+  local unnoticed = known ~= '' and known ~= run and known ~= state.previous
   lost = state.run ~= run or unnoticed
 else
   lost = suspicious or known ~= ''
