@@ -1,8 +1,15 @@
 import { spawnSync } from 'node:child_process';
+import { TOPOLOGIES } from './topologies.js';
 
-/** Random histories of all topologies, by `npm run simulate`: what it prints says how to run one again. */
+/** For longer runs: five nodes cost more than all others, and of the others each is there guarded. */
+const LEFT_OUT = ['redlock of 5', 'redis that forgets', 'failover'];
+
+const topologies = Object.keys(TOPOLOGIES).filter((name) => !LEFT_OUT.includes(name));
+
+/** Random histories of many topologies, by `npm run simulate`: what it prints says how to run one again. */
 function simulate(...args: string[]): { readonly ok: boolean; readonly output: string } {
-  const command = ['tools/simulate.mjs', '--jobs', '2', '--seconds', '12', ...args];
+  const where = topologies.flatMap((name) => ['--topology', name]);
+  const command = ['tools/simulate.mjs', '--jobs', '2', '--seconds', '12', ...where, ...args];
   const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
   return { ok: status === 0, output: stdout + stderr };
 }

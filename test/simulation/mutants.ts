@@ -150,4 +150,20 @@ export const MUTANTS: readonly Mutant[] = [
       { file: 'backends/redis/redis-waiters', from: 'HEARTBEAT = 1_250', to: 'HEARTBEAT = 10' },
     ],
   },
+  {
+    name: 'a mailbox stays at the node that has its slot no more',
+    topology: 'cluster of 3',
+    planted: [
+      {
+        file: 'backends/redis/cluster-mailbox',
+        from: 'subscriberOf({ slot })',
+        to: 'subscriberOf({ slot, last })',
+      },
+      {
+        file: 'backends/redis/cluster-mailbox',
+        from: "this.router.nodeOf(slot) ?? 'nowhere'",
+        to: "last ?? this.router.nodeOf(slot) ?? 'nowhere'",
+      },
+    ],
+  },
 ];

@@ -190,11 +190,12 @@ function cluster(failsOver: boolean) {
       },
       mishaps: {
         'loses slots to another': async () => {
-          const names = (await random.pick(shards.masters).run(['KEYS', '*'])) as string[];
+          const keys = (await random.pick(shards.masters).run(['KEYS', '*'])) as string[];
+          const queues = keys.filter((key) => key.includes(':queue:'));
+          const inUse = (queues.length > 0 ? queues : keys).toSorted();
           const to = random.pick(shards.masters);
-          // Those that are in use.
-          for (let most = names.length && 3; most > 0; most--) {
-            await shards.move(random.pick(names.toSorted()), to);
+          for (let most = inUse.length && 3; most > 0; most--) {
+            await shards.move(random.pick(inUse), to);
           }
         },
         ...(failsOver && {
