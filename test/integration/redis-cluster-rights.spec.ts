@@ -120,7 +120,7 @@ describe('the minimal rights on a Cluster', () => {
     expect([...refused].filter((right) => !COURTESIES.includes(right))).toEqual([]);
   });
 
-  it('are enough without sharded channels, with what the README puts in their place', async () => {
+  it('are enough without sharded channels, with what the docs put in their place', async () => {
     const others = MINIMUM.filter((right) => !/^\+(ssubscribe|spublish|pubsub.*)$/.test(right));
     await allow(...others, '+subscribe', '+publish', '+pubsub|numsub', ...COURTESIES);
     const client = oldCluster(nodes, { username: 'locks', password: 's3cret' });
@@ -154,7 +154,7 @@ describe('a user on a Cluster who lacks', () => {
       .then(() => '', String);
     warnings.push(await failure);
     const right = new RegExp(
-      `\\b${command.replace('|shardnumsub', '').replace('|', '\\|')}\\b.*minimal ACL in the README`,
+      `\\b${command.replace('|shardnumsub', '').replace('|', '\\|')}\\b.*minimal ACL in docs/backends/redis.md`,
       'i',
     );
     const isTold = () => warnings.some((word) => right.test(word));

@@ -77,9 +77,9 @@ describe('the minimal rights', () => {
     await admin.config('RESETSTAT');
   });
 
-  it('are what the README says', () => {
+  it('are what the docs say', () => {
     const line = `ACL SETUSER locks on >password ${MINIMUM.join(' ')}`;
-    expect(readFileSync(join(root, 'README.md'), 'utf8')).toContain(line);
+    expect(readFileSync(join(root, 'docs/backends/redis.md'), 'utf8')).toContain(line);
   });
 
   it('are for exactly what the scripts call', () => {
@@ -146,7 +146,7 @@ describe('a user who lacks', () => {
     await allow(...MINIMUM.filter((right) => right !== `+${command}`));
     openService(backend());
     await eventually('a warning', () => warnings.length > 0);
-    expect(warnings.join('\n')).toContain('minimal ACL in the README');
+    expect(warnings.join('\n')).toContain('minimal ACL in docs/backends/redis.md');
     expect(warnings.join('\n').toLowerCase()).toContain(command.split('|')[0]);
   });
 
@@ -157,7 +157,7 @@ describe('a user who lacks', () => {
     await allow(...MINIMUM.filter((right) => right !== pattern));
     openService(backend());
     await eventually('a warning', () => warnings.length > 0);
-    expect(warnings.join('\n')).toMatch(/minimal ACL in the README/);
+    expect(warnings.join('\n')).toContain('minimal ACL in docs/backends/redis.md');
   });
 
   it('SELECT, with another database, locks in no other', async () => {
@@ -172,7 +172,7 @@ describe('a user who lacks', () => {
     async (command) => {
       await allow(...MINIMUM.filter((right) => right !== `+${command}`));
       const { message } = await failure(backend());
-      expect(message).toContain('minimal ACL in the README');
+      expect(message).toContain('minimal ACL in docs/backends/redis.md');
     },
   );
 });

@@ -182,7 +182,7 @@ describe('the rights', () => {
       const nodes = [1, 2, 3];
       await eventually('warnings', () => nodes.every((node) => told(node).length > 0));
       for (const node of nodes) {
-        expect(told(node).join('\n')).toContain('minimal ACL in the README');
+        expect(told(node).join('\n')).toContain('minimal ACL in docs/backends/redis.md');
         expect(told(node).join('\n').toLowerCase()).toContain(command);
       }
     },

@@ -193,8 +193,8 @@ export class EtcdCalls {
       this.#revision = revision;
       this.warn(
         `etcd lost data or was restored: its revision went back from ${known} to ${revision}. Locks of ` +
-          'before may be held twice for a moment, and fencing tokens begin again at the revision: see ' +
-          'the README on restoring with a bumped revision.',
+          'before may be held twice for a moment, and fencing tokens begin again at the revision. See ' +
+          'docs/backends/etcd.md on restoring with a bumped revision.',
       );
     }
     this.#revision = Math.max(this.#revision, revision);

@@ -44,7 +44,7 @@ const MENDS: readonly (readonly [words: RegExp, mend: string])[] = [
   ],
   [
     /permission denied/,
-    'The etcd user needs readwrite rights for the prefix of the namespace, see the README.',
+    'The etcd user needs readwrite rights for the prefix of the namespace: see docs/backends/etcd.md.',
   ],
   [/authentication failed|user name is empty/, 'Check auth: username and password.'],
   [/authentication is not enabled/, 'etcd knows no users: leave auth out, or enable it there.'],

@@ -111,7 +111,7 @@ export class SubscriberMailbox implements Mailbox {
       if (this.#closed || isPassing(error)) return;
       this.warn(
         `Cannot subscribe to ${channel}, so waiters learn of their grants late: ` +
-          `${messageOf(error)}. See the minimal ACL in the README.`,
+          `${messageOf(error)}. See the minimal ACL in docs/backends/redis.md.`,
       );
       return;
     }

@@ -14,7 +14,7 @@ const MENDS: readonly (readonly [code: RegExp, mend: string])[] = [
     /\bWRONGTYPE\b/,
     'A key of another kind stands where a lock should be: choose another namespace.',
   ],
-  [LACKS_RIGHT, 'The Redis user lacks rights: see the minimal ACL in the README.'],
+  [LACKS_RIGHT, 'The Redis user lacks rights: see the minimal ACL in docs/backends/redis.md.'],
   [/\b(NOAUTH|WRONGPASS)\b/, 'Redis asks for other credentials: check username and password.'],
   [/\bMISCONF\b/, 'Redis refuses writes since it cannot save to disk: see its own log.'],
 ];

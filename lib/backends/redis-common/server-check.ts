@@ -63,7 +63,7 @@ async function checkRights(
       if (isPassing(error)) return undefined;
       return hasMend(error)
         ? toBackendError(error).message
-        : `The Redis user lacks a right that locks need: ${command}: ${said}. See the minimal ACL in the README.`;
+        : `The Redis user lacks a right that locks need: ${command}: ${said}. See the minimal ACL in docs/backends/redis.md.`;
     });
   return [...new Set(warnings)].filter((warning) => warning !== undefined);
 }
@@ -71,6 +71,6 @@ async function checkRights(
 function unchecked(what: string, error: unknown): string[] {
   if (!isReply(error) || isPassing(error)) return [];
   return [
-    `Redis refuses ${what}, so not everything could be checked: ${String(error)}. See the minimal ACL in the README.`,
+    `Redis refuses ${what}, so not everything could be checked: ${String(error)}. See the minimal ACL in docs/backends/redis.md.`,
   ];
 }

@@ -212,7 +212,7 @@ export class ClusterMailbox<Node extends ClusterNode> implements Mailbox {
     this.#warned = true;
     this.warn(
       `Cannot subscribe to ${channel}, so waiters learn of their grants late: ` +
-        `${messageOf(error)}. See the minimal ACL in the README.`,
+        `${messageOf(error)}. See the minimal ACL in docs/backends/redis.md.`,
     );
   }
 }

@@ -27,7 +27,7 @@ export interface RedisBackendSettings {
    * before it had all: with `'on'` (or `true`) nothing new is granted until every lease of before
    * must have ended, while holders keep theirs. With `'strict'` also when nobody can tell whether
    * the server forgot anything: then the first start of all waits as well, for `longestTtl`. One
-   * node and Sentinel only. See the README for what it costs and what it needs.
+   * node and Sentinel only. docs/backends/redis.md says what it costs and what it needs.
    * @default 'off'
    */
   failoverGrace?: 'off' | 'on' | 'strict' | boolean;

@@ -1,4 +1,4 @@
-// What README promises of holders, in simulated time: to the millisecond, on a machine that is as busy as may be.
+// What docs/guarantees.md promises of holders, in simulated time: to the millisecond, on a machine that is as busy as may be.
 import type { Lock } from '../../../lib/index.js';
 import { atLeast, atMost, openBackstage, Stage } from '../stage.js';
 import type { TopologyName } from '../topologies.js';

@@ -1,4 +1,4 @@
-// What README promises of a quorum some of whose nodes do not answer, in simulated time.
+// What docs/guarantees.md promises of a quorum some of whose nodes do not answer, in simulated time.
 import { type Actor, atMost, openBackstage, Stage } from '../stage.js';
 
 /** How long a node is waited for, and what is between two tries of a request, in milliseconds. */

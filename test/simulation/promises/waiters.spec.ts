@@ -1,4 +1,4 @@
-// What README promises of those who wait, in simulated time.
+// What docs/guarantees.md promises of those who wait, in simulated time.
 import { atMost, type Actor, openBackstage, Stage } from '../stage.js';
 import type { TopologyName } from '../topologies.js';
 
