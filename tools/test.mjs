@@ -17,6 +17,7 @@ const checks = [
   'lint',
   'typecheck',
   'check:format',
+  'check:docs',
   'check:package',
   'check:imports',
 ];
