@@ -1,5 +1,5 @@
 // What the fragments of code in README and docs may name without saying where it is from.
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import type { Etcd3, IOptions } from 'etcd3';
 import type { Redis } from 'ioredis';
 import type { TestingModuleBuilder } from '@nestjs/testing';
