@@ -11,6 +11,7 @@ const nest = join(root, 'node_modules/@nestjs/cli/bin/nest.js');
 run('tools/embed-lua.mjs');
 run(nest, 'build', 'lib');
 run(nest, 'build', 'lib-cjs');
+run('tools/slim.mjs');
 
 // The package says "type": "module"; this folder says otherwise for what is below it.
 writeFileSync(join(root, 'dist/cjs/package.json'), '{ "type": "commonjs" }\n');
