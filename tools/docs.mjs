@@ -11,7 +11,7 @@ const [command = 'build'] = process.argv.slice(2);
 
 if (!isInstalled()) run('npm', ['ci'], docs);
 // First the reference: the site links to it, and a dead link ends its build.
-run(process.execPath, ['tools/embed-lua.mjs'], root);
+run('npm', ['run', '--silent', 'prepare'], root);
 run(process.execPath, ['node_modules/typedoc/bin/typedoc'], root);
 run(process.execPath, ['node_modules/vitepress/bin/vitepress.js', command], docs);
 
