@@ -6,7 +6,13 @@ import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig([
-  globalIgnores(['**/dist/', 'coverage/', 'docs/public/', 'docs/.vitepress/cache/', 'lib/backends/*/scripts/sources.ts']),
+  globalIgnores([
+    '**/dist/',
+    'coverage/',
+    'docs/public/',
+    'docs/.vitepress/cache/',
+    'lib/backends/*/scripts/sources.ts',
+  ]),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: globals.node } },
