@@ -18,7 +18,7 @@ export const outDir = join(root, 'test/docs/dist');
 const scenery = join(root, 'test/docs/scenery.ts');
 const sceneryNames = exportsOf(scenery);
 
-/** @returns {Block[]} `at` is file:line, `file` where the compiler finds it, `output` what is printed, if it is said */
+/** `file` is where the compiler finds a block, and `output` what it prints, if a block of text after it says so. */
 export function blocksOfTypeScript() {
   return markdownFiles.flatMap((page) => {
     const { blocks } = read(join(root, page));

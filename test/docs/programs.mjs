@@ -1,7 +1,7 @@
 // Runs the programs of the docs that need nothing but this package and Nest, one after the other in one process, and
 // compares what they print with the block of text that follows them. Of a long number only that it is one.
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { outDir } from './code.mjs';
 
 const NEEDS_NOTHING =
@@ -31,15 +31,7 @@ for (const file of process.argv.slice(1)) {
 
 /** @returns {string[]} which of them failed, or printed something else */
 export function run(blocks) {
-  const files = blocks.map(({ file }) =>
-    join(
-      outDir,
-      file
-        .split('/')
-        .at(-1)
-        .replace(/\.mts$/, '.mjs'),
-    ),
-  );
+  const files = blocks.map(({ file }) => join(outDir, `${basename(file, '.mts')}.mjs`));
   const child = spawnSync(
     process.execPath,
     ['--input-type=module', '--eval', RUNNER, '--', ...files],
@@ -58,8 +50,9 @@ export function run(blocks) {
     if (expected === undefined || masked(output) === masked(expected)) return [];
     return [`${at}: prints\n${output}and not\n${expected}`];
   });
-  if (child.status !== 0)
+  if (child.status !== 0) {
     wrong.push(`the programs ended with ${child.signal ?? child.status}\n${child.stderr}`);
+  }
   return wrong;
 }
 
