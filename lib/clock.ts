@@ -59,6 +59,11 @@ export class Deadline {
     return left > 0 ? left : 0;
   }
 
+  /** Which share of the time has passed: from 0 to 1. */
+  get used(): number {
+    return this.after > 0 ? 1 - this.remaining / this.after : 1;
+  }
+
   get passed(): boolean {
     return this.remaining === 0;
   }

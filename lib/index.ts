@@ -36,3 +36,19 @@ export { LockBusyFilter } from './lock-busy.filter.js';
 export { LockInterceptor } from './lock.interceptor.js';
 export { LockModule, type LockModuleExtras } from './lock.module.js';
 export { LockService, type LockedBody } from './lock.service.js';
+export { CHANNELS } from './telemetry/channels.js';
+export type {
+  AcquireMessage,
+  AcquireOutcome,
+  BackendMessage,
+  BackendOperation,
+  HoldMessage,
+  LeadershipMessage,
+  LostMessage,
+  MessageSource,
+  MessageTemplate,
+  PausedMessage,
+  RenewedMessage,
+  RevocationMessage,
+  WarningMessage,
+} from './telemetry/messages.js';

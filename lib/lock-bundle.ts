@@ -10,6 +10,7 @@ export class LockBundle implements Lock {
   #signal: AbortSignal | undefined;
   #revocation: AbortSignal | undefined;
   #releasing: Promise<ReleaseOutcome> | undefined;
+  #whenReleased: ((outcome: ReleaseOutcome) => void)[] | undefined;
 
   constructor(parts: readonly LockHandle[]) {
     this.#parts = parts;
@@ -65,6 +66,11 @@ export class LockBundle implements Lock {
   }
 
   /** @internal */
+  get parts(): readonly LockHandle[] {
+    return this.#parts;
+  }
+
+  /** @internal */
   of(key: string): LockHandle | undefined {
     return this.#parts.find((part) => part.key === key);
   }
@@ -95,7 +101,16 @@ export class LockBundle implements Lock {
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.#releasing ??= releaseAll(this.#parts));
+    if (this.#releasing === undefined) {
+      this.#releasing = releaseAll(this.#parts);
+      for (const tell of this.#whenReleased ?? []) void this.#releasing.then(tell);
+    }
+    return this.#releasing;
+  }
+
+  /** @internal Calls back when its holder gave it back, with what became of that. */
+  onReleased(tell: (outcome: ReleaseOutcome) => void): void {
+    (this.#whenReleased ??= []).push(tell);
   }
 
   /** @internal What is logged of it. */

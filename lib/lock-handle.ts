@@ -20,6 +20,7 @@ export class LockHandle implements Lock {
   readonly #holding: Holding;
   readonly #keeper: Keeper;
   #releasing: Promise<ReleaseOutcome> | undefined;
+  #whenReleased: ((outcome: ReleaseOutcome) => void)[] | undefined;
 
   constructor(holding: Holding, keeper: Keeper) {
     this.#holding = holding;
@@ -50,6 +51,11 @@ export class LockHandle implements Lock {
   fencingTokenOf(key: string): number {
     if (key === this.key) return this.fencingToken;
     throw new LockConfigurationError(`Lock "${this.key}" has no key "${key}"`, key);
+  }
+
+  /** @internal */
+  get parts(): readonly LockHandle[] {
+    return [this];
   }
 
   /** @internal */
@@ -132,7 +138,16 @@ export class LockHandle implements Lock {
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.#releasing ??= Promise.resolve(this.#keeper.release(this.#holding)));
+    if (this.#releasing === undefined) {
+      this.#releasing = Promise.resolve(this.#keeper.release(this.#holding));
+      for (const tell of this.#whenReleased ?? []) void this.#releasing.then(tell);
+    }
+    return this.#releasing;
+  }
+
+  /** @internal Calls back when its holder gave it back, with what became of that. */
+  onReleased(tell: (outcome: ReleaseOutcome) => void): void {
+    (this.#whenReleased ??= []).push(tell);
   }
 
   /** @internal What is logged of it. */

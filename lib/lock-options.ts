@@ -4,6 +4,7 @@ import type { LockMode, LockOptions } from './interfaces/index.js';
 import { readDuration } from './duration.js';
 import { checkIsOptions, isAbortSignal } from './option-checks.js';
 import { shown, shownAddress, shownOption } from './errors/shown.js';
+import { CALLER, type Caller, type WithCaller } from './telemetry/caller.js';
 
 /** Options as they are used: read, checked, durations in milliseconds. */
 export interface LockSettings {
@@ -16,6 +17,8 @@ export interface LockSettings {
   readonly limit: number;
   readonly reentrant: boolean;
   readonly signal: AbortSignal | undefined;
+  readonly template?: string;
+  readonly caller?: Caller;
 }
 
 const DEFAULTS: LockSettings = {
@@ -41,6 +44,7 @@ const READERS: { [Option in keyof Required<LockOptions>]: (value: unknown) => un
   mode: readMode,
   limit: readLimit,
   minHold: (value) => readDuration('minHold', value, { least: 0 }),
+  template: readTemplate,
 };
 
 /**
@@ -59,6 +63,11 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
     }
     if (value !== undefined) settings[option] = READERS[option as keyof LockOptions](value);
   }
+  const { [CALLER]: caller } = options as WithCaller;
+  if (caller !== undefined) {
+    settings.caller = caller;
+    settings.template ??= caller.template;
+  }
   const read = settings as unknown as LockSettings;
   if (read.mode === 'shared' && read.limit > 1) {
     throw new LockConfigurationError(
@@ -68,18 +77,27 @@ export function readOptions(options: unknown, defaults: LockSettings = DEFAULTS)
   return read;
 }
 
+export interface LeaderSettings {
+  /** Milliseconds. */
+  readonly ttl: number;
+  readonly template: string | undefined;
+}
+
 /** @throws LockConfigurationError that names the option and what was given */
-export function readLeaderTtl(options: unknown = {}, byDefault: number): number {
+export function readLeaderOptions(options: unknown = {}, ttlByDefault: number): LeaderSettings {
   checkIsOptions(options);
   for (const [option, value] of Object.entries(options)) {
-    if (option !== 'ttl') {
+    if (option !== 'ttl' && option !== 'template') {
       throw new LockConfigurationError(
         `unknown option ${shown(option)} of a leadership, got ${shownOption(option, value)}`,
       );
     }
   }
-  const { ttl } = options as { ttl?: unknown };
-  return ttl === undefined ? byDefault : readDuration('ttl', ttl);
+  const { ttl, template, [CALLER]: caller } = options as WithCaller & Record<string, unknown>;
+  return {
+    ttl: ttl === undefined ? ttlByDefault : readDuration('ttl', ttl),
+    template: template === undefined ? caller?.template : readTemplate(template),
+  };
 }
 
 /** @throws LockConfigurationError that names the option and what was given */
@@ -97,6 +115,22 @@ export function readRevocation(options: unknown): Revocation {
     throw new LockConfigurationError(`reason must be a string, got ${shown(reason)}`);
   }
   return { reason, grace: readDuration('grace', grace, { least: 0 }) };
+}
+
+/** Longer ones are no name for a chart. */
+const LONGEST_TEMPLATE = 200;
+
+/** @throws LockConfigurationError that names the option and what was given */
+export function readTemplate(template: unknown): string {
+  const fits =
+    typeof template === 'string' &&
+    template !== '' &&
+    template.length <= LONGEST_TEMPLATE &&
+    template.isWellFormed();
+  if (fits) return template;
+  throw new LockConfigurationError(
+    `template must be a string of 1 to ${LONGEST_TEMPLATE} characters, got ${shown(template)}`,
+  );
 }
 
 /** Longer ones would be carried along with each request. */

@@ -1,4 +1,5 @@
 import type { LockedOptions, LockKey } from './interfaces/index.js';
+import type { WithCaller } from './telemetry/caller.js';
 
 /** What a decorator leaves on a method: how each call of it is to be locked. */
 export interface LockPlan {
@@ -8,8 +9,8 @@ export interface LockPlan {
   readonly name: string | undefined;
   /** @throws LockKeyError when the arguments do not give a key */
   keyOf(instance: unknown, args: readonly unknown[]): LockKey;
-  /** Everything else that was given, as it was given. */
-  readonly options: Omit<LockedOptions, 'name' | 'onBusy'>;
+  /** Everything else that was given, as it was given, and for telemetry whose it is. */
+  readonly options: Omit<LockedOptions, 'name' | 'onBusy'> & WithCaller;
   readonly onBusy: NonNullable<LockedOptions<unknown[]>['onBusy']>;
   /**
    * `stream`: the method answers with an Observable or an async iterable instead of a promise.

@@ -1,11 +1,16 @@
 import type { BackendConnection, LockBackend } from './backends/lock-backend.js';
+import { Deadline } from './clock.js';
 import { readDuration } from './duration.js';
+import type { PausedNode } from './interfaces/index.js';
 import type { Holding } from './lease/holding.js';
 import { Leases } from './lease/leases.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
 import { checkTtl } from './lock-options.js';
 import { LockView } from './lock-view.js';
 import { makeProcessId } from './owner.js';
+import { ReportedConnection } from './telemetry/reported-connection.js';
+import type { Reporter } from './telemetry/reporter.js';
+import { answerForStats, type StatsSource } from './telemetry/stats.js';
 
 /** What a LockService has from its first use on: a connection, and the leases it holds by that. */
 export class LockSession {
@@ -14,13 +19,22 @@ export class LockSession {
   readonly #leases: Leases;
   readonly #view: LockView;
   readonly #keeper: Keeper;
+  /** By node. */
+  readonly #pauses = new Map<number, { readonly over: Deadline; readonly why: string }>();
+  readonly #leaveStats: () => void;
   #closed: Promise<void> | undefined;
 
-  constructor(backend: LockBackend, label: string, warn: (message: string) => void) {
+  constructor(
+    backend: LockBackend,
+    label: string,
+    warn: (message: string) => void,
+    reporter: Reporter,
+    stats: StatsSource,
+  ) {
     const processId = makeProcessId(label);
     // A backend may tell of something as soon as it connects.
     const told: { leases?: Leases } = {};
-    const connection = backend.connect({
+    const opened = backend.connect({
       id: processId,
       warn,
       lost: (id, token) => {
@@ -29,11 +43,17 @@ export class LockSession {
       revoked: (id, revocation) => {
         told.leases?.revoke(id, revocation);
       },
+      paused: (node, ms, why) => {
+        this.#pauses.set(node, { over: Deadline.in(ms), why });
+        reporter.paused(node, ms, why);
+      },
     });
-    const leases = new Leases({ processId, backendName: backend.name, connection, warn });
+    const connection = new ReportedConnection(opened, reporter);
+    const leases = new Leases({ processId, backendName: backend.name, connection, warn, reporter });
     told.leases = leases;
     this.#connection = connection;
     this.#leases = leases;
+    this.#leaveStats = answerForStats(stats);
     this.#view = new LockView(processId, connection, leases);
     this.#keeper = {
       release: (holding) => leases.release(holding),
@@ -66,6 +86,13 @@ export class LockSession {
     return this.leases.held;
   }
 
+  /** The nodes that are known to grant nothing new. */
+  get paused(): readonly PausedNode[] {
+    return [...this.#pauses]
+      .map(([node, { over, why }]) => ({ node, remaining: over.remaining, why }))
+      .filter(({ remaining }) => remaining > 0);
+  }
+
   presentHoldersDone(): Promise<void> {
     return this.leases.presentHoldersDone();
   }
@@ -81,6 +108,12 @@ export class LockSession {
 
   /** Gives back what is held, and closes the connection. */
   close(): Promise<void> {
-    return (this.#closed ??= this.leases.close().then(() => this.connection.close()));
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    await this.leases.close();
+    this.#leaveStats();
+    await this.connection.close();
   }
 }

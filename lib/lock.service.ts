@@ -22,6 +22,7 @@ import type {
   LockModuleOptions,
   LockOptions,
   LockState,
+  LockStats,
   RevokeOptions,
   WebLockManager,
 } from './interfaces/index.js';
@@ -42,7 +43,7 @@ import {
   checkFits,
   checkTtl,
   readLabel,
-  readLeaderTtl,
+  readLeaderOptions,
   readOptions,
   readRevocation,
   type LockSettings,
@@ -51,6 +52,9 @@ import { checkIsOptions } from './option-checks.js';
 import { PRINTED, printed } from './printed.js';
 import { Shutdown, type Ending } from './shutdown.js';
 import { outsideOfContexts } from './timers.js';
+import { LEADER } from './telemetry/caller.js';
+import { Reporter } from './telemetry/reporter.js';
+import { countLeaderships, countLocks } from './telemetry/stats.js';
 import { waitForEmitter } from './wait-for-emitter.js';
 import { WebLocks } from './web-locks/web-locks.js';
 
@@ -82,16 +86,21 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   private readonly ending: Ending;
   private shutdown: Shutdown;
   private readonly label: string;
+  private readonly reporter: Reporter;
   private readonly logger = new Logger('LockService');
   private readonly warn = (message: string): void => {
     this.logger.warn(message);
+    this.reporter.warned(message);
   };
   private readonly leaderships = new Leaderships({
-    acquire: async (key, ttl, signal) =>
-      this.take(key, { ...this.defaults, ...STANDING, ttl, signal }),
+    acquire: async (key, options, signal) =>
+      this.take(key, { ...this.defaults, ...STANDING, ...options, caller: LEADER, signal }),
     runUnder: (lock, body) => runUnder(this.identity, lock.share(), body),
     inspect: (key) => this.inspect(key),
     warn: this.warn,
+    turned: ({ holding }, state) => {
+      this.reporter.leadership(holding, state);
+    },
   });
   private webLocks: WebLocks | undefined;
   /** From its first use on; 'over' when it was closed before. */
@@ -113,14 +122,19 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       ...defaults
     } = options;
     checkBackend(backend);
-    if ('signal' in defaults) {
-      throw new LockConfigurationError('signal is an option of single calls, not of the module');
+    for (const option of ['signal', 'template']) {
+      if (option in defaults) {
+        throw new LockConfigurationError(
+          `${option} is an option of single calls, not of the module`,
+        );
+      }
     }
     this.backend = backend;
     this.defaults = readOptions(defaults);
     this.ending = this.endingAfter(readDuration('shutdownGrace', shutdownGrace, { least: 0 }));
     this.shutdown = new Shutdown(this.ending);
     this.label = readLabel(label);
+    this.reporter = new Reporter(backend.name, name);
     checkFits(this.defaults, backend);
   }
 
@@ -132,7 +146,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
   acquire(key: LockKey, options?: LockOptions): Promise<Lock> {
-    return this.request(key, options);
+    const lock = this.request(key, options);
+    return this.reporter.hearsOfHolds ? lock.then(this.toldOf) : lock;
   }
 
   /**
@@ -141,7 +156,8 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   async tryAcquire(key: LockKey, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
     try {
-      return await this.request(key, options, true);
+      const lock = await this.request(key, options, true);
+      return this.reporter.hearsOfHolds ? this.toldOf(lock) : lock;
     } catch (error) {
       if (error instanceof LockTimeoutError) return null;
       throw error;
@@ -168,7 +184,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       );
     }
     const lock = await this.request(key, options);
-    const result = await runUnder(this.identity, lock, () => body(lock));
+    const run = () => body(lock);
+    const result = await (this.reporter.hearsOfHolds
+      ? this.reporter.hold(lock, () => runUnder(this.identity, lock, run))
+      : runUnder(this.identity, lock, run));
     if (lock.lost !== undefined) throw lock.lost;
     return result;
   }
@@ -224,10 +243,10 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   leader(key: string, options?: LeaderOptions): Leadership {
     checkKey(key);
-    const ttl = readLeaderTtl(options, this.defaults.ttl);
-    checkTtl(ttl, this.backend);
+    const settings = readLeaderOptions(options, this.defaults.ttl);
+    checkTtl(settings.ttl, this.backend);
     this.sessionFor(key);
-    return this.leaderships.of(key, ttl);
+    return this.leaderships.of(key, settings);
   }
 
   /**
@@ -250,6 +269,22 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       held: () => this.sessionFor('*').view.held('*'),
       waiting: () => this.sessionFor('*').view.waiting(),
     }));
+  }
+
+  /**
+   * What this service holds and waits for at this moment, counted by template and mode; the backend
+   * is not asked. Of one that is closed, or was not used yet, nothing.
+   */
+  stats(): LockStats {
+    const session = this.session === 'over' ? undefined : this.session;
+    return {
+      backend: this.backend.name,
+      instance: this.name,
+      holds: countLocks(session?.leases.holdings ?? []),
+      waits: countLocks([...(session?.leases.waiting ?? [])].map(({ wish }) => wish)),
+      leaderships: countLeaderships(this.leaderships.standing),
+      paused: session?.paused ?? [],
+    };
   }
 
   /**
@@ -314,14 +349,25 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       const settings = once ? { ...read, wait: 0 } : read;
       if (typeof key !== 'object') checkKey(key);
       const keys = typeof key === 'object' ? readKeys(key) : [key];
-      const take = (wish: LockSettings): Promise<HeldLock> => this.takeAll(keys, wish);
-      const held = heldByEmitter(this.identity, keys);
-      return held === undefined ? take(settings) : waitForEmitter(settings, held, take);
+      if (!this.reporter.hearsOfAcquires) return this.ask(keys, settings);
+      const toleratesBusy = once || settings.caller?.toleratesBusy === true;
+      return this.reporter.acquire(keys, settings, toleratesBusy, (wish) => this.ask(keys, wish));
     } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it was thrown
       return Promise.reject(error);
     }
   }
+
+  private ask(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
+    const held = heldByEmitter(this.identity, keys);
+    if (held === undefined) return this.takeAll(keys, settings);
+    return waitForEmitter(settings, held, (wish) => this.takeAll(keys, wish));
+  }
+
+  private readonly toldOf = <Held extends HeldLock>(lock: Held): Held => {
+    this.reporter.held(lock);
+    return lock;
+  };
 
   private takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
     const [only = ''] = keys;
@@ -374,7 +420,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
 
   private open(): LockSession | 'over' {
     return (this.session ??= outsideOfContexts(
-      () => new LockSession(this.backend, this.label, this.warn),
+      () => new LockSession(this.backend, this.label, this.warn, this.reporter, this),
     ));
   }
 

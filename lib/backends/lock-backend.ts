@@ -45,6 +45,12 @@ export interface LockProcess {
   lost(id: string, token?: number): void;
   /** To be told, by its request id, that somebody asks for a lease of this process; see {@link BackendConnection.revoke}. */
   revoked(id: string, revocation: Revocation): void;
+  /**
+   * To be told that a node of the store lost its memory, and so grants nothing new for so many
+   * milliseconds: for telemetry.
+   * @param node its place among the nodes of the store, from 1
+   */
+  paused?(node: number, ms: number, why: string): void;
 }
 
 /** What an operator says to a holder. */

@@ -1,6 +1,6 @@
 import { LockConfigurationError, LockError } from '../errors/index.js';
 import type { LockedOptions, LockKey } from '../interfaces/index.js';
-import { readLeaderTtl, readOptions } from '../lock-options.js';
+import { readLeaderOptions, readOptions } from '../lock-options.js';
 import { checkIsOptions, checkName } from '../option-checks.js';
 import { shown } from '../errors/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
@@ -9,6 +9,7 @@ import { impersonate, methodOf, sameKind, type Method } from './decorate.js';
 import { handlesEvents } from './event-handlers.js';
 import { parseKeyTemplate } from './key-template.js';
 import { runAsEvent, runsUnderLocks } from '../lock-context.js';
+import { CALLER, type Caller } from '../telemetry/caller.js';
 import { setLockingMethod, setLockPlan, type LockPlan } from '../lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
@@ -90,14 +91,17 @@ export function lockMethod(decoration: Decoration): (...parameters: unknown[]) =
 /** @throws LockConfigurationError or LockKeyError that says which method it is about */
 function readPlan(decoration: Decoration, where: string): LockPlan {
   try {
-    return { where, ...readTerms(decoration) };
+    return { where, ...readTerms(decoration, where) };
   } catch (error) {
     if (error instanceof LockError) error.message = `${where}: ${error.message}`;
     throw error;
   }
 }
 
-function readTerms({ decorator, key, options }: Decoration): Omit<LockPlan, 'where'> {
+function readTerms(
+  { decorator, key, options }: Decoration,
+  where: string,
+): Omit<LockPlan, 'where'> {
   checkIsOptions(options);
   const kind = KINDS[decorator];
   const { name, onBusy = 'throw', ...rest } = options as LockedOptions;
@@ -115,16 +119,19 @@ function readTerms({ decorator, key, options }: Decoration): Omit<LockPlan, 'whe
       `signal is for single calls, not for all of a method, got ${shown(rest.signal)}`,
     );
   }
+  const template = typeof key === 'string' ? key : where;
+  const caller: Caller = { where, template, toleratesBusy: onBusy !== 'throw' };
+  const given = { ...rest, [CALLER]: caller };
   if (kind === 'leader') {
-    readLeaderTtl(rest, 0);
+    readLeaderOptions(rest, 0);
     if (typeof key !== 'string') {
       throw new LockConfigurationError(`key of a leadership must be a string, got ${shown(key)}`);
     }
     const made = parseKeyTemplate(key)([]);
-    return { name, keyOf: () => made, options: rest, onBusy: 'skip', kind };
+    return { name, keyOf: () => made, options: given, onBusy: 'skip', kind };
   }
   readOptions(rest);
-  return { name, keyOf: readKey(key), options: rest, onBusy: onBusy as LockPlan['onBusy'], kind };
+  return { name, keyOf: readKey(key), options: given, onBusy: onBusy as LockPlan['onBusy'], kind };
 }
 
 function readKey(key: unknown): LockPlan['keyOf'] {

@@ -13,7 +13,9 @@ export type {
   LockedStreamOptions,
   LockHoldOptions,
   LockOptions,
+  LockTemplate,
 } from './lock-options.interface.js';
+export type { LeadershipCount, LockCount, LockStats, PausedNode } from './lock-stats.interface.js';
 export type {
   Lock,
   LockHolder,

@@ -1,8 +1,8 @@
-import type { Duration } from './lock-options.interface.js';
+import type { Duration, LockTemplate } from './lock-options.interface.js';
 import type { Lock } from './lock.interface.js';
 
 /** How to stand for a leadership. */
-export interface LeaderOptions {
+export interface LeaderOptions extends LockTemplate {
   /**
    * How long a term lives without renewal: so long after a leader has crashed the next one is elected.
    * @default the module's ttl

@@ -65,14 +65,25 @@ export interface LockHoldOptions {
   minHold?: Duration;
 }
 
+/** What a lock is called where there may be too many keys. */
+export interface LockTemplate {
+  /**
+   * What metrics and spans call the lock instead of its key, of which there may be too many: the same
+   * for all calls of one place, such as `order:{id}`. At most 200 characters.
+   * @default of a decorator: its key template, or `Class.method` for a key function; else none
+   */
+  template?: string;
+}
+
 /** Options of one call. */
-export interface LockOptions extends LockHoldOptions {
+export interface LockOptions extends LockHoldOptions, LockTemplate {
   /** Ends the waiting: the call rejects with its reason. It does not end a lock that is held. */
   signal?: AbortSignal;
 }
 
 /** Options of `@Locked`. */
-export interface LockedOptions<Args extends unknown[] = never[]> extends LockHoldOptions {
+export interface LockedOptions<Args extends unknown[] = never[]>
+  extends LockHoldOptions, LockTemplate {
   /** The named LockModule instance whose service locks. */
   name?: string;
 

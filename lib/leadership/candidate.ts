@@ -24,6 +24,8 @@ export interface CandidateContext {
   readonly runUnder: RunUnder;
   inspect(): Promise<LockState>;
   warn(message: string): void;
+  /** A term began, or is over. */
+  turned(lock: LockHandle, state: 'elected' | 'deposed'): void;
 }
 
 /** A leadership is a lock that is sought again whenever it is over. */
@@ -165,21 +167,23 @@ export class Candidate implements Leadership {
   async #serve(lock: LockHandle): Promise<void> {
     const term = new Term(lock, this.context.runUnder);
     this.#term = term;
+    this.context.turned(lock, 'elected');
     if (this.#isWithdrawn()) term.end();
     this.#changed();
     for (const listener of this.#elected) this.#tell(listener, lock);
     // Who is deposed hears of it at once, also while what runs under the term goes on.
     lock.onLost(() => {
-      this.#depose(term);
+      this.#depose(term, lock);
     });
     await term.serve();
-    this.#depose(term);
+    this.#depose(term, lock);
   }
 
-  #depose(term: Term): void {
+  #depose(term: Term, lock: LockHandle): void {
     if (this.#term !== term) return;
     this.#term = undefined;
-    for (const listener of this.#deposed) this.#tell(listener, term.lock);
+    this.context.turned(lock, 'deposed');
+    for (const listener of this.#deposed) this.#tell(listener, lock);
   }
 
   #isWithdrawn(): boolean {

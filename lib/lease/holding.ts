@@ -2,6 +2,7 @@ import type { LeaseMode, LockGuard, Revocation } from '../backends/lock-backend.
 import { Alarm, Deadline } from '../clock.js';
 import { outsideOfContexts } from '../timers.js';
 import { LockLostError, type LockLostReason } from '../errors/index.js';
+import type { Caller } from '../telemetry/caller.js';
 import type { Lease } from './lease.js';
 
 /** What a holder asked for. */
@@ -13,6 +14,9 @@ export interface HoldingTerms {
   readonly minHold: number;
   readonly mode: LeaseMode;
   readonly limit: number;
+  /** What it is called where there may be too many keys. */
+  readonly template?: string;
+  readonly caller?: Caller;
 }
 
 /**
@@ -35,13 +39,17 @@ export class Holding {
   #revocation: AbortController | undefined;
   #revoked: LockLostError | undefined;
   #grace: Alarm | undefined;
+  readonly template: string | undefined;
+  readonly caller: Caller | undefined;
 
   constructor(
     readonly lease: Lease,
     /** Greater than that of every holding of this key before. */
     readonly token: number,
-    maxHold: number | undefined,
+    { maxHold, template, caller }: HoldingTerms,
   ) {
+    this.template = template;
+    this.caller = caller;
     this.limit(maxHold);
   }
 
@@ -124,13 +132,17 @@ export class Holding {
     this.#notify(new LockLostError(this.key, reason));
   }
 
-  /** Somebody asks for the lock: it is told at once, and asked to finish when the grace is over. */
-  revoke({ reason, grace }: Revocation): void {
-    if (!this.held || this.#revoked !== undefined) return;
+  /**
+   * Somebody asks for the lock: it is told at once, and asked to finish when the grace is over. False
+   * when it was told before.
+   */
+  revoke({ reason, grace }: Revocation): boolean {
+    if (!this.held || this.#revoked !== undefined) return false;
     const revoked = new LockLostError(this.key, 'revoked', { cause: new Error(reason) });
     this.#revoked = revoked;
     abort(this.#revocation, revoked);
     this.#grace = Alarm.in(grace, () => this.#notify(revoked));
+    return true;
   }
 
   #notify(reason: LockLostError): void {
@@ -176,9 +188,10 @@ export class Holding {
   }
 
   /** The backend says at the release that it was gone already. */
-  endedAsStolen(): void {
+  endedAsStolen(): LockLostError {
     this.#lost ??= new LockLostError(this.key, 'stolen');
     abort(this.#abort, this.#lost);
+    return this.#lost;
   }
 }
 

@@ -7,7 +7,7 @@ import {
   type LockRequest,
 } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
-import { Deadline } from '../clock.js';
+import { Deadline, type Instant } from '../clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
 import type { Renewer } from './renewer.js';
 import { Upkeep, type Upheld } from './upkeep.js';
@@ -29,6 +29,8 @@ export class Lease implements LeaseIdentity, Upheld {
   readonly id: string;
   readonly key: string;
   readonly guard: LockGuard | undefined;
+  /** Not later than the grant. */
+  readonly since: Instant;
   readonly limit: number;
   #mode: LeaseMode;
   /** Whether the backend did not say yet that others may read beside its holder, who asked for that. */
@@ -54,18 +56,19 @@ export class Lease implements LeaseIdentity, Upheld {
     validity: Deadline,
     terms: HoldingTerms,
     renewer: Renewer,
-    private readonly whenLost: (lease: Lease) => void,
+    private readonly whenLost: (lease: Lease, why: LockLostError) => void,
   ) {
     this.id = request.id;
     this.key = request.key;
     this.guard = grant.guard;
     const { reserve = 0, since, token } = grant;
+    this.since = since;
     this.limit = terms.limit;
     this.#mode = terms.mode;
     this.#kept = keptBy(terms);
     this.#firstToken = token;
     this.#reserve = reserve;
-    this.#holding = new Holding(this, token, terms.maxHold);
+    this.#holding = new Holding(this, token, terms);
     const passable = reserve > 0 && isPassable(terms);
     this.#handOvers = passable ? new Deadline(since, LOCAL_SPAN) : undefined;
     const { ttl, renew } = terms;
@@ -127,7 +130,7 @@ export class Lease implements LeaseIdentity, Upheld {
     if (this.#ended || this.#lost !== undefined) return;
     this.#lost = new LockLostError(this.key, reason, cause === undefined ? undefined : { cause });
     this.#upkeep.stop();
-    this.whenLost(this);
+    this.whenLost(this, this.#lost);
     this.#holding.abort(this.#lost);
   }
 
@@ -172,9 +175,9 @@ export class Lease implements LeaseIdentity, Upheld {
   }
 
   /** Hands it over to the next holder, whose token is greater; the last one has left. */
-  passTo({ maxHold }: HoldingTerms): Holding {
+  passTo(terms: HoldingTerms): Holding {
     const before = this.#holding.maxHold;
-    this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, maxHold);
+    this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, terms);
     if (this.#holding.maxHold !== before) this.#upkeep.replan();
     return this.#holding;
   }

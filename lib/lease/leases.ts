@@ -4,11 +4,17 @@ import type {
   LockRequest,
   Revocation,
 } from '../backends/lock-backend.js';
-import { LockBackendError, type LockLostReason, LockShutdownError } from '../errors/index.js';
+import {
+  LockBackendError,
+  type LockLostError,
+  type LockLostReason,
+  LockShutdownError,
+} from '../errors/index.js';
 import { ByKey } from '../by-key.js';
 import { Chain } from '../chain.js';
 import { Alarm } from '../clock.js';
 import { Register } from '../register.js';
+import type { Reporter } from '../telemetry/reporter.js';
 import { Asker } from './asker.js';
 import type { Holding } from './holding.js';
 import { Lease } from './lease.js';
@@ -30,6 +36,7 @@ export interface LeasesContext {
   readonly backendName: string;
   readonly connection: BackendConnection;
   warn(message: string): void;
+  readonly reporter: Reporter;
 }
 
 interface Lingering {
@@ -68,7 +75,7 @@ export class Leases {
         this.#giveUp(waiter, reason);
       },
     });
-    this.#renewer = new Renewer(context.connection);
+    this.#renewer = new Renewer(context.connection, context.reporter);
     this.#releases = new Releases(context);
   }
 
@@ -198,7 +205,8 @@ export class Leases {
 
   /** Somebody asks for a lease of this process. */
   revoke(id: string, revocation: Revocation): void {
-    this.#held.find(id)?.holding.revoke(revocation);
+    const holding = this.#held.find(id)?.holding;
+    if (holding?.revoke(revocation) === true) this.context.reporter.revoked(holding, revocation);
   }
 
   /** The backend ended a lease before its time. */
@@ -211,6 +219,11 @@ export class Leases {
   letsIn(outer: HeldByCaller | undefined): boolean {
     if (this.#open === 'to holders') return outer?.released === false;
     return this.#open === 'to all';
+  }
+
+  /** What is held. */
+  get holdings(): readonly Holding[] {
+    return this.#held.values().map(({ holding }) => holding);
   }
 
   /** How many locks are held. */
@@ -314,7 +327,8 @@ export class Leases {
     waiter.grant(lease.holding);
   }
 
-  readonly #whenLost = (lease: Lease): void => {
+  readonly #whenLost = (lease: Lease, why: LockLostError): void => {
+    this.context.reporter.lost(lease.holding, why);
     this.#letGo(lease);
     const line = this.#lines.find(lease.key);
     if (line?.lease === lease) {

@@ -1,5 +1,6 @@
 import type { BackendConnection, LockRequest } from '../backends/lock-backend.js';
 import { Alarm, Deadline, pause, within } from '../clock.js';
+import type { Reporter } from '../telemetry/reporter.js';
 import type { Lease } from './lease.js';
 import type { Holding } from './holding.js';
 import { whenAnswered } from './when-answered.js';
@@ -16,6 +17,7 @@ export interface ReleasesContext {
   readonly backendName: string;
   readonly connection: BackendConnection;
   readonly warn: (message: string) => void;
+  readonly reporter: Reporter;
 }
 
 /** Gives back to the backend what is not wanted any more, and knows how much of that is under way. */
@@ -38,7 +40,7 @@ export class Releases {
       if (outcome !== undefined) return;
       outcome = told;
       if (told === 'unconfirmed') this.#warnOf(lease);
-      if (told === 'stolen') holding.endedAsStolen();
+      if (told === 'stolen') this.context.reporter.lost(holding, holding.endedAsStolen());
       settle?.(told);
     };
     this.#underWay++;

@@ -1,6 +1,7 @@
 import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
 import type { Link } from '../chain.js';
 import { Deadline, Instant } from '../clock.js';
+import type { Reporter } from '../telemetry/reporter.js';
 import { afterThisCall, afterThisTurn } from '../timers.js';
 import { Rounds, ROUND, type Traveller } from './rounds.js';
 import { validUntil } from './validity.js';
@@ -8,6 +9,8 @@ import { validUntil } from './validity.js';
 /** What is renewed, and told of it. */
 export interface Renewable extends Traveller {
   readonly ttl: number;
+  /** Which share of the time is gone for which it may be believed in. */
+  readonly used: number;
   /** @param validity until when it may be believed in, by this renewal */
   renewed(validity: Deadline): void;
   /** The backend says that it is not ours any more. */
@@ -32,7 +35,10 @@ export class Renewer {
   /** Whether the batch is about to be sent. */
   #urgent = false;
 
-  constructor(private readonly connection: BackendConnection) {}
+  constructor(
+    private readonly connection: BackendConnection,
+    private readonly reporter: Reporter,
+  ) {}
 
   /** Has it renewed together with others of its ttl, again and again until it leaves. */
   join(lease: Renewable): Link<Traveller> {
@@ -74,10 +80,23 @@ export class Renewer {
     const since = Instant.now();
     try {
       const answers = await this.connection.renew(renewals.map(({ asked }) => asked));
+      if (this.reporter.hearsOfRenewals) this.#report(renewals, answers, since);
       tellAll(renewals, answers, since);
     } catch (error) {
       tellAll(renewals, new Array<Error>(renewals.length).fill(error as Error), since);
     }
+  }
+
+  /** Before they are told, and so valid for longer. */
+  #report(
+    renewals: readonly Renewal[],
+    answers: readonly (boolean | Error)[],
+    { elapsed: duration }: Instant,
+  ): void {
+    const renewed = renewals.filter((_, index) => answers[index] === true);
+    if (renewed.length === 0) return;
+    const utilization = Math.max(...renewed.map(({ lease }) => lease.used));
+    this.reporter.renewed({ leases: renewed.length, duration, utilization });
   }
 }
 

@@ -75,6 +75,10 @@ export class Upkeep implements Renewable {
     return this.#validity.remaining;
   }
 
+  get used(): number {
+    return this.#validity.used;
+  }
+
   /** What went wrong with the last renewal. */
   get trouble(): unknown {
     return this.#trouble;

@@ -70,6 +70,7 @@ const BAD: Record<keyof LockOptions, unknown[]> = {
   mode: [null, true, 1, '', 'Shared', 'EXCLUSIVE', ...ODD_STRINGS],
   limit: [null, true, 0, -1, 1.5, NaN, Infinity, '1', 1n, 2 ** 53],
   minHold: [null, false, -1, NaN, 'soon', Infinity, 2 ** 31],
+  template: [null, 0, true, '', {}, ['order'], 'x'.repeat(201), '\uD800'],
 };
 
 const cases = Object.entries(BAD).flatMap(([option, values]) =>

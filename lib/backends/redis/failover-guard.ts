@@ -19,6 +19,8 @@ export interface FailoverGuardContext {
   readonly runner: ScriptRunner<CommonCalls>;
   readonly keyspace: Keyspace;
   readonly warn: (message: string) => void;
+  /** Called when nothing new is granted for so many milliseconds. */
+  readonly paused: (ms: number, why: string) => void;
 }
 
 /**
@@ -61,7 +63,7 @@ export class FailoverGuard {
 
   /** Enters the server of the connection there is. Returns a moment before, and the server's time after it. */
   async enter(): Promise<[before: Instant, now: number]> {
-    const { client, keyspace, longestTtl, mode, runner, warn } = this.context;
+    const { client, keyspace, longestTtl, mode, paused, runner, warn } = this.context;
     const run = await runIdOf(client, runner);
 
     const strict = mode === 'strict';
@@ -75,6 +77,7 @@ export class FailoverGuard {
     this.#run = this.#known = run;
     this.learn(known);
     this.#grace = Deadline.in(grace);
+    if (grace > 0) paused(grace, graceError(grace).message);
     if (begun === 1 && grace > 0) warn(graceError(grace).message);
     return [before, now];
   }

@@ -92,7 +92,8 @@ export class RedisConnection implements BackendConnection {
       this.#scan = new KeyScan(runner, client, () => [client], names);
       if (failoverGrace !== undefined) {
         const keyspace = new Keyspace(keyPrefix, namespace);
-        const context = { mode: failoverGrace, longestTtl, client, runner, keyspace, warn };
+        const paused = (ms: number, why: string) => process.paused?.(1, ms, why);
+        const context = { mode: failoverGrace, longestTtl, client, runner, keyspace, warn, paused };
         this.#guard = new FailoverGuard(context);
       }
       if (replicas > 0) this.#witness = new ReplicaWitness(client, runner, replicas);

@@ -30,6 +30,8 @@ export interface RedlockEntryContext {
   readonly memoryOfOthers: () => Promise<Memory>;
   readonly entered: () => void;
   readonly warn: (message: string) => void;
+  /** Called when it has no vote for so many milliseconds. */
+  readonly paused: (ms: number, why: string) => void;
 }
 
 /** How a node is entered. */
@@ -140,7 +142,7 @@ export class RedlockEntry {
 
   /** @param tell is told when it takes as long as a vote for somebody may be under way */
   async #enter(tell: (trouble: Error) => void): Promise<void> {
-    const { client, clock, keyspace, runner, warn } = this.context;
+    const { client, clock, keyspace, paused, runner, warn } = this.context;
     const run = await runIdOf(client, runner);
     const others = await this.#forgotten(run, tell);
     const before = Instant.now();
@@ -160,6 +162,7 @@ export class RedlockEntry {
     this.context.entered();
     this.#longest = Math.max(this.#longest, longest);
     this.#grace = Deadline.in(grace);
+    if (grace > 0) paused(grace, noVote(grace));
     if (begun === 1 && grace > 0) warn(noVote(grace));
   }
 

@@ -35,6 +35,7 @@ export interface NodeContext {
   readonly hear: (message: string, node: RedlockNode) => void;
   readonly listening: () => void;
   readonly warn: (message: string) => void;
+  readonly paused: (ms: number, why: string) => void;
 }
 
 /**

@@ -101,7 +101,9 @@ export class RedlockBackend implements LockBackend {
           const prefix = keyPrefixOf(target);
           const keyspace = new Keyspace(prefix, this.namespace);
           const names = new LockNames(prefix, this.namespace, false);
-          const context = { ...hooks, processId: process.id, keyspace, names, patience, warn };
+          const paused = (ms: number, why: string) => process.paused?.(index + 1, ms, why);
+          const own = { processId: process.id, keyspace, names, patience, warn, paused };
+          const context = { ...hooks, ...own };
           return new RedlockNode(
             openCommandClient(target, patience, login),
             openClient(target, patience, login),

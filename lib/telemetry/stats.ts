@@ -1,0 +1,76 @@
+import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { LeadershipCount, LockCount, LockMode, LockStats } from '../interfaces/index.js';
+import type { Caller } from './caller.js';
+
+/** A lock, or a caller that waits for one, as far as it is counted. */
+export interface Counted {
+  readonly template?: string | undefined;
+  readonly caller?: Caller | undefined;
+  readonly mode: LockMode;
+}
+
+/** How many there are of each template and mode, leaderships left out. */
+export function countLocks(all: Iterable<Counted>): readonly LockCount[] {
+  const counts = new Map<string, { -readonly [K in keyof LockCount]: LockCount[K] }>();
+  for (const { template, caller, mode } of all) {
+    if (caller?.leads) continue;
+    const kind = `${mode}:${template ?? ''}`;
+    const known = counts.get(kind);
+    if (known === undefined) counts.set(kind, { template, mode, count: 1 });
+    else known.count++;
+  }
+  return [...counts.values()];
+}
+
+export function countLeaderships(
+  all: Iterable<{ readonly template: string | undefined; readonly isLeader: boolean }>,
+): readonly LeadershipCount[] {
+  const counts = new Map<string | undefined, LeadershipCount>();
+  for (const { template, isLeader } of all) {
+    const { standing = 0, leading = 0 } = counts.get(template) ?? {};
+    counts.set(template, {
+      template,
+      standing: standing + 1,
+      leading: leading + (isLeader ? 1 : 0),
+    });
+  }
+  return [...counts.values()];
+}
+
+/** Who has stats. */
+export interface StatsSource {
+  stats(): LockStats;
+}
+
+/**
+ * On this the services of a process are asked for their stats, those of other copies of the package
+ * included. Not for users, who ask a service.
+ */
+const QUESTION = 'nestjs-lock:stats';
+const question = channel(QUESTION);
+
+interface Question {
+  readonly answers: LockStats[];
+}
+
+/** Has a service answer until it is closed, or forgotten. Returns what ends it. */
+export function answerForStats(source: StatsSource): () => void {
+  const known = new WeakRef(source);
+  const answer = (asked: unknown) => {
+    const stats = known.deref()?.stats();
+    if (stats === undefined) leave();
+    else (asked as Question).answers.push(stats);
+  };
+  const leave = () => {
+    unsubscribe(QUESTION, answer);
+  };
+  subscribe(QUESTION, answer);
+  return leave;
+}
+
+/** Of all services of this process that were used and are not closed. */
+export function allStats(): readonly LockStats[] {
+  const asked: Question = { answers: [] };
+  question.publish(asked);
+  return asked.answers;
+}
