@@ -117,11 +117,43 @@ export default {
       to: { path: npm('etcd3') },
     },
     {
+      name: 'opentelemetry-only-behind-its-door',
+      comment: '@opentelemetry/api is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/opentelemetry/' },
+      to: { path: npm('@opentelemetry/[^/]+') },
+    },
+    {
+      name: 'prom-client-only-behind-its-door',
+      comment: 'prom-client is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/prometheus/' },
+      to: { path: npm('prom-client') },
+    },
+    {
+      name: 'telemetry-watches',
+      comment: 'What exports telemetry hears the channels, as anybody may: nothing counts on it.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/(opentelemetry|prometheus)/' },
+      to: { path: '^lib/(opentelemetry|prometheus)/' },
+    },
+    {
+      name: 'telemetry-knows-nobody',
+      comment: 'Those who tell of something know it, and it knows of what is told only the contract.',
+      severity: 'error',
+      from: { path: '^lib/telemetry/' },
+      to: {
+        path: '^lib/',
+        pathNot:
+          '^lib/(telemetry/|errors/|interfaces/|clock\\.ts|timers\\.ts|backends/lock-backend\\.ts)',
+      },
+    },
+    {
       name: 'no-optional-peer-behind-the-front-door',
       comment: "Importing 'nestjs-lock' must never load an optional peer, however indirectly.",
       severity: 'error',
       from: { path: '^lib/(testing/)?index\\.ts$' },
-      to: { path: npm('(ioredis|redis|etcd3)'), reachable: true },
+      to: { path: npm('(ioredis|redis|etcd3|@opentelemetry/[^/]+|prom-client)'), reachable: true },
     },
     {
       name: 'no-undeclared-package',

@@ -11,6 +11,8 @@ const base = {
     '^nestjs-lock$': '<rootDir>/lib/index.ts',
     '^nestjs-lock/etcd$': '<rootDir>/lib/backends/etcd/index.ts',
     '^nestjs-lock/node-redis$': '<rootDir>/lib/backends/node-redis/index.ts',
+    '^nestjs-lock/opentelemetry$': '<rootDir>/lib/opentelemetry/index.ts',
+    '^nestjs-lock/prometheus$': '<rootDir>/lib/prometheus/index.ts',
     '^nestjs-lock/redis$': '<rootDir>/lib/backends/redis/index.ts',
     '^nestjs-lock/testing$': '<rootDir>/lib/testing/index.ts',
   },
@@ -46,6 +48,16 @@ export default {
         ...base.moduleNameMapper,
         '^@nestjs/(.*)$': '<rootDir>/test/nest-11/node_modules/@nestjs/$1',
         '^ioredis$': '<rootDir>/test/nest-11/node_modules/ioredis',
+      },
+    }),
+    project('opentelemetry'),
+    // The same specs on the SDK's next major, which the workspace test/opentelemetry-3 installs.
+    project('opentelemetry-3', {
+      testMatch: ['<rootDir>/test/opentelemetry/**/*.spec.ts'],
+      moduleNameMapper: {
+        ...base.moduleNameMapper,
+        '^@opentelemetry/(api|context-async-hooks|core|resources|sdk-metrics|sdk-trace)$':
+          '<rootDir>/test/opentelemetry-3/node_modules/@opentelemetry/$1',
       },
     }),
     project('integration'),

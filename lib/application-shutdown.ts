@@ -12,6 +12,12 @@ export function shutdownOf(moduleRef: ModuleRef): Shutdown {
   return shutdown;
 }
 
+/** For what is to outlive the locks of an application that closes: resolves at once when it has none. */
+export async function locksAreOver(moduleRef: ModuleRef): Promise<void> {
+  const application = containerOf(moduleRef);
+  if (lockModules(application).length > 0) await shutdownOf(moduleRef).over;
+}
+
 /**
  * Nest calls the hooks of a shutdown by the distance of their modules, and those of the global ones
  * last, in an order that depends on that of the imports. Queue workers and databases are closed there

@@ -25,6 +25,11 @@ export interface Ending {
  */
 export class Shutdown {
   readonly #services = new Set<Ending>();
+  #over: () => void = () => undefined;
+  /** Resolves when it is over. */
+  readonly over = new Promise<void>((resolve) => {
+    this.#over = resolve;
+  });
   #late: Alarm | undefined;
   #prepared: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -77,5 +82,6 @@ export class Shutdown {
         await session.close();
       }),
     );
+    this.#over();
   }
 }

@@ -1,9 +1,10 @@
 // `npm run check:consumers`: installs the packed package as its users would, and uses it.
 //
-//   esm    Nest 12, an ES module application, ioredis 6, etcd3, TypeScript 7
-//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, TypeScript 5.9, old and new module resolution
+//   esm    Nest 12, an ES module application, ioredis 6, etcd3, telemetry, TypeScript 7
+//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, telemetry, TypeScript 5.9, old and new module
+//          resolution
 //   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis, TypeScript 7
-//   jest   Nest 11, jest in its default CommonJS mode, and neither ioredis nor etcd3
+//   jest   Nest 11, jest in its default CommonJS mode, and none of the optional peers
 //
 // TypeScript reads our declarations with skipLibCheck off: an optional peer that leaks into those of
 // the root would not compile in `jest`.
@@ -89,6 +90,36 @@ export const byClient = (client: Etcd3) => LockModule.forRoot({ backend: new Etc
 if (typeof EtcdBackend !== 'function') throw new Error('no EtcdBackend');
 `;
 
+const telemetry = `
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { CHANNELS, LockModule, LockService } from 'nestjs-lock';
+import { instrumentLocks, LockOpenTelemetryModule } from 'nestjs-lock/opentelemetry';
+import { LockPrometheusModule, measureLocks } from 'nestjs-lock/prometheus';
+import { Registry } from 'prom-client';
+
+const registry = new Registry();
+
+@Module({
+  imports: [
+    LockModule.forRoot(),
+    LockOpenTelemetryModule.forRoot({ spans: 'all' }),
+    LockPrometheusModule.forRoot({ registry }),
+  ],
+})
+class Application {}
+
+export async function measured(): Promise<void> {
+  const app = await NestFactory.createApplicationContext(Application, { logger: ['error', 'warn'] });
+  const ends = [instrumentLocks({ keys: 'hash' }), measureLocks()];
+  await app.get(LockService).withLock('depot', { template: CHANNELS.hold }, async () => undefined);
+  const text = await registry.metrics();
+  for (const end of ends) end();
+  await app.close();
+  if (!/hold_duration_seconds_count.*nestjs-lock:hold.* 1/.test(text)) throw new Error(text);
+}
+`;
+
 // Where redis is installed, ioredis need not be.
 const nodeRedis = `
 import { createClient, createCluster, createSentinel } from 'redis';
@@ -109,8 +140,9 @@ const start = (extension) => `
 import { main } from './application${extension}';
 import './etcd${extension}';
 import './redis${extension}';
+import { measured } from './telemetry${extension}';
 
-main().then(() => process.exit(0), (error: unknown) => { console.error(error); process.exit(1); });
+main().then(measured).then(() => process.exit(0), (error: unknown) => { console.error(error); process.exit(1); });
 `;
 
 // One process that loads the package both ways must still have one LockService.
@@ -156,15 +188,24 @@ const nest = (major) => ({
   rxjs: '^7.8.2',
 });
 
+const exporters = { '@opentelemetry/api': '^1.9.0', 'prom-client': '^15.0.0' };
+
 const consumers = {
   esm: {
     type: 'module',
-    dependencies: { ...nest('^12'), etcd3: '^1.1.2', ioredis: '^6', typescript: '^7' },
+    dependencies: {
+      ...nest('^12'),
+      ...exporters,
+      etcd3: '^1.1.2',
+      ioredis: '^6',
+      typescript: '^7',
+    },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'application.ts': application,
       'etcd.ts': etcd,
       'redis.ts': redis,
+      'telemetry.ts': telemetry,
       'start.ts': start('.js'),
       'one-copy.cjs': oneCopy,
     },
@@ -172,13 +213,20 @@ const consumers = {
   },
   cjs: {
     type: 'commonjs',
-    dependencies: { ...nest('^11'), etcd3: '^1.1.2', ioredis: '^5', typescript: '~5.9' },
+    dependencies: {
+      ...nest('^11'),
+      ...exporters,
+      etcd3: '^1.1.2',
+      ioredis: '^5',
+      typescript: '~5.9',
+    },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'tsconfig.node10.json': tsconfig({ module: 'commonjs', moduleResolution: 'node10' }),
       'application.ts': application,
       'etcd.ts': etcd,
       'redis.ts': redis,
+      'telemetry.ts': telemetry,
       'start.ts': start(''),
       'one-copy.cjs': oneCopy,
     },

@@ -3,6 +3,8 @@ import type { LockMode, ReleaseOutcome } from '../interfaces/index.js';
 
 /** Where a message comes from. */
 export interface MessageSource {
+  /** Tells the LockServices apart: each has a name of its own, made up. */
+  readonly service: string;
   /** The `name` of the backend: `memory`, `redis`, `redlock`, `etcd`. */
   readonly backend: string;
   /** The name of the LockModule, where it has one. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { channel, tracingChannel, type Channel } from 'node:diagnostics_channel';
 import type { Revocation } from '../backends/lock-backend.js';
 import { Instant, wallTimeIn } from '../clock.js';
@@ -73,7 +74,7 @@ export class Reporter {
   private readonly source: MessageSource;
 
   constructor(backend: string, instance: string | undefined) {
-    this.source = { backend, instance };
+    this.source = { service: randomUUID(), backend, instance };
   }
 
   /** Whether anybody listens: to be asked before anything is made for it. */

@@ -15,6 +15,7 @@ import { ChannelListener } from '../support/channel-listener.js';
 import { eventually } from '../support/eventually.js';
 import { ScriptedBackend } from '../support/scripted-backend.js';
 
+const A_STRING = expect.any(String) as unknown;
 const A_NUMBER = expect.any(Number) as unknown;
 
 type Names = ConstructorParameters<typeof ChannelListener>[0];
@@ -89,6 +90,7 @@ describe('acquire', () => {
         limit: 1,
         ttl: 5_000,
         wait: 1_000,
+        service: A_STRING,
         backend: 'memory',
         instance: undefined,
         waited: false,
@@ -225,6 +227,7 @@ describe('hold', () => {
         fencingTokens: [token],
         mode: 'exclusive',
         limit: 1,
+        service: A_STRING,
         backend: 'memory',
         instance: undefined,
         outcome: 'released',
@@ -390,6 +393,7 @@ describe('what happens by itself', () => {
         reason: 'expired',
         heldFor: A_NUMBER,
         error: expect.objectContaining({ code: 'LOCK_LOST' }) as unknown,
+        service: A_STRING,
         backend: 'memory',
         instance: undefined,
       },
@@ -450,6 +454,7 @@ describe('what happens by itself', () => {
         fencingToken: lock.fencingToken,
         reason: 'a deploy',
         grace: 60_000,
+        service: A_STRING,
         backend: 'memory',
         instance: undefined,
       },
@@ -480,7 +485,9 @@ describe('what happens by itself', () => {
     };
     serve({ backend: scripted });
     await locks.acquire('k');
-    expect(warning).toEqual([{ message: 'beware', backend: 'scripted', instance: undefined }]);
+    expect(warning).toEqual([
+      { message: 'beware', service: A_STRING, backend: 'scripted', instance: undefined },
+    ]);
     expect(warn).toHaveBeenCalledWith('beware');
   });
 });

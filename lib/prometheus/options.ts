@@ -1,0 +1,40 @@
+import type { Registry } from 'prom-client';
+import { LockConfigurationError } from '../errors/index.js';
+import { shown, shownOption } from '../errors/shown.js';
+import { checkIsOptions } from '../option-checks.js';
+
+/** How locks are shown to Prometheus. */
+export interface PrometheusOptions {
+  /** @default prom-client's own, which @willsoto/nestjs-prometheus shows as well */
+  registry?: Pick<Registry, 'registerMetric' | 'removeSingleMetric'>;
+
+  /**
+   * Whether it is measured about how many locks each call of the backend is:
+   * `nestjs_lock_backend_operation_requests`.
+   * @default false
+   */
+  batches?: boolean;
+}
+
+/** @throws LockConfigurationError that names the option and what was given */
+export function readPrometheusOptions(options: unknown = {}): PrometheusOptions {
+  checkIsOptions(options);
+  for (const [option, value] of Object.entries(options)) {
+    if (option !== 'registry' && option !== 'batches') {
+      throw new LockConfigurationError(
+        `unknown option ${shown(option)}, got ${shownOption(option, value)}`,
+      );
+    }
+  }
+  const { registry, batches } = options as Record<keyof PrometheusOptions, unknown>;
+  const { registerMetric } = (registry ?? {}) as Partial<Registry>;
+  if (registry !== undefined && typeof registerMetric !== 'function') {
+    throw new LockConfigurationError(
+      `registry must be a Registry of prom-client, got ${shown(registry)}`,
+    );
+  }
+  if (batches !== undefined && typeof batches !== 'boolean') {
+    throw new LockConfigurationError(`batches must be true or false, got ${shown(batches)}`);
+  }
+  return options;
+}

@@ -1,0 +1,68 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { Logger } from '@nestjs/common';
+import { CHANNELS } from './channels.js';
+import type {
+  AcquireMessage,
+  BackendMessage,
+  HoldMessage,
+  LeadershipMessage,
+  LostMessage,
+  PausedMessage,
+  RenewedMessage,
+  RevocationMessage,
+  WarningMessage,
+} from './messages.js';
+
+interface Messages {
+  acquire: AcquireMessage;
+  hold: HoldMessage;
+  backend: BackendMessage;
+  lost: LostMessage;
+  renewed: RenewedMessage;
+  revocation: RevocationMessage;
+  leadership: LeadershipMessage;
+  paused: PausedMessage;
+  warning: WarningMessage;
+}
+
+type Traced = 'acquire' | 'hold' | 'backend';
+
+/** What is listened to together. What fails is logged, once, and disturbs nobody. */
+export class Subscriptions {
+  readonly #endings: (() => void)[] = [];
+  #failed = false;
+
+  on<Name extends Exclude<keyof Messages, Traced>>(
+    name: Name,
+    hear: (message: Messages[Name]) => void,
+  ): void {
+    this.#listen(CHANNELS[name], hear);
+  }
+
+  onStart<Name extends Traced>(name: Name, hear: (message: Messages[Name]) => void): void {
+    this.#listen(`tracing:${CHANNELS[name]}:start`, hear);
+  }
+
+  /** When it is over, well or not. */
+  onOver<Name extends Traced>(name: Name, hear: (message: Messages[Name]) => void): void {
+    this.#listen(`tracing:${CHANNELS[name]}:asyncEnd`, hear);
+  }
+
+  end(): void {
+    for (const end of this.#endings.splice(0)) end();
+  }
+
+  #listen(channel: string, hear: (message: never) => void): void {
+    const listener = (message: unknown) => {
+      try {
+        hear(message as never);
+      } catch (error) {
+        if (this.#failed) return;
+        this.#failed = true;
+        new Logger('LockTelemetry').error('What happens to locks could not be exported', error);
+      }
+    };
+    subscribe(channel, listener);
+    this.#endings.push(() => unsubscribe(channel, listener));
+  }
+}
