@@ -139,7 +139,8 @@ export default {
     },
     {
       name: 'telemetry-knows-nobody',
-      comment: 'Those who tell of something know it, and it knows of what is told only the contract.',
+      comment:
+        'Those who tell of something know it, and it knows of what is told only the contract.',
       severity: 'error',
       from: { path: '^lib/telemetry/' },
       to: {

@@ -9,7 +9,7 @@ export interface LockPlan {
   readonly name: string | undefined;
   /** @throws LockKeyError when the arguments do not give a key */
   keyOf(instance: unknown, args: readonly unknown[]): LockKey;
-  /** Everything else that was given, as it was given, and for telemetry whose it is. */
+  /** Everything else that was given, as it was given, with who asks by them. */
   readonly options: Omit<LockedOptions, 'name' | 'onBusy'> & WithCaller;
   readonly onBusy: NonNullable<LockedOptions<unknown[]>['onBusy']>;
   /**

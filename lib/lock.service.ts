@@ -184,10 +184,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       );
     }
     const lock = await this.request(key, options);
-    const run = () => body(lock);
-    const result = await (this.reporter.hearsOfHolds
-      ? this.reporter.hold(lock, () => runUnder(this.identity, lock, run))
-      : runUnder(this.identity, lock, run));
+    const result = await this.runUnder(lock, () => body(lock));
     if (lock.lost !== undefined) throw lock.lost;
     return result;
   }
@@ -261,10 +258,12 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       take: async (key, options) => {
         const settings = { ...this.defaults, ...STANDING, ...options };
         checkFits(settings, this.backend);
-        return this.takeAnew(key, settings);
+        if (!this.reporter.hearsOfAcquires) return this.takeAnew(key, settings);
+        const once = settings.wait === 0;
+        return this.reporter.acquire([key], settings, once, (wish) => this.takeAnew(key, wish));
       },
       current: (key) => currentLock(this.identity, key),
-      runUnder: (lock, body) => runUnder(this.identity, lock, body),
+      runUnder: (lock, body) => this.runUnder(lock, body),
       forceRelease: (key) => this.forceRelease(key),
       held: () => this.sessionFor('*').view.held('*'),
       waiting: () => this.sessionFor('*').view.waiting(),
@@ -362,6 +361,12 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     const held = heldByEmitter(this.identity, keys);
     if (held === undefined) return this.takeAll(keys, settings);
     return waitForEmitter(settings, held, (wish) => this.takeAll(keys, wish));
+  }
+
+  private runUnder<T>(lock: HeldLock, body: () => Promise<T> | T): Promise<T> {
+    return this.reporter.hearsOfHolds
+      ? this.reporter.hold(lock, () => runUnder(this.identity, lock, body))
+      : runUnder(this.identity, lock, body);
   }
 
   private readonly toldOf = <Held extends HeldLock>(lock: Held): Held => {

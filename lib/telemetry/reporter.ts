@@ -43,6 +43,7 @@ export interface ToldWish {
   readonly ttl: number;
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
+  readonly whenWaiting?: () => void;
 }
 
 /** One holder's time with a lease, likewise. */
@@ -110,6 +111,7 @@ export class Reporter {
     const since = Instant.now();
     const whenWaiting = () => {
       message.waited = true;
+      wish.whenWaiting?.();
     };
     return trace(acquires, message, () => ask({ ...wish, whenWaiting }), {
       answered: (lock) => {

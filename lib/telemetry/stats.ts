@@ -1,4 +1,3 @@
-import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { LeadershipCount, LockCount, LockMode, LockStats } from '../interfaces/index.js';
 import type { Caller } from './caller.js';
 
@@ -42,35 +41,26 @@ export interface StatsSource {
   stats(): LockStats;
 }
 
-/**
- * On this the services of a process are asked for their stats, those of other copies of the package
- * included. Not for users, who ask a service.
- */
-const QUESTION = 'nestjs-lock:stats';
-const question = channel(QUESTION);
+const SOURCES = Symbol.for('nestjs-lock:stats');
 
-interface Question {
-  readonly answers: LockStats[];
-}
+/** Who answers, of all copies of the package in this process. Nobody is kept by it who is not closed. */
+const sources = ((globalThis as { [SOURCES]?: Set<WeakRef<StatsSource>> })[SOURCES] ??= new Set());
+
+const forgotten = new FinalizationRegistry<WeakRef<StatsSource>>((source) => {
+  sources.delete(source);
+});
 
 /** Has a service answer until it is closed, or forgotten. Returns what ends it. */
 export function answerForStats(source: StatsSource): () => void {
   const known = new WeakRef(source);
-  const answer = (asked: unknown) => {
-    const stats = known.deref()?.stats();
-    if (stats === undefined) leave();
-    else (asked as Question).answers.push(stats);
+  sources.add(known);
+  forgotten.register(source, known);
+  return () => {
+    sources.delete(known);
   };
-  const leave = () => {
-    unsubscribe(QUESTION, answer);
-  };
-  subscribe(QUESTION, answer);
-  return leave;
 }
 
 /** Of all services of this process that were used and are not closed. */
 export function allStats(): readonly LockStats[] {
-  const asked: Question = { answers: [] };
-  question.publish(asked);
-  return asked.answers;
+  return [...sources].flatMap((source) => source.deref()?.stats() ?? []);
 }

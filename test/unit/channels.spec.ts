@@ -301,6 +301,20 @@ describe('hold', () => {
   });
 });
 
+it('web locks are told of as well', async () => {
+  const { acquire, hold } = listenTo('acquire', 'hold');
+  const manager = locks.manager();
+  await manager.request('k', async () => {
+    expect(await manager.request('k', { ifAvailable: true }, (lock) => lock)).toBeNull();
+  });
+  expect(acquire).toMatchObject([
+    { keys: ['k'], outcome: 'granted' },
+    { keys: ['k'], outcome: 'busy' },
+  ]);
+  expect(hold).toMatchObject([{ keys: ['k'], outcome: 'released' }]);
+  expect(listener.steps).not.toContain('acquire:error');
+});
+
 describe('backend', () => {
   it('tells of each call, with how many locks it is about', async () => {
     const { backend: calls } = listenTo('backend');
