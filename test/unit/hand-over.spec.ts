@@ -70,6 +70,13 @@ describe('a lease is handed over to the next caller of the process', () => {
     expect(tokens).toEqual([...new Set(tokens)].sort((a, b) => a - b));
   });
 
+  it('and is counted by the template of who has it', async () => {
+    const [first, second] = await lineOf(2, { template: 'first' }, { template: 'second' });
+    await first.release();
+    await second;
+    expect(locks.stats().holds).toEqual([{ template: 'second', mode: 'exclusive', count: 1 }]);
+  });
+
   it('whose former holder holds it no more, and hears nothing of what becomes of it', async () => {
     const [first, second] = await lineOf(2);
     const { signal } = first;
