@@ -301,6 +301,11 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return this.sessionFor(key).connection.troubleWith(key);
   }
 
+  /** @internal The leaderships for which this process stands: to the store they are locks like others. */
+  get leadershipKeys(): readonly string[] {
+    return this.leaderships.keys;
+  }
+
   /** @internal What is logged of it. */
   toJSON(): object {
     const { name, label, backend } = this;

@@ -19,6 +19,11 @@ export class Leaderships {
 
   constructor(private readonly context: LeadershipsContext) {}
 
+  /** Those for which this process stands. */
+  get keys(): readonly string[] {
+    return [...this.#candidates.keys()];
+  }
+
   /** @throws LockConfigurationError when the leadership of the key has another ttl */
   of(key: string, ttl: number): Leadership {
     const known = this.#candidates.get(key);
