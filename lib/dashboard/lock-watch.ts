@@ -95,21 +95,30 @@ export class LockWatch {
     const states = locks.list();
     let worked = 0;
     keys.begin();
-    while (this.#wanted()) {
-      const asked = performance.now();
-      const { value: state, done } = await states.next();
-      worked += performance.now() - asked;
-      if (done === true) {
-        for (const key of locks.leadershipKeys) {
-          if (!keys.wasSeenInRound(key)) await this.look(key);
+    try {
+      while (this.#wanted()) {
+        const asked = performance.now();
+        const { value: state, done } = await states.next();
+        worked += performance.now() - asked;
+        if (done === true) {
+          await this.#lookAtLeaderships();
+          keys.end();
+          break;
         }
-        keys.end();
-        break;
+        this.#note(state);
+        await this.#pace.turn();
       }
-      this.#note(state);
-      await this.#pace.turn();
+    } finally {
+      await states.return();
     }
     return worked;
+  }
+
+  /** Also those in which nobody leads. */
+  async #lookAtLeaderships(): Promise<void> {
+    for (const key of this.locks.leadershipKeys) {
+      if (!this.keys.wasSeenInRound(key)) await this.look(key);
+    }
   }
 
   async #tick(): Promise<void> {

@@ -297,6 +297,7 @@ describe.each([
     await page.until('state', 'it is told', () => true);
     await app.close();
     await eventually('the page is told', () => page.ended);
+    expect(page.response.complete).toBe(true);
   });
 
   it('closes after a page has gone', async () => {
