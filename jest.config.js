@@ -54,6 +54,7 @@ export default {
       },
     }),
     project('integration'),
+    project('browser'),
     project('simulation'),
     project('faults'),
   ],

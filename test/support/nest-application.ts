@@ -66,13 +66,15 @@ interface HttpPreparation {
   log?: Log;
   /** @default that of Express */
   adapter?: AbstractHttpAdapter;
+  /** @default one of the system's choosing */
+  port?: number;
 }
 
-/** An HTTP application that listens on a port of the system's choosing. It is closed after the test. */
+/** An HTTP application that listens. It is closed after the test. */
 export async function startHttp(
   metadata: ModuleMetadata,
   prepare: (app: INestApplication) => unknown = () => undefined,
-  { log = new Log(), adapter }: HttpPreparation = {},
+  { log = new Log(), adapter, port = 0 }: HttpPreparation = {},
 ): Promise<INestApplication> {
   const module = await Test.createTestingModule(metadata).setLogger(log).compile();
   const app = closeAfterTest(
@@ -81,6 +83,6 @@ export async function startHttp(
       : module.createNestApplication(adapter, { logger: log }),
   );
   prepare(app);
-  await app.listen(0, '127.0.0.1');
+  await app.listen(port, '127.0.0.1');
   return app;
 }
