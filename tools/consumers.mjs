@@ -1,7 +1,8 @@
 // `npm run check:consumers`: installs the packed package as its users would, and uses it.
 //
-//   esm    Nest 12, an ES module application, ioredis 6, etcd3, TypeScript 7
-//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, TypeScript 5.9, old and new module resolution
+//   esm    Nest 12, an ES module application, ioredis 6, etcd3, terminus 12, TypeScript 7
+//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, terminus 11, TypeScript 5.9, old and new
+//          module resolution
 //   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis, TypeScript 7
 //   jest   Nest 11, jest in its default CommonJS mode, and neither ioredis nor etcd3
 //
@@ -105,9 +106,38 @@ const backends = [
 export const lockModules = () => backends.map((backend) => LockModule.forRoot({ backend }));
 `;
 
+const operators = `
+import { Controller, Get, Module } from '@nestjs/common';
+import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminus';
+import { LockModule } from 'nestjs-lock';
+import { LockDashboardModule, type LockDashboardOptions } from 'nestjs-lock/dashboard';
+import { LockHealthIndicator } from 'nestjs-lock/terminus';
+
+@Controller('health')
+class HealthController {
+  constructor(readonly health: HealthCheckService, readonly locks: LockHealthIndicator) {}
+
+  @Get()
+  @HealthCheck()
+  check() {
+    return this.health.check([() => this.locks.pingCheck('locks', { timeout: '300ms' })]);
+  }
+}
+
+const options: LockDashboardOptions = { authorize: ({ headers }, action) => action === 'view' && headers.host === 'a' };
+
+@Module({
+  imports: [LockModule.forRoot(), TerminusModule, LockDashboardModule.forRoot(options)],
+  controllers: [HealthController],
+  providers: [LockHealthIndicator],
+})
+export class Operators {}
+`;
+
 const start = (extension) => `
 import { main } from './application${extension}';
 import './etcd${extension}';
+import './operators${extension}';
 import './redis${extension}';
 
 main().then(() => process.exit(0), (error: unknown) => { console.error(error); process.exit(1); });
@@ -159,11 +189,18 @@ const nest = (major) => ({
 const consumers = {
   esm: {
     type: 'module',
-    dependencies: { ...nest('^12'), etcd3: '^1.1.2', ioredis: '^6', typescript: '^7' },
+    dependencies: {
+      ...nest('^12'),
+      '@nestjs/terminus': '^12',
+      etcd3: '^1.1.2',
+      ioredis: '^6',
+      typescript: '^7',
+    },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'application.ts': application,
       'etcd.ts': etcd,
+      'operators.ts': operators,
       'redis.ts': redis,
       'start.ts': start('.js'),
       'one-copy.cjs': oneCopy,
@@ -172,12 +209,19 @@ const consumers = {
   },
   cjs: {
     type: 'commonjs',
-    dependencies: { ...nest('^11'), etcd3: '^1.1.2', ioredis: '^5', typescript: '~5.9' },
+    dependencies: {
+      ...nest('^11'),
+      '@nestjs/terminus': '^11',
+      etcd3: '^1.1.2',
+      ioredis: '^5',
+      typescript: '~5.9',
+    },
     files: {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'tsconfig.node10.json': tsconfig({ module: 'commonjs', moduleResolution: 'node10' }),
       'application.ts': application,
       'etcd.ts': etcd,
+      'operators.ts': operators,
       'redis.ts': redis,
       'start.ts': start(''),
       'one-copy.cjs': oneCopy,

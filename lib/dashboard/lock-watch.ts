@@ -124,14 +124,23 @@ export class LockWatch {
   async #tick(): Promise<void> {
     for (const viewer of this.#viewers) viewer.tell();
     const next = Deadline.in(TICK);
-    for (const key of new Set([...this.#viewers].flatMap(({ shown }) => [...shown]))) {
-      if (next.passed) return;
-      const looked = this.keys.get(key)?.looked;
-      if (looked === undefined || performance.now() - looked < 2 * TICK) continue;
+    for (const key of this.#shownLongAgo()) {
       // What goes wrong shows at the sweep.
       await this.look(key).catch(() => undefined);
+      if (next.passed) return;
     }
     if (!next.passed) await pause(next.remaining);
+  }
+
+  /** What viewers see and was looked at long ago, the oldest first. */
+  #shownLongAgo(): string[] {
+    const shown = new Set([...this.#viewers].flatMap((viewer) => [...viewer.shown]));
+    const now = performance.now();
+    return [...shown]
+      .map((key) => ({ key, age: now - (this.keys.get(key)?.looked ?? now) }))
+      .filter(({ age }) => age >= 2 * TICK)
+      .sort((one, other) => other.age - one.age)
+      .map(({ key }) => key);
   }
 
   #note(state: LockState): void {

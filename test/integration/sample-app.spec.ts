@@ -112,6 +112,22 @@ describe('npm start', () => {
     expect(commands.every((command) => command.includes(url))).toBe(true);
   });
 
+  it('tells its health, shows its locks to this machine, and lets 200 buyers come at once', async () => {
+    const health = await fetch(`${url}/health`);
+    expect([health.status, await health.json()]).toMatchObject([
+      200,
+      { details: { locks: { status: 'up', paused: false } } },
+    ]);
+    const page = await fetch(`${url}/locks`);
+    expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('<h1>Locks')]);
+    expect(shop.output).toContain(`${url}/locks`);
+    const other = await fetch(`${url.replace('localhost', '127.0.0.1')}/locks`).catch(() => null);
+    expect(other?.status).toBe(403);
+
+    const rush = await post(`${url}/shows/macbeth/rush`);
+    expect(await rush.json()).toEqual({ show: 'macbeth', sold: 100 });
+  });
+
   it('says where it listens, and serves a page whose links and buttons work', async () => {
     const response = await fetch(url);
     expect(response.status).toBe(200);

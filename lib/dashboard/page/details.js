@@ -33,7 +33,7 @@ export class Details {
         cells.time(4, holder.left, -1);
         cells.write(5, String(holder.token));
       }),
-      new List($('queue'), [0, 4], (cells, waiter) => {
+      new List($('queue'), [4], (cells, waiter) => {
         cells.write(0, String(waiter.place + 1));
         who(cells, 1, waiter);
         cells.write(3, waiter.mode);
