@@ -19,7 +19,10 @@ function embed(folder) {
     .filter((file) => file.endsWith('.lua') && !file.startsWith('_'))
     .map((file) => file.slice(0, -'.lua'.length))
     .sort();
-  writeSources(folder, moduleOf(names.map((name) => [name, read([folder, shared], `${name}.lua`)])));
+  writeSources(
+    folder,
+    moduleOf(names.map((name) => [name, read([folder, shared], `${name}.lua`)])),
+  );
 }
 
 /** The text of a script with its includes in place; `path` is the chain of files that led here. */

@@ -1,4 +1,5 @@
-// Writes sources.ts beside the files of the dashboard's page: the text of every one, by name.
+// Writes sources.ts beside the files of the dashboard's page: the text of every one, by name. Without
+// indentation, as the package carries them twice; no text of several lines is in them.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeSources } from './write-sources.mjs';
@@ -8,7 +9,7 @@ const folder = join(import.meta.dirname, '../lib/dashboard/page');
 const entries = readdirSync(folder)
   .filter((file) => /\.(css|html|js|svg)$/.test(file))
   .sort()
-  .map((file) => [file, readFileSync(join(folder, file), 'utf8')])
+  .map((file) => [file, readFileSync(join(folder, file), 'utf8').replace(/^ +/gm, '')])
   .map(([file, text]) => `  ${JSON.stringify(file)}: ${JSON.stringify(text)},\n`);
 writeSources(
   folder,

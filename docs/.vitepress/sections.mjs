@@ -63,6 +63,8 @@ export const sections = [
     pages: [
       ['Running it', 'operations'],
       ['Who holds what', 'inspecting'],
+      ['The dashboard', 'dashboard'],
+      ['Health checks', 'health'],
       ['Dashboard', 'dashboard'],
       ['Health', 'health'],
       ['Telemetry', 'telemetry'],
