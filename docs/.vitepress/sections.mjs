@@ -63,8 +63,6 @@ export const sections = [
     pages: [
       ['Running it', 'operations'],
       ['Who holds what', 'inspecting'],
-      ['The dashboard', 'dashboard'],
-      ['Health checks', 'health'],
       ['Dashboard', 'dashboard'],
       ['Health', 'health'],
       ['Telemetry', 'telemetry'],
