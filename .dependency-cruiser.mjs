@@ -150,11 +150,21 @@ export default {
       },
     },
     {
+      name: 'terminus-only-in-its-indicator',
+      comment: '@nestjs/terminus is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/terminus/' },
+      to: { path: npm('@nestjs/terminus') },
+    },
+    {
       name: 'no-optional-peer-behind-the-front-door',
       comment: "Importing 'nestjs-lock' must never load an optional peer, however indirectly.",
       severity: 'error',
-      from: { path: '^lib/(testing/)?index\\.ts$' },
-      to: { path: npm('(ioredis|redis|etcd3|@opentelemetry/[^/]+|prom-client)'), reachable: true },
+      from: { path: '^lib/((testing|dashboard)/)?index\\.ts$' },
+      to: {
+        path: npm('(ioredis|redis|etcd3|@nestjs/terminus|@opentelemetry/[^/]+|prom-client)'),
+        reachable: true,
+      },
     },
     {
       name: 'no-undeclared-package',
@@ -165,6 +175,14 @@ export default {
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
         dependencyTypesNot: ['npm', 'npm-peer', 'type-only'],
       },
+    },
+    {
+      name: 'views-are-on-top',
+      comment:
+        'What operators look through is built on the service. The command line serves the dashboard.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/(cli|dashboard|terminus)/' },
+      to: { path: '^lib/(dashboard|terminus)/' },
     },
     {
       name: 'cli-is-on-top',

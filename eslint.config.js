@@ -11,11 +11,19 @@ export default defineConfig([
     'coverage/',
     'docs/public/',
     'docs/.vitepress/cache/',
-    'lib/backends/*/scripts/sources.ts',
+    'lib/**/sources.ts',
   ]),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
-  { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: globals.node } },
+  {
+    files: ['**/*.{js,mjs,cjs}'],
+    ignores: ['lib/dashboard/page/'],
+    languageOptions: { globals: globals.node },
+  },
+  {
+    files: ['lib/dashboard/page/*.js'],
+    languageOptions: { globals: globals.browser },
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],

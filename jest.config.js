@@ -9,11 +9,13 @@ const base = {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     // Specs speak to the source, under the names that users import.
     '^nestjs-lock$': '<rootDir>/lib/index.ts',
+    '^nestjs-lock/dashboard$': '<rootDir>/lib/dashboard/index.ts',
     '^nestjs-lock/etcd$': '<rootDir>/lib/backends/etcd/index.ts',
     '^nestjs-lock/node-redis$': '<rootDir>/lib/backends/node-redis/index.ts',
     '^nestjs-lock/opentelemetry$': '<rootDir>/lib/opentelemetry/index.ts',
     '^nestjs-lock/prometheus$': '<rootDir>/lib/prometheus/index.ts',
     '^nestjs-lock/redis$': '<rootDir>/lib/backends/redis/index.ts',
+    '^nestjs-lock/terminus$': '<rootDir>/lib/terminus/index.ts',
     '^nestjs-lock/testing$': '<rootDir>/lib/testing/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/sample-app/dist/'],
@@ -41,9 +43,12 @@ export default {
     project('unit'),
     project('conformance'),
     project('decorator', decorators),
+    project('operators'),
     // The same specs on Nest 11 and ioredis 5, which the workspace test/nest-11 installs.
     project('nest-11', {
-      ...decorators,
+      testMatch: ['decorators', 'operators'].map(
+        (folder) => `<rootDir>/test/${folder}/**/*.spec.ts`,
+      ),
       moduleNameMapper: {
         ...base.moduleNameMapper,
         '^@nestjs/(.*)$': '<rootDir>/test/nest-11/node_modules/@nestjs/$1',
@@ -61,6 +66,7 @@ export default {
       },
     }),
     project('integration'),
+    project('browser'),
     project('simulation'),
     project('faults'),
   ],

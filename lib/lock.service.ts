@@ -330,6 +330,16 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     await new Shutdown(this.ending).close();
   }
 
+  /** @internal Why the backend grants nothing of this key now, as far as this process knows. */
+  troubleWith(key: string): Error | undefined {
+    return this.sessionFor(key).connection.troubleWith(key);
+  }
+
+  /** @internal The leaderships for which this process stands: to the store they are locks like others. */
+  get leadershipKeys(): readonly string[] {
+    return this.leaderships.keys;
+  }
+
   /** @internal What is logged of it. */
   toJSON(): object {
     const { name, label, backend } = this;

@@ -1,8 +1,8 @@
 // `npm run check:consumers`: installs the packed package as its users would, and uses it.
 //
-//   esm    Nest 12, an ES module application, ioredis 6, etcd3, telemetry, TypeScript 7
-//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, telemetry, TypeScript 5.9, old and new module
-//          resolution
+//   esm    Nest 12, an ES module application, ioredis 6, etcd3, terminus 12, telemetry, TypeScript 7
+//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, terminus 11, telemetry, TypeScript 5.9, old
+//          and new module resolution
 //   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis, TypeScript 7
 //   jest   Nest 11, jest in its default CommonJS mode, and none of the optional peers
 //
@@ -136,9 +136,38 @@ const backends = [
 export const lockModules = () => backends.map((backend) => LockModule.forRoot({ backend }));
 `;
 
+const operators = `
+import { Controller, Get, Module } from '@nestjs/common';
+import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminus';
+import { LockModule } from 'nestjs-lock';
+import { LockDashboardModule, type LockDashboardOptions } from 'nestjs-lock/dashboard';
+import { LockHealthIndicator } from 'nestjs-lock/terminus';
+
+@Controller('health')
+class HealthController {
+  constructor(readonly health: HealthCheckService, readonly locks: LockHealthIndicator) {}
+
+  @Get()
+  @HealthCheck()
+  check() {
+    return this.health.check([() => this.locks.pingCheck('locks', { timeout: '300ms' })]);
+  }
+}
+
+const options: LockDashboardOptions = { authorize: ({ headers }, action) => action === 'view' && headers.host === 'a' };
+
+@Module({
+  imports: [LockModule.forRoot(), TerminusModule, LockDashboardModule.forRoot(options)],
+  controllers: [HealthController],
+  providers: [LockHealthIndicator],
+})
+export class Operators {}
+`;
+
 const start = (extension) => `
 import { main } from './application${extension}';
 import './etcd${extension}';
+import './operators${extension}';
 import './redis${extension}';
 import { measured } from './telemetry${extension}';
 
@@ -196,6 +225,7 @@ const consumers = {
     dependencies: {
       ...nest('^12'),
       ...exporters,
+      '@nestjs/terminus': '^12',
       etcd3: '^1.1.2',
       ioredis: '^6',
       typescript: '^7',
@@ -204,6 +234,7 @@ const consumers = {
       'tsconfig.json': tsconfig({ module: 'nodenext' }),
       'application.ts': application,
       'etcd.ts': etcd,
+      'operators.ts': operators,
       'redis.ts': redis,
       'telemetry.ts': telemetry,
       'start.ts': start('.js'),
@@ -216,6 +247,7 @@ const consumers = {
     dependencies: {
       ...nest('^11'),
       ...exporters,
+      '@nestjs/terminus': '^11',
       etcd3: '^1.1.2',
       ioredis: '^5',
       typescript: '~5.9',
@@ -225,6 +257,7 @@ const consumers = {
       'tsconfig.node10.json': tsconfig({ module: 'commonjs', moduleResolution: 'node10' }),
       'application.ts': application,
       'etcd.ts': etcd,
+      'operators.ts': operators,
       'redis.ts': redis,
       'telemetry.ts': telemetry,
       'start.ts': start(''),

@@ -1,14 +1,12 @@
 // Writes sources.ts beside the Lua scripts of each backend: the text of every script, by name.
 //
-// Why not read the .lua files at run time? A package that is both ESM and CJS has no one way to
-// find a file beside itself, and a bundled application would leave the files behind.
-//
 // A script may say  --- @include "hand-off"  and gets the text of _hand-off.lua in that place, from
 // its own folder or else from redis-common. Files that begin with an underscore exist
 // only to be included.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { moduleOf } from './embedded-lua.mjs';
+import { writeSources } from './write-sources.mjs';
 
 const backends = join(import.meta.dirname, '../lib/backends');
 const shared = join(backends, 'redis-common/scripts');
@@ -21,11 +19,10 @@ function embed(folder) {
     .filter((file) => file.endsWith('.lua') && !file.startsWith('_'))
     .map((file) => file.slice(0, -'.lua'.length))
     .sort();
-  const text = moduleOf(names.map((name) => [name, read([folder, shared], `${name}.lua`)]));
-
-  // An unchanged file keeps its time stamp, so that watchers and caches stay quiet.
-  const target = join(folder, 'sources.ts');
-  if (!existsSync(target) || readFileSync(target, 'utf8') !== text) writeFileSync(target, text);
+  writeSources(
+    folder,
+    moduleOf(names.map((name) => [name, read([folder, shared], `${name}.lua`)])),
+  );
 }
 
 /** The text of a script with its includes in place; `path` is the chain of files that led here. */

@@ -1,5 +1,6 @@
 // The programs that the tests start themselves: a real redis-server, a real etcd and its etcdctl,
-// openssl for their TLS, and a C compiler for the shim that moves a clock.
+// openssl for their TLS, a C compiler for the shim that moves a clock, and Chromium, which looks at the
+// dashboard.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
@@ -10,6 +11,7 @@ const programs = {
   etcdctl: ['etcd-client'],
   openssl: ['openssl'],
   cc: ['gcc', 'libc6-dev'],
+  chromium: ['chromium'],
 };
 
 /**
@@ -39,15 +41,15 @@ export function ensurePrograms() {
 
 const advice = {
   debian:
-    'sudo apt-get update && sudo apt-get install redis-server etcd-server etcd-client openssl gcc libc6-dev',
+    'sudo apt-get update && sudo apt-get install redis-server etcd-server etcd-client openssl gcc libc6-dev chromium',
   alpine:
-    'apk add redis openssl gcc musl-dev && apk add etcd etcd-ctl --repository=https://dl-cdn.alpinelinux.org/alpine/edge/testing',
-  fedora: 'sudo dnf install redis etcd openssl gcc',
-  arch: 'sudo pacman -S redis openssl gcc     (and etcd, from the AUR)',
-  darwin: 'brew install redis etcd openssl && xcode-select --install',
+    'apk add redis openssl gcc musl-dev chromium && apk add etcd etcd-ctl --repository=https://dl-cdn.alpinelinux.org/alpine/edge/testing',
+  fedora: 'sudo dnf install redis etcd openssl gcc chromium',
+  arch: 'sudo pacman -S redis openssl gcc chromium     (and etcd, from the AUR)',
+  darwin: 'brew install redis etcd openssl chromium && xcode-select --install',
   win32: 'wsl --install     (Redis does not run on Windows itself: run the tests inside WSL)',
   other:
-    'redis (7 or newer), etcd (3.4 or newer), openssl and a C compiler, by your package manager',
+    'redis (7 or newer), etcd (3.4 or newer), openssl, a C compiler and Chromium, by your package manager',
 };
 
 // Debian starts a service as soon as it is installed. We want the program only, so we answer

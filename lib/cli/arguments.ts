@@ -14,7 +14,8 @@ export type Invocation =
   | RunInvocation
   | ListInvocation
   | InspectInvocation
-  | ReleaseInvocation;
+  | ReleaseInvocation
+  | DashboardInvocation;
 
 export interface RunInvocation {
   readonly command: 'run';
@@ -54,6 +55,15 @@ export interface ReleaseInvocation {
   readonly grace: number;
 }
 
+export interface DashboardInvocation {
+  readonly command: 'dashboard';
+  readonly store: StoreChoice;
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** Whether locks can be asked for and broken. */
+  readonly writable: boolean;
+}
+
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean' } as const;
 const STORE = {
@@ -64,6 +74,8 @@ const STORE = {
   namespace: text,
   'failover-grace': text,
 } as const;
+
+const COMMANDS = 'run, list, inspect, release or dashboard';
 
 /** @throws CliError, or a LockConfigurationError, that names the option and what was given */
 export function readArguments(
@@ -86,12 +98,12 @@ export function readArguments(
       return readInspect(rest, environment);
     case 'release':
       return readRelease(rest, environment);
+    case 'dashboard':
+      return readDashboard(rest, environment);
     case undefined:
-      throw usageError('a command must be named: run, list, inspect or release; see --help');
+      throw usageError(`a command must be named: ${COMMANDS}; see --help`);
     default:
-      throw usageError(
-        `unknown command ${command}: it must be run, list, inspect or release; see --help`,
-      );
+      throw usageError(`unknown command ${command}: it must be ${COMMANDS}; see --help`);
   }
 }
 
@@ -202,6 +214,27 @@ function readRelease(args: readonly string[], environment: NodeJS.ProcessEnv): R
     reason,
     grace: readDuration('grace', grace ?? '10s', { least: 0 }),
   };
+}
+
+function readDashboard(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): DashboardInvocation {
+  const { values, positionals } = parse(args, { ...STORE, port: text, writable: flag });
+  if (positionals.length > 0) {
+    throw usageError(`dashboard takes options only, got ${positionals.join(' ')}`);
+  }
+  return {
+    command: 'dashboard',
+    store: chooseStore(values, environment),
+    port: readPort(values.port ?? '0'),
+    writable: values.writable ?? false,
+  };
+}
+
+function readPort(given: string): number {
+  if (/^\d{1,5}$/.test(given) && Number(given) <= 65_535) return Number(given);
+  throw usageError(`--port must be a number from 0 to 65535, got ${shown(given)}`);
 }
 
 function parse<Options extends NonNullable<ParseArgsConfig['options']>>(

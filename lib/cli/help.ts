@@ -7,6 +7,7 @@ export const HELP = `nestjs-lock: distributed locks of the NestJS module of that
   nestjs-lock list [PATTERN] [options]                     the keys that are held (* any characters, ? one)
   nestjs-lock inspect KEY [options]                        who holds the key, and who waits
   nestjs-lock release KEY [options]                        asks for the lock, or breaks it
+  nestjs-lock dashboard [options]                          serves a page that shows all of it, on 127.0.0.1
 
 Where the locks are, one of (else NESTJS_LOCK_REDIS, _CLUSTER, _REDLOCK or _ETCD in the environment):
   --redis URL          one Redis: redis://user:password@host:6379/0, rediss:// for TLS
@@ -38,6 +39,10 @@ Of release:
 
 Of list, inspect and release:
   --json               one JSON document; of list one a line
+
+Of dashboard, which prints the address of the page and ends at SIGINT or SIGTERM:
+  --port N             where to listen (default any that is free)
+  --writable           the page can ask for locks, and break them
 
 Exit codes: that of the program, or 128 + n if signal n ended it; else
   ${EXIT.usage}  bad usage                             ${EXIT.lost}  the lock was lost, and the program stopped

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `nestjs-lock`, the command line. A command is read (arguments.ts), done on a LockService (run.ts,
- * operate.ts), and ends with an exit code (exit-codes.ts). It loads Nest and a client only for a
+ * operate.ts, dashboard.ts), and ends with an exit code (exit-codes.ts). It loads Nest and a client only for a
  * command that needs them.
  */
 import { readArguments, type Invocation } from './arguments.js';
@@ -31,6 +31,9 @@ async function follow(invocation: Invocation): Promise<number> {
   const { openStore } = await import('./stores.js');
   const backend = await openStore(invocation.store);
   if (invocation.command === 'run') return (await import('./run.js')).run(invocation, backend);
+  if (invocation.command === 'dashboard') {
+    return (await import('./dashboard.js')).dashboard(invocation, backend);
+  }
   return (await import('./operate.js')).operate(invocation, backend);
 }
 

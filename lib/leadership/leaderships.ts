@@ -30,6 +30,11 @@ export class Leaderships {
     }));
   }
 
+  /** Those for which this process stands. */
+  get keys(): readonly string[] {
+    return [...this.#candidates.keys()];
+  }
+
   /** @throws LockConfigurationError when the leadership of the key has another ttl */
   of(key: string, options: LeaderSettings): Leadership {
     const known = this.#candidates.get(key);

@@ -1,6 +1,9 @@
 import { Module } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
 import { LockModule } from 'nestjs-lock';
+import { LockDashboardModule } from 'nestjs-lock/dashboard';
+import { isOperator } from './dashboard-access.js';
+import { HealthModule } from './health/health.module.js';
 import { lockBackendOf } from './lock-backend.js';
 import { SettingsModule } from './settings.module.js';
 import { Settings } from './settings.js';
@@ -14,6 +17,8 @@ import { ShopModule } from './shop/shop.module.js';
       inject: [Settings],
       useFactory: async ({ store }: Settings) => ({ backend: await lockBackendOf(store) }),
     }),
+    LockDashboardModule.forRoot({ path: '/locks', readOnly: false, authorize: isOperator }),
+    HealthModule,
     ScheduleModule.forRoot(),
     SettingsModule,
     ShopModule,

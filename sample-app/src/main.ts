@@ -29,6 +29,12 @@ What to try:
   # two print jobs for one printer: the second is told at once that it is busy (409, Retry-After)
   curl -X POST ${url}/shows/hamlet/print & sleep 1; curl -i -X POST ${url}/shows/hamlet/print
 
+  # who holds what and who waits, live, while 200 buyers come at once: the button is on ${url}
+  ${url}/locks
+
+  # whether the backend of the locks answers
+  ${url}/health
+
   # 200 buyers at once for 100 tickets, without and with the lock
   npm run demo
 `;

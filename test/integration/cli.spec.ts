@@ -373,7 +373,7 @@ describe('nestjs-lock', () => {
     ]);
     expect(await end(cli(['lock', 'k']))).toEqual([
       USAGE,
-      'nestjs-lock: unknown command lock: it must be run, list, inspect or release; see --help\n',
+      'nestjs-lock: unknown command lock: it must be run, list, inspect, release or dashboard; see --help\n',
     ]);
   });
 

@@ -119,12 +119,13 @@ describe('npm start', () => {
     const page = await response.text();
 
     const links = [...page.matchAll(/href="([^"]+)"/g)].map(([, path]) => path!);
-    expect(links).toHaveLength(2);
+    expect(links).toHaveLength(4);
     for (const link of links) expect((await fetch(url + link)).status).toBe(200);
 
     const buttons = [...page.matchAll(/formaction="([^"]+)"/g)].map(([, path]) => path!);
-    expect(buttons).toHaveLength(6);
-    const hamlet = buttons.filter((path) => path.includes('hamlet'));
+    expect(buttons).toHaveLength(8);
+    // Not the rush, which leaves nothing for those who come later.
+    const hamlet = buttons.filter((path) => /hamlet(?!\/rush)/.test(path));
     for (const button of hamlet) expect((await post(url + button)).status).toBe(201);
   });
 
@@ -148,6 +149,22 @@ describe('npm start', () => {
     await Promise.all(Array.from({ length: left }, () => buy(`${url}/shows/hamlet/tickets`)));
     expect((await post(`${url}/shows/hamlet/tickets`)).status).toBe(410);
     expect((await post(`${url}/shows/oklahoma/tickets`)).status).toBe(404);
+  });
+
+  it('tells its health, shows its locks to this machine, and lets 200 buyers come at once', async () => {
+    const health = await fetch(`${url}/health`);
+    expect([health.status, await health.json()]).toMatchObject([
+      200,
+      { details: { locks: { status: 'up', paused: false } } },
+    ]);
+    const page = await fetch(`${url}/locks`);
+    expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('<h1>Locks')]);
+    expect(shop.output).toContain(`${url}/locks`);
+    const byAnotherName = await fetch(`${url.replace('localhost', '127.0.0.1')}/locks`);
+    expect(byAnotherName.status).toBe(403);
+
+    const rush = await post(`${url}/shows/macbeth/rush`);
+    expect(await rush.json()).toEqual({ show: 'macbeth', sold: 100 });
   });
 
   it('shares stock and locks with other replicas through Redis', async () => {

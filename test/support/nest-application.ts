@@ -1,4 +1,5 @@
 import type { INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule, type TestingModuleBuilder } from '@nestjs/testing';
 
 const open = new Set<{ close(): Promise<void> }>();
@@ -61,15 +62,27 @@ export async function start(
   }
 }
 
-/** An HTTP application that listens on a port of the system's choosing. It is closed after the test. */
+interface HttpPreparation {
+  log?: Log;
+  /** @default that of Express */
+  adapter?: AbstractHttpAdapter;
+  /** @default one of the system's choosing */
+  port?: number;
+}
+
+/** An HTTP application that listens. It is closed after the test. */
 export async function startHttp(
   metadata: ModuleMetadata,
   prepare: (app: INestApplication) => unknown = () => undefined,
+  { log = new Log(), adapter, port = 0 }: HttpPreparation = {},
 ): Promise<INestApplication> {
-  const log = new Log();
   const module = await Test.createTestingModule(metadata).setLogger(log).compile();
-  const app = closeAfterTest(module.createNestApplication({ logger: log }));
+  const app = closeAfterTest(
+    adapter === undefined
+      ? module.createNestApplication({ logger: log })
+      : module.createNestApplication(adapter, { logger: log }),
+  );
   prepare(app);
-  await app.listen(0, '127.0.0.1');
+  await app.listen(port, '127.0.0.1');
   return app;
 }

@@ -57,6 +57,12 @@ it('has defaults', () => {
     reason: '',
     grace: 10_000,
   });
+  expect(readArguments(['dashboard', ...redis], {})).toEqual({
+    command: 'dashboard',
+    store,
+    port: 0,
+    writable: false,
+  });
 });
 
 it('finds the backend in the environment, unless an option names one', () => {
@@ -89,11 +95,15 @@ it('shows help wherever it is asked for it', () => {
 });
 
 it.each<[string, string[], string]>([
-  ['no command', [], 'a command must be named: run, list, inspect or release; see --help'],
+  [
+    'no command',
+    [],
+    'a command must be named: run, list, inspect, release or dashboard; see --help',
+  ],
   [
     'an unknown command',
     ['lock', 'k'],
-    'unknown command lock: it must be run, list, inspect or release; see --help',
+    'unknown command lock: it must be run, list, inspect, release or dashboard; see --help',
   ],
   ['an unknown option', ['list', '--all'], "Unknown option '--all'"],
   [
@@ -134,6 +144,12 @@ it.each<[string, string[], string]>([
     ['release', 'k', ...redis, '--force', '--reason', 'a'],
     '--reason is for asking, and --force does not ask',
   ],
+  [
+    'a bad port',
+    ['dashboard', ...redis, '--port', '80a'],
+    "--port must be a number from 0 to 65535, got '80a'",
+  ],
+  ['a key for all keys', ['dashboard', 'k', ...redis], 'dashboard takes options only, got k'],
   [
     'a bad grace',
     ['release', 'k', ...redis, '--grace', 'soon'],

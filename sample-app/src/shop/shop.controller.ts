@@ -9,12 +9,15 @@ import {
   UseFilters,
 } from '@nestjs/common';
 import { LockBusyFilter, Locked } from 'nestjs-lock';
-import { SHOWS } from './shows.js';
+import { SEATS, SHOWS } from './shows.js';
 import { TicketStock } from './stock/ticket-stock.js';
 import { TicketsService, type Ticket } from './tickets.service.js';
 
 /** How long the printer takes, in milliseconds. */
 const PRINTING = 2_000;
+
+/** So many buyers come at once. */
+const RUSH = 200;
 
 /** Pipes and guards run before a lock is taken: nobody queues for a show that is not on. */
 const knownShow = new ParseEnumPipe(Object.fromEntries(SHOWS.map((show) => [show, show])), {
@@ -43,6 +46,15 @@ export class ShopController {
   @Post(':show/tickets/unlocked')
   buyUnlocked(@Param('show', knownShow) show: string): Promise<Ticket> {
     return this.tickets.buyUnlocked(show);
+  }
+
+  /** New tickets, and 200 buyers at once: see /locks meanwhile. */
+  @Post(':show/rush')
+  async rush(@Param('show', knownShow) show: string): Promise<{ show: string; sold: number }> {
+    await this.stock.write(show, SEATS);
+    const buyers = Array.from({ length: RUSH }, () => this.tickets.buy(show));
+    const purchases = await Promise.allSettled(buyers);
+    return { show, sold: purchases.filter(({ status }) => status === 'fulfilled').length };
   }
 
   /** There is one printer, and a second job is not queued but refused at once: `wait: 0`. */

@@ -10,6 +10,7 @@ export class WelcomeController {
 <html lang="en">
 <title>Ticket shop</title>
 <h1>Ticket shop</h1>
+<p><a href="/locks">Locks</a> <a href="/health">Health</a></p>
 <ul>${SHOWS.map(show).join('')}
 </ul>
 </html>
@@ -24,6 +25,7 @@ function show(name: string): string {
     <form method="post">
       <button formaction="/shows/${name}/tickets">Buy a ticket</button>
       <button formaction="/shows/${name}/tickets/unlocked">Buy one without the lock</button>
+      <button formaction="/shows/${name}/rush">200 buyers for 100 new tickets</button>
       <button formaction="/shows/${name}/print">Print the programme (twice at a time: 409)</button>
     </form>
   </li>`;

@@ -1,0 +1,1 @@
+export { LockHealthIndicator, type LockPingCheckSettings } from './lock-health.indicator.js';
