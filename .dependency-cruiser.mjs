@@ -117,6 +117,13 @@ export default {
       to: { path: npm('etcd3') },
     },
     {
+      name: 'pg-only-in-its-backend',
+      comment: 'pg is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/backends/postgres/' },
+      to: { path: npm('pg') },
+    },
+    {
       name: 'opentelemetry-only-behind-its-door',
       comment: '@opentelemetry/api is an optional peer.',
       severity: 'error',
@@ -154,7 +161,10 @@ export default {
       comment: "Importing 'nestjs-lock' must never load an optional peer, however indirectly.",
       severity: 'error',
       from: { path: '^lib/(testing/)?index\\.ts$' },
-      to: { path: npm('(ioredis|redis|etcd3|@opentelemetry/[^/]+|prom-client)'), reachable: true },
+      to: {
+        path: npm('(ioredis|redis|etcd3|pg|@opentelemetry/[^/]+|prom-client)'),
+        reachable: true,
+      },
     },
     {
       name: 'no-undeclared-package',

@@ -8,7 +8,7 @@ const run = (...command) =>
   execFileSync(process.execPath, command, { cwd: root, stdio: 'inherit' });
 const nest = join(root, 'node_modules/@nestjs/cli/bin/nest.js');
 
-run('tools/embed-lua.mjs');
+run('tools/embed-scripts.mjs');
 run(nest, 'build', 'lib');
 run(nest, 'build', 'lib-cjs');
 run('tools/slim.mjs');

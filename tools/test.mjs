@@ -84,7 +84,7 @@ async function jest(args, node = process.execPath) {
 
 ensurePrograms();
 if (jestArguments.length > 0) {
-  spawnSync(process.execPath, ['tools/embed-lua.mjs'], { stdio: 'inherit' });
+  spawnSync(process.execPath, ['tools/embed-scripts.mjs'], { stdio: 'inherit' });
   await jest(jestArguments);
 } else {
   const lts = newestLts();
