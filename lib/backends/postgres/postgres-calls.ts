@@ -36,10 +36,11 @@ export class PostgresCalls {
   /**
    * Calls a function once. Rejects when there is no connection, or no reply, within the patience: it may
    * have run all the same, and may still run.
+   * @param args gives them when there is a connection to send them on
    */
   async call<Name extends keyof PostgresFunctions>(
     name: Name,
-    args: PostgresFunctions[Name]['args'],
+    args: () => PostgresFunctions[Name]['args'],
   ): Promise<PostgresFunctions[Name]['reply']> {
     try {
       const text = await this.#exchange(name, args);
@@ -77,7 +78,7 @@ export class PostgresCalls {
     return toBackendError(error, this.schema);
   }
 
-  #exchange(name: string, args: readonly Argument[]): Promise<string> {
+  #exchange(name: string, args: () => readonly Argument[]): Promise<string> {
     return new Promise((resolve, reject) => {
       let client: PooledClient | undefined;
       let over = false;
@@ -106,7 +107,7 @@ export class PostgresCalls {
           client = lent;
           // Who waits for the reply hears of it.
           lent.on('error', ignore);
-          lent.query(this.#text(lent, name, args)).then(
+          this.#send(lent, name, args).then(
             (results) => {
               if (over) return;
               end(false);
@@ -124,14 +125,20 @@ export class PostgresCalls {
     });
   }
 
-  #text(client: PooledClient, name: string, args: readonly Argument[]): string {
-    const literals = args.map((arg) => {
+  /** Whatever goes wrong, also before it is sent, it rejects. */
+   
+  async #send(
+    client: PooledClient,
+    name: string,
+    args: () => readonly Argument[],
+  ): Promise<unknown> {
+    const literals = args().map((arg) => {
       return typeof arg === 'string' ? client.escapeLiteral(arg) : String(arg);
     });
-    return (
+    return client.query(
       'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;' +
-      `SET LOCAL statement_timeout = ${this.patience}; SET LOCAL lock_timeout = 0;` +
-      `SELECT ${this.schema}.${name}(${literals.join(', ')}) AS reply`
+        `SET LOCAL statement_timeout = ${this.patience}; SET LOCAL lock_timeout = 0;` +
+        `SELECT ${this.schema}.${name}(${literals.join(', ')}) AS reply`,
     );
   }
 

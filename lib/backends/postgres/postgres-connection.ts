@@ -89,7 +89,7 @@ export class PostgresConnection implements BackendConnection {
       });
       this.#listener = new PostgresListener({
         ...{ open: listener, process: process.id, schema, patience: calls.patience },
-        beat: () => calls.call('beat', [process.id]),
+        beat: () => calls.call('beat', () => [process.id]),
         hear: (message) => {
           this.#hearMessage(message);
         },
@@ -184,7 +184,7 @@ export class PostgresConnection implements BackendConnection {
     const { calls, namespace } = this.context;
     return calls.patiently(async () => {
       const args = [namespace, storedKey(key), MOST_SHOWN] as const;
-      const [, , holders, waiters, queue] = await calls.call('inspect', args);
+      const [, , holders, waiters, queue] = await calls.call('inspect', () => args);
       return { holders: holders.map(withMode), waiters, queue: queue.map(withMode) };
     });
   }
@@ -196,7 +196,7 @@ export class PostgresConnection implements BackendConnection {
     let after = '';
     do {
       const args = [namespace, after, likePattern(pattern), PAGE] as const;
-      [, , ...page] = await calls.patiently(() => calls.call('list', args));
+      [, , ...page] = await calls.patiently(() => calls.call('list', () => args));
       for (const key of page.map(keyOfStored)) if (matches.test(key)) yield key;
       after = page.at(-1) ?? '';
     } while (page.length === PAGE);
@@ -205,7 +205,7 @@ export class PostgresConnection implements BackendConnection {
   async revoke(key: string, { reason, grace }: Revocation): Promise<number> {
     const { calls, namespace } = this.context;
     const args = [namespace, storedKey(key), grace, reason.replaceAll('\0', ' ')] as const;
-    const [, , count] = await calls.patiently(() => calls.call('revoke', args));
+    const [, , count] = await calls.patiently(() => calls.call('revoke', () => args));
     return count;
   }
 
@@ -213,7 +213,7 @@ export class PostgresConnection implements BackendConnection {
     const { calls, namespace } = this.context;
     await calls.patiently(() => this.#store.entered());
     try {
-      const [, , count] = await calls.call('force_release', [namespace, storedKey(key)]);
+      const [, , count] = await calls.call('force_release', () => [namespace, storedKey(key)]);
       return count;
     } catch (error) {
       // It may have run all the same, and by now the lock may be somebody else's: never twice.
@@ -346,7 +346,7 @@ export class PostgresConnection implements BackendConnection {
   #sweep(): void {
     if (!this.#nextSweep.passed) return;
     this.#nextSweep = Deadline.in(SWEEP);
-    this.context.calls.call('sweep', []).catch(() => undefined);
+    this.context.calls.call('sweep', () => []).catch(() => undefined);
   }
 }
 

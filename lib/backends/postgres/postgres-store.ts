@@ -102,13 +102,10 @@ export class PostgresStore {
 
   /** All of them or none, in one step. */
   async acquireAll(requests: readonly StoreRequest[]): Promise<readonly Grant[] | BusyKey> {
-    const { since, notAfter, mayRunUntil } = this.#leave(requests);
-    const reply = await this.#call('acquire_all', [
-      this.namespace,
-      notAfter,
-      JSON.stringify(requests.map(({ asked }) => termsOf(asked))),
-    ]);
-    for (const request of requests) request.answered(mayRunUntil);
+    const terms = JSON.stringify(requests.map(({ asked }) => termsOf(asked)));
+    const { reply, since } = await this.#ask(requests, 'acquire_all', (notAfter) => {
+      return [this.namespace, notAfter, terms];
+    });
     const [first, ...rest] = reply.slice(2) as (number | Refusal | undefined)[];
     if (first === undefined) throw LATE;
     if (typeof first === 'object') {
@@ -145,15 +142,12 @@ export class PostgresStore {
 
   /** Gives a sign of life for each request, and looks how they stand. */
   async heartbeat(requests: readonly LockRequest[]): Promise<Beat> {
-    const before = Instant.now();
-    const waiters = requests.map(({ id, key }) => ({ id, key: storedKey(key) }));
-    const [, , ...seen] = await this.#call('heartbeat', [
-      this.namespace,
-      this.#liveness,
-      this.listens(),
-      JSON.stringify(waiters),
-    ]);
-    return { before, seen };
+    const waiters = JSON.stringify(requests.map(({ id, key }) => ({ id, key: storedKey(key) })));
+    const { reply, sent } = await this.#exchange('heartbeat', () => {
+      return [this.namespace, this.#liveness, this.listens(), waiters];
+    });
+    const [, , ...seen] = reply;
+    return { before: sent, seen };
   }
 
   /** A grant, with what makes a transaction of the user's succeed only under it. */
@@ -174,16 +168,12 @@ export class PostgresStore {
       for (const { tell } of asked) tell({ state: 'failed', error });
     };
     try {
-      const { since, notAfter, mayRunUntil } = this.#leave(requests);
-      const [, , ...answers] = await this.#call('acquire', [
-        this.namespace,
-        notAfter,
-        this.#liveness,
-        this.listens(),
-        JSON.stringify(requests.map((request) => termsOf(request.asked))),
-      ]);
+      const terms = JSON.stringify(requests.map((request) => termsOf(request.asked)));
+      const { reply, since } = await this.#ask(requests, 'acquire', (notAfter) => {
+        return [this.namespace, notAfter, this.#liveness, this.listens(), terms];
+      });
+      const [, , ...answers] = reply;
       asked.forEach(({ request, tell }, index) => {
-        request.answered(mayRunUntil);
         tell(this.#read(request, answers[index], since));
       });
     } catch (error) {
@@ -218,35 +208,58 @@ export class PostgresStore {
     }
   }
 
-  /** They are about to be sent: the server does not run them any more after the moment that is returned. */
-  #leave(requests: readonly StoreRequest[]) {
-    const notAfter = this.#clock.timeIn(this.calls.patience);
-    if (notAfter === undefined) throw new Error('the server is not known');
-    const since = Instant.now();
-    const mayRunUntil = new Deadline(since, this.calls.patience);
-    for (const request of requests) request.leave(mayRunUntil);
-    return { since, notAfter, mayRunUntil };
+  /**
+   * Asks for locks: the server does not do it any more after a time that these requests are told.
+   * @param args gives them, with that time
+   */
+  async #ask<Name extends keyof PostgresFunctions>(
+    requests: readonly StoreRequest[],
+    name: Name,
+    args: (notAfter: number) => PostgresFunctions[Name]['args'],
+  ) {
+    const { patience } = this.calls;
+    let mayRunUntil!: Deadline;
+    const { reply, sent: since } = await this.#exchange(name, (now) => {
+      const notAfter = this.#clock.timeIn(patience);
+      if (notAfter === undefined) throw new Error('the server is not known');
+      mayRunUntil = new Deadline(now, patience);
+      for (const request of requests) request.leave(mayRunUntil);
+      return args(notAfter);
+    });
+    for (const request of requests) request.answered(mayRunUntil);
+    return { reply, since };
   }
 
   async #call<Name extends keyof PostgresFunctions>(
     name: Name,
     args: PostgresFunctions[Name]['args'],
   ): Promise<PostgresFunctions[Name]['reply']> {
-    const before = Instant.now();
-    const reply = await this.calls.call(name, args);
-    const [server, now] = reply;
-    this.#server = server;
-    this.#clock.learn(before, now);
+    const { reply } = await this.#exchange(name, () => args);
     return reply;
   }
 
-  async #enter(): Promise<void> {
-    const before = Instant.now();
-    const [server, now, version, serves] = await this.calls.call('enter', []);
-    const problem = checkVersion(version, serves, this.schema);
-    if (problem !== undefined) throw new LockBackendError(problem);
+  /** Calls a function, and learns what the reply tells of the server. */
+  async #exchange<Name extends keyof PostgresFunctions>(
+    name: Name,
+    args: (now: Instant) => PostgresFunctions[Name]['args'],
+  ) {
+    let sent!: Instant;
+    const reply = await this.calls.call(name, () => {
+      sent = Instant.now();
+      return args(sent);
+    });
+    const [server, now] = reply;
     this.#server = server;
-    this.#clock.learn(before, now);
+    this.#clock.learn(sent, now);
+    return { reply, sent };
+  }
+
+  async #enter(): Promise<void> {
+    const [, , version, serves] = await this.#call('enter', []);
+    const problem = checkVersion(version, serves, this.schema);
+    if (problem === undefined) return;
+    this.#clock.forget();
+    throw new LockBackendError(problem);
   }
 }
 

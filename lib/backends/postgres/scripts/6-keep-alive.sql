@@ -60,59 +60,59 @@ CREATE FUNCTION "nestjs_lock".heartbeat(
 ) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
+  _now timestamptz := clock_timestamp();
   _answers jsonb[] := '{}';
   _one record;
 BEGIN
   PERFORM "nestjs_lock".be_durable();
-  FOR _one IN SELECT * FROM jsonb_to_recordset(_waiters) AS one(id text, key text) LOOP
-    _answers := _answers || "nestjs_lock".look(_namespace, _liveness, _listens, _one.id, _one.key);
+  -- All of them as they are at one moment, as those who are let in together are to hear of it together.
+  FOR _one IN SELECT waiter, lease.token, lease.ends
+    FROM jsonb_to_recordset(_waiters) AS asked(id text, key text)
+    LEFT JOIN "nestjs_lock".waiters AS waiter
+      ON waiter.namespace = _namespace AND waiter.key = asked.key AND waiter.id = asked.id
+    LEFT JOIN "nestjs_lock".leases AS lease
+      ON lease.namespace = _namespace AND lease.key = asked.key AND lease.id = asked.id
+        AND NOT lease.kept AND lease.ends > _now
+  LOOP
+    _answers := _answers || CASE
+      WHEN (_one.waiter).id IS NOT NULL THEN "nestjs_lock".look(_liveness, _listens, _one.waiter)
+      WHEN _one.token IS NOT NULL
+        THEN jsonb_build_array('granted', _one.token, "nestjs_lock".ms_between(_now, _one.ends))
+      ELSE jsonb_build_array('dropped')
+    END;
   END LOOP;
-  RETURN "nestjs_lock".reply(clock_timestamp(), to_jsonb(_answers));
+  RETURN "nestjs_lock".reply(_now, to_jsonb(_answers));
 END
 $$;
 
-CREATE FUNCTION "nestjs_lock".look(
-  _namespace text, _liveness integer, _listens boolean, _id text, _key text
-) RETURNS jsonb
+CREATE FUNCTION "nestjs_lock".look(_liveness integer, _listens boolean, _waiter "nestjs_lock".waiters)
+RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
   -- After a step of somebody else's at this key it is worth a look again, in milliseconds.
   SOON CONSTANT integer := 20;
-  _waiter "nestjs_lock".waiters;
-  _lease "nestjs_lock".leases;
+  _namespace text := _waiter.namespace;
+  _key text := _waiter.key;
   _now timestamptz;
   _first text;
   _held record;
 BEGIN
-  -- First, as both change in one step.
-  SELECT * INTO _waiter FROM "nestjs_lock".waiters
-    WHERE namespace = _namespace AND key = _key AND id = _id;
-  IF NOT FOUND THEN
-    _now := clock_timestamp();
-    SELECT * INTO _lease FROM "nestjs_lock".leases
-      WHERE namespace = _namespace AND key = _key AND id = _id AND NOT kept AND ends > _now;
-    IF FOUND THEN
-      RETURN jsonb_build_array('granted', _lease.token, "nestjs_lock".ms_between(_now, _lease.ends));
-    END IF;
-    RETURN jsonb_build_array('dropped');
-  END IF;
-
   PERFORM FROM "nestjs_lock".waiters
-    WHERE namespace = _namespace AND key = _key AND id = _id FOR UPDATE SKIP LOCKED;
+    WHERE namespace = _namespace AND key = _key AND id = _waiter.id FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
     RETURN jsonb_build_array('waiting', SOON, 0);
   END IF;
   _now := clock_timestamp();
   UPDATE "nestjs_lock".waiters
     SET dies = _now + "nestjs_lock".span(_liveness), listens = _listens
-    WHERE namespace = _namespace AND key = _key AND id = _id;
+    WHERE namespace = _namespace AND key = _key AND id = _waiter.id;
 
   SELECT id INTO _first FROM "nestjs_lock".waiters
     WHERE namespace = _namespace AND key = _key AND dies > _now ORDER BY ticket LIMIT 1;
   SELECT count(*) AS holders, min(permits) AS permits,
       coalesce(bool_and(shared), false) AS shared, min(ends) AS first_end
     INTO _held FROM "nestjs_lock".leases WHERE namespace = _namespace AND key = _key AND ends > _now;
-  IF _first = _id AND "nestjs_lock".fits(
+  IF _first = _waiter.id AND "nestjs_lock".fits(
     _held.holders, _held.permits, _held.shared, _waiter.permits, _waiter.shared)
   THEN
     RETURN "nestjs_lock".promote(_namespace, _key, _waiter);
