@@ -14,7 +14,8 @@ export type Invocation =
   | RunInvocation
   | ListInvocation
   | InspectInvocation
-  | ReleaseInvocation;
+  | ReleaseInvocation
+  | MigrateInvocation;
 
 export interface RunInvocation {
   readonly command: 'run';
@@ -54,6 +55,13 @@ export interface ReleaseInvocation {
   readonly grace: number;
 }
 
+export interface MigrateInvocation {
+  readonly command: 'migrate';
+  /** Where the schema is to be made; undefined when it is only to be shown. */
+  readonly address: string | undefined;
+  readonly schema: string | undefined;
+}
+
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean' } as const;
 const STORE = {
@@ -61,9 +69,13 @@ const STORE = {
   cluster: text,
   redlock: text,
   etcd: text,
+  postgres: text,
   namespace: text,
   'failover-grace': text,
+  schema: text,
 } as const;
+
+const COMMANDS = 'run, list, inspect, release or postgres';
 
 /** @throws CliError, or a LockConfigurationError, that names the option and what was given */
 export function readArguments(
@@ -86,12 +98,12 @@ export function readArguments(
       return readInspect(rest, environment);
     case 'release':
       return readRelease(rest, environment);
+    case 'postgres':
+      return readPostgres(rest, environment);
     case undefined:
-      throw usageError('a command must be named: run, list, inspect or release; see --help');
+      throw usageError(`a command must be named: ${COMMANDS}; see --help`);
     default:
-      throw usageError(
-        `unknown command ${command}: it must be run, list, inspect or release; see --help`,
-      );
+      throw usageError(`unknown command ${command}: it must be ${COMMANDS}; see --help`);
   }
 }
 
@@ -202,6 +214,19 @@ function readRelease(args: readonly string[], environment: NodeJS.ProcessEnv): R
     reason,
     grace: readDuration('grace', grace ?? '10s', { least: 0 }),
   };
+}
+
+function readPostgres(args: readonly string[], environment: NodeJS.ProcessEnv): MigrateInvocation {
+  const { values, positionals } = parse(args, { postgres: text, schema: text, print: flag });
+  if (positionals.join(' ') !== 'migrate') {
+    throw usageError(`postgres takes the command migrate, got ${positionals.join(' ') || 'none'}`);
+  }
+  const { schema } = values;
+  if (values.print) return { command: 'migrate', address: undefined, schema };
+  const { address } = chooseStore(values, {
+    NESTJS_LOCK_POSTGRES: environment.NESTJS_LOCK_POSTGRES,
+  });
+  return { command: 'migrate', address, schema };
 }
 
 function parse<Options extends NonNullable<ParseArgsConfig['options']>>(

@@ -1,5 +1,7 @@
+import pg from 'pg';
 import { LockBackendError } from '../../errors/index.js';
 import type { PostgresClient } from './postgres-client.js';
+import { checkConnectionString } from './postgres-target.js';
 import { checkSchema, DEFAULT_SCHEMA, migration, quoted, SCHEMA_VERSION } from './schema.js';
 
 export interface Migrated {
@@ -40,6 +42,19 @@ export async function migrate(
   } catch (error) {
     await client.query('ROLLBACK');
     throw error;
+  }
+}
+
+/** The same on a connection of its own, which is closed in the end. */
+export async function migrateAt(connectionString: string, schema?: string): Promise<Migrated> {
+  checkConnectionString('connectionString', connectionString);
+  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return await migrate(client, schema);
+  } finally {
+    await client.end();
   }
 }
 

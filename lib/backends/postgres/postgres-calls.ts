@@ -126,7 +126,7 @@ export class PostgresCalls {
   }
 
   /** Whatever goes wrong, also before it is sent, it rejects. */
-   
+
   async #send(
     client: PooledClient,
     name: string,
