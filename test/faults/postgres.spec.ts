@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LockBackendError } from 'nestjs-lock';
 import { PostgresBackend } from 'nestjs-lock/postgres';
 import { eventually } from '../support/eventually.js';
@@ -113,13 +114,13 @@ describe('PostgreSQL', () => {
       const service = scene.at({
         connectionString: through(proxy),
         commandTimeout: 500,
-        namespace: 'lost reply',
+        namespace: 'lost-reply',
       });
       await service.withLock('warm up', () => undefined);
       proxy.hold('replies');
       const asked = service.acquire('k', { ttl: 20_000 });
       const rows = () =>
-        shared.query("SELECT token FROM nestjs_lock.leases WHERE namespace = 'lost reply'");
+        shared.query("SELECT token FROM nestjs_lock.leases WHERE namespace = 'lost-reply'");
       await eventually('the grant', async () => (await rows()).length === 1);
       const [row] = await rows();
       proxy.cut();
@@ -192,7 +193,7 @@ describe('PostgreSQL', () => {
       ['serializable transactions', "default_transaction_isolation = 'serializable'"],
       ['repeatable reads', "default_transaction_isolation = 'repeatable read'"],
       ['a short lock_timeout', "lock_timeout = '1ms'"],
-      ['a short statement_timeout', "statement_timeout = '1ms'"],
+      ['a short statement_timeout', "statement_timeout = '100ms'"],
       ['commits that do not wait', 'synchronous_commit = off'],
     ])('%s is not in the way', async (name, setting) => {
       const role = name.replace(/\W/g, '_');
@@ -216,7 +217,17 @@ describe('PostgreSQL', () => {
       );
       expect(visits).toEqual([...visits].sort((one, other) => one - other));
       expect(new Set(visits).size).toBe(60);
-      const held = await services[0]!.acquire('k', { ttl: '30s' });
+      // A step that has to wait for another one.
+      const held = await shared.ask(async (client) => {
+        await client.query('BEGIN');
+        await client.query('SELECT FROM nestjs_lock.buckets WHERE namespace = $1 FOR UPDATE', [
+          role,
+        ]);
+        const asked = services[0]!.acquire('k', { ttl: '30s' });
+        await sleep(300);
+        await client.query('COMMIT');
+        return asked;
+      });
       await held.renew();
       const readers = await Promise.all([
         services[1]!.acquire('read', { mode: 'shared' }),

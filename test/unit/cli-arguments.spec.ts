@@ -108,7 +108,11 @@ it('shows help wherever it is asked for it', () => {
 });
 
 it.each<[string, string[], string]>([
-  ['no command', [], 'a command must be named: run, list, inspect, release or postgres; see --help'],
+  [
+    'no command',
+    [],
+    'a command must be named: run, list, inspect, release or postgres; see --help',
+  ],
   [
     'an unknown command',
     ['lock', 'k'],

@@ -136,8 +136,8 @@ export class PostgresCalls {
       return typeof arg === 'string' ? client.escapeLiteral(arg) : String(arg);
     });
     return client.query(
-      'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;' +
-        `SET LOCAL statement_timeout = ${this.patience}; SET LOCAL lock_timeout = 0;` +
+      `SET LOCAL statement_timeout = ${this.patience}; SET LOCAL lock_timeout = 0;` +
+        'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;' +
         `SELECT ${this.schema}.${name}(${literals.join(', ')}) AS reply`,
     );
   }
