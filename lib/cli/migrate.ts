@@ -1,5 +1,3 @@
-import { LockBackendError } from '../errors/index.js';
-import { messageOf } from '../errors/shown.js';
 import type { MigrateInvocation } from './arguments.js';
 import { EXIT } from './exit-codes.js';
 import { print } from './output.js';
@@ -13,14 +11,10 @@ export function migrate({ address, schema }: MigrateInvocation): Promise<number>
       print(`BEGIN;\n${postgres.migrationSql(schema)}COMMIT;`);
       return EXIT.ok;
     }
-    const { from, to } = await postgres.migrateAt(address, schema).catch((error: unknown) => {
-      if (error instanceof Error && 'key' in error) throw error;
-      throw new LockBackendError(`PostgreSQL: ${messageOf(error)}`, undefined, { cause: error });
-    });
-    const was = from === 0 ? 'made' : `brought from version ${from}`;
-    print(
-      from === to ? `the schema is of version ${to}` : `the schema was ${was} to version ${to}`,
-    );
+    const { from, to } = await postgres.migrateAt(address, schema);
+    if (from === to) print(`the schema is of version ${to} already`);
+    else if (from === 0) print(`the schema was made, of version ${to}`);
+    else print(`the schema was brought from version ${from} to ${to}`);
     return EXIT.ok;
   });
 }

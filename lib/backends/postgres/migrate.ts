@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { LockBackendError } from '../../errors/index.js';
 import type { PostgresClient } from './postgres-client.js';
+import { toBackendError } from './postgres-errors.js';
 import { checkConnectionString } from './postgres-target.js';
 import { checkSchema, DEFAULT_SCHEMA, migration, quoted, SCHEMA_VERSION } from './schema.js';
 
@@ -45,14 +46,23 @@ export async function migrate(
   }
 }
 
-/** The same on a connection of its own, which is closed in the end. */
-export async function migrateAt(connectionString: string, schema?: string): Promise<Migrated> {
+/**
+ * The same on a connection of its own, which is closed in the end.
+ * @throws LockBackendError with what went wrong
+ */
+export async function migrateAt(
+  connectionString: string,
+  schema: string = DEFAULT_SCHEMA,
+): Promise<Migrated> {
   checkConnectionString('connectionString', connectionString);
+  checkSchema(schema);
   const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
   client.on('error', () => undefined);
-  await client.connect();
   try {
+    await client.connect();
     return await migrate(client, schema);
+  } catch (error) {
+    throw toBackendError(error, quoted(schema));
   } finally {
     await client.end();
   }

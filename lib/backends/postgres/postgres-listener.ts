@@ -96,12 +96,14 @@ export class PostgresListener {
       };
     });
     await beat();
-    if ((await within(patience, heard)) !== true) {
+    const came = await within(patience, heard);
+    // It may have ended meanwhile.
+    if (client !== this.#client) return false;
+    if (came === undefined) {
       this.#warnOnce('Messages of PostgreSQL do not come through');
       this.#drop(client);
       return false;
     }
-    if (client !== this.#client) return false;
     this.#failures = 0;
     this.#isHeard = true;
     this.#probeLater(client);

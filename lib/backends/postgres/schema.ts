@@ -24,6 +24,17 @@ const FUNCTIONS = [
   sources['9-processes'],
 ];
 
+/** Where it is there, its owner needs no right to make one. */
+const CREATE_SCHEMA = `
+DO $$
+BEGIN
+  IF to_regnamespace('"nestjs_lock"') IS NULL THEN
+    CREATE SCHEMA "nestjs_lock";
+  END IF;
+END
+$$;
+`;
+
 /** Functions come and go with a version; rights to them come with the schema's. */
 const DROP_FUNCTIONS = `
 DO $$
@@ -64,7 +75,7 @@ export function checkSchema(schema: unknown): asserts schema is string {
 export function migration(schema: string, from: number): string {
   const tables = Object.entries(TABLES).filter(([version]) => Number(version) > from);
   return [
-    `CREATE SCHEMA IF NOT EXISTS ${SCHEMA};`,
+    CREATE_SCHEMA,
     ...tables.map(([, text]) => text),
     DROP_FUNCTIONS,
     ...FUNCTIONS,
