@@ -117,6 +117,13 @@ export default {
       to: { path: npm('etcd3') },
     },
     {
+      name: 'pg-only-in-its-backend',
+      comment: 'pg is an optional peer.',
+      severity: 'error',
+      from: { path: '^lib/', pathNot: '^lib/backends/postgres/' },
+      to: { path: npm('pg') },
+    },
+    {
       name: 'opentelemetry-only-behind-its-door',
       comment: '@opentelemetry/api is an optional peer.',
       severity: 'error',
@@ -162,7 +169,7 @@ export default {
       severity: 'error',
       from: { path: '^lib/((testing|dashboard)/)?index\\.ts$' },
       to: {
-        path: npm('(ioredis|redis|etcd3|@nestjs/terminus|@opentelemetry/[^/]+|prom-client)'),
+        path: npm('(ioredis|redis|etcd3|pg|@nestjs/terminus|@opentelemetry/[^/]+|prom-client)'),
         reachable: true,
       },
     },

@@ -14,6 +14,7 @@ const base = {
     '^nestjs-lock/node-redis$': '<rootDir>/lib/backends/node-redis/index.ts',
     '^nestjs-lock/opentelemetry$': '<rootDir>/lib/opentelemetry/index.ts',
     '^nestjs-lock/prometheus$': '<rootDir>/lib/prometheus/index.ts',
+    '^nestjs-lock/postgres$': '<rootDir>/lib/backends/postgres/index.ts',
     '^nestjs-lock/redis$': '<rootDir>/lib/backends/redis/index.ts',
     '^nestjs-lock/terminus$': '<rootDir>/lib/terminus/index.ts',
     '^nestjs-lock/testing$': '<rootDir>/lib/testing/index.ts',

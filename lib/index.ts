@@ -17,6 +17,7 @@ export type {
   LockProcess,
   LockRequest,
   Revocation,
+  SqlGuard,
   WaiterState,
   Waiting,
 } from './backends/lock-backend.js';

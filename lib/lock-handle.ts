@@ -2,7 +2,7 @@ import type { InspectOptionsStylized } from 'node:util';
 import type { Lock, LockMode } from './interfaces/index.js';
 import type { Holding } from './lease/holding.js';
 import type { ReleaseOutcome } from './lease/leases.js';
-import type { LockGuard } from './backends/lock-backend.js';
+import type { LockGuard, SqlGuard } from './backends/lock-backend.js';
 import { LockConfigurationError, LockLostError } from './errors/index.js';
 import { PRINTED, printed } from './printed.js';
 
@@ -105,12 +105,15 @@ export class LockHandle implements Lock {
     throw this.#holding.lost ?? new LockLostError(this.key, 'released');
   }
 
-  guard(): LockGuard {
+  guard(): LockGuard;
+  guard(kind: 'sql'): SqlGuard;
+  guard(kind?: 'sql'): LockGuard | SqlGuard {
     this.assertHeld();
     const { guard, key } = this.#holding;
-    if (guard !== undefined) return guard;
+    if (guard !== undefined && 'text' in guard === (kind === 'sql')) return guard;
+    const name = kind === undefined ? 'guard()' : `guard('${kind}')`;
     throw new LockConfigurationError(
-      `Lock "${key}" has no guard() on its backend: let the resource refuse smaller fencing tokens`,
+      `Lock "${key}" has no ${name} on its backend: let the resource refuse smaller fencing tokens`,
       key,
     );
   }

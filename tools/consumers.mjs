@@ -1,8 +1,8 @@
 // `npm run check:consumers`: installs the packed package as its users would, and uses it.
 //
-//   esm    Nest 12, an ES module application, ioredis 6, etcd3, terminus 12, telemetry, TypeScript 7
-//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, terminus 11, telemetry, TypeScript 5.9, old
-//          and new module resolution
+//   esm    Nest 12, an ES module application, ioredis 6, etcd3, pg, terminus 12, telemetry, TypeScript 7
+//   cjs    Nest 11, a CommonJS application, ioredis 5, etcd3, pg, terminus 11, telemetry, TypeScript 5.9,
+//          old and new module resolution
 //   redis  Nest 12, an ES module application, redis 6 (node-redis) and not ioredis, TypeScript 7
 //   jest   Nest 11, jest in its default CommonJS mode, and none of the optional peers
 //
@@ -120,6 +120,25 @@ export async function measured(): Promise<void> {
 }
 `;
 
+// Without @types/pg: our declarations name none of its types.
+const postgres = `
+import { LockModule } from 'nestjs-lock';
+import { PostgresBackend, type PostgresPool } from 'nestjs-lock/postgres';
+
+const connectionString = 'postgres://localhost/app';
+export const byUrl = () => LockModule.forRoot({ backend: new PostgresBackend({ connectionString }) });
+export const byPool = (pool: PostgresPool) => LockModule.forRoot({ backend: new PostgresBackend({ pool }) });
+if (typeof PostgresBackend !== 'function') throw new Error('no PostgresBackend');
+`;
+
+// A pool of pg, as its users have it.
+const postgresPool = `
+import { Pool } from 'pg';
+import { byPool } from './postgres';
+
+export const lockModule = () => byPool(new Pool());
+`;
+
 // Where redis is installed, ioredis need not be.
 const nodeRedis = `
 import { createClient, createCluster, createSentinel } from 'redis';
@@ -168,6 +187,7 @@ const start = (extension) => `
 import { main } from './application${extension}';
 import './etcd${extension}';
 import './operators${extension}';
+import './postgres${extension}';
 import './redis${extension}';
 import { measured } from './telemetry${extension}';
 
@@ -185,7 +205,7 @@ const unreachable = (...stores) => [
   'nestjs-lock --version',
   ...stores.map(
     (store) =>
-      `nestjs-lock list --${store} ${store === 'redis' ? 'redis' : 'http'}://127.0.0.1:1; test $? = 69`,
+      `nestjs-lock list --${store} ${store === 'etcd' ? 'http' : store}://127.0.0.1:1; test $? = 69`,
   ),
 ];
 
@@ -228,6 +248,7 @@ const consumers = {
       '@nestjs/terminus': '^12',
       etcd3: '^1.1.2',
       ioredis: '^6',
+      pg: '^8',
       typescript: '^7',
     },
     files: {
@@ -235,12 +256,18 @@ const consumers = {
       'application.ts': application,
       'etcd.ts': etcd,
       'operators.ts': operators,
+      'postgres.ts': postgres,
       'redis.ts': redis,
       'telemetry.ts': telemetry,
       'start.ts': start('.js'),
       'one-copy.cjs': oneCopy,
     },
-    commands: ['tsc', 'node start.js', 'node one-copy.cjs', ...unreachable('redis', 'etcd')],
+    commands: [
+      'tsc',
+      'node start.js',
+      'node one-copy.cjs',
+      ...unreachable('redis', 'etcd', 'postgres'),
+    ],
   },
   cjs: {
     type: 'commonjs',
@@ -248,8 +275,10 @@ const consumers = {
       ...nest('^11'),
       ...exporters,
       '@nestjs/terminus': '^11',
+      '@types/pg': '^8',
       etcd3: '^1.1.2',
       ioredis: '^5',
+      pg: '~8.11',
       typescript: '~5.9',
     },
     files: {
@@ -258,6 +287,8 @@ const consumers = {
       'application.ts': application,
       'etcd.ts': etcd,
       'operators.ts': operators,
+      'postgres.ts': postgres,
+      'postgres-pool.ts': postgresPool,
       'redis.ts': redis,
       'telemetry.ts': telemetry,
       'start.ts': start(''),
@@ -268,7 +299,7 @@ const consumers = {
       'tsc',
       'node start.js',
       'node one-copy.cjs',
-      ...unreachable('redis', 'etcd'),
+      ...unreachable('redis', 'etcd', 'postgres'),
     ],
   },
   redis: {

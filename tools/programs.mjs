@@ -1,14 +1,17 @@
-// The programs that the tests start themselves: a real redis-server, a real etcd and its etcdctl,
-// openssl for their TLS, a C compiler for the shim that moves a clock, and Chromium, which looks at the
-// dashboard.
+// The programs that the tests start themselves: a real redis-server, a real etcd and its etcdctl, a real
+// PostgreSQL and a pgbouncer before it, openssl for their TLS, a C compiler for the shim that moves a clock,
+// and Chromium, which looks at the dashboard.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Each with the packages that Debian has it in. */
 const programs = {
   'redis-server': ['redis-server'],
   etcd: ['etcd-server'],
   etcdctl: ['etcd-client'],
+  postgres: ['postgresql'],
+  pgbouncer: ['pgbouncer'],
   openssl: ['openssl'],
   cc: ['gcc', 'libc6-dev'],
   chromium: ['chromium'],
@@ -41,15 +44,15 @@ export function ensurePrograms() {
 
 const advice = {
   debian:
-    'sudo apt-get update && sudo apt-get install redis-server etcd-server etcd-client openssl gcc libc6-dev chromium',
+    'sudo apt-get update && sudo apt-get install redis-server etcd-server etcd-client postgresql pgbouncer openssl gcc libc6-dev chromium',
   alpine:
-    'apk add redis openssl gcc musl-dev chromium && apk add etcd etcd-ctl --repository=https://dl-cdn.alpinelinux.org/alpine/edge/testing',
-  fedora: 'sudo dnf install redis etcd openssl gcc chromium',
-  arch: 'sudo pacman -S redis openssl gcc chromium     (and etcd, from the AUR)',
-  darwin: 'brew install redis etcd openssl chromium && xcode-select --install',
+    'apk add redis postgresql pgbouncer openssl gcc musl-dev chromium && apk add etcd etcd-ctl --repository=https://dl-cdn.alpinelinux.org/alpine/edge/testing',
+  fedora: 'sudo dnf install redis etcd postgresql-server pgbouncer openssl gcc chromium',
+  arch: 'sudo pacman -S redis postgresql openssl gcc chromium     (and etcd and pgbouncer, from the AUR)',
+  darwin: 'brew install redis etcd postgresql pgbouncer openssl chromium && xcode-select --install',
   win32: 'wsl --install     (Redis does not run on Windows itself: run the tests inside WSL)',
   other:
-    'redis (7 or newer), etcd (3.4 or newer), openssl, a C compiler and Chromium, by your package manager',
+    'redis (7 or newer), etcd (3.4 or newer), PostgreSQL (13 or newer), pgbouncer, openssl, a C compiler and Chromium, by your package manager',
 };
 
 // Debian starts a service as soon as it is installed. We want the program only, so we answer
@@ -66,10 +69,19 @@ const aptInstall = `
   apt-get install -y --no-install-recommends "$@"
   case "$*" in *redis-server*) systemctl disable redis-server || true ;; esac
   case "$*" in *etcd-server*) systemctl disable etcd || true ;; esac
+  case "$*" in *postgresql*) systemctl disable postgresql || true ;; esac
+  case "$*" in *pgbouncer*) systemctl disable pgbouncer || true ;; esac
 `;
 
+/** Where Debian puts the programs of each version of PostgreSQL, and a daemon that only root starts. */
+const POSTGRESQL = '/usr/lib/postgresql';
+const DAEMONS = '/usr/sbin';
+
 function isMissing(program) {
-  return spawnSync(program, ['--version']).error !== undefined;
+  if (spawnSync(program, ['--version']).error === undefined) return false;
+  const versions = existsSync(POSTGRESQL) ? readdirSync(POSTGRESQL) : [];
+  const folders = [DAEMONS, ...versions.map((version) => join(POSTGRESQL, version, 'bin'))];
+  return !folders.some((folder) => existsSync(join(folder, program)));
 }
 
 /** What kind of system this is, and the command that makes us root there, if one does. */

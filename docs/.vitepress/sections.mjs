@@ -55,6 +55,7 @@ export const sections = [
       ['node-redis', 'backends/node-redis'],
       ['Redlock', 'backends/redlock'],
       ['etcd', 'backends/etcd'],
+      ['PostgreSQL', 'backends/postgres'],
       ['PostgreSQL', 'postgres'],
     ],
   },

@@ -198,16 +198,23 @@ export interface Grant {
    */
   readonly reserve?: number;
   /** Where the store has transactions of the user's: what makes one succeed only under this grant. */
-  readonly guard?: LockGuard;
+  readonly guard?: LockGuard | SqlGuard;
 }
 
-/** A comparison for a transaction at the store, in the order in which etcd3's `if()` takes it. */
+/** A comparison for a transaction at etcd, in the order in which etcd3's `if()` takes it. */
 export type LockGuard = readonly [
   key: string,
   column: 'Create',
   comparison: '==',
   value: number | string,
 ];
+
+/** A statement for a transaction at a database, as `query()` of pg takes it; it fails unless the lock is held. */
+export interface SqlGuard {
+  /** With `$1`, `$2` … in the places of {@link values}. */
+  readonly text: string;
+  readonly values: string[];
+}
 
 /** Held by another, and the request did not want to queue. */
 export interface Busy {

@@ -15,7 +15,8 @@ export type Invocation =
   | ListInvocation
   | InspectInvocation
   | ReleaseInvocation
-  | DashboardInvocation;
+  | DashboardInvocation
+  | MigrateInvocation;
 
 export interface RunInvocation {
   readonly command: 'run';
@@ -64,6 +65,13 @@ export interface DashboardInvocation {
   readonly writable: boolean;
 }
 
+export interface MigrateInvocation {
+  readonly command: 'migrate';
+  /** Where the schema is to be made; undefined when it is only to be shown. */
+  readonly address: string | undefined;
+  readonly schema: string | undefined;
+}
+
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean' } as const;
 const STORE = {
@@ -71,11 +79,13 @@ const STORE = {
   cluster: text,
   redlock: text,
   etcd: text,
+  postgres: text,
   namespace: text,
   'failover-grace': text,
+  schema: text,
 } as const;
 
-const COMMANDS = 'run, list, inspect, release or dashboard';
+const COMMANDS = 'run, list, inspect, release, dashboard or postgres';
 
 /** @throws CliError, or a LockConfigurationError, that names the option and what was given */
 export function readArguments(
@@ -100,6 +110,8 @@ export function readArguments(
       return readRelease(rest, environment);
     case 'dashboard':
       return readDashboard(rest, environment);
+    case 'postgres':
+      return readPostgres(rest, environment);
     case undefined:
       throw usageError(`a command must be named: ${COMMANDS}; see --help`);
     default:
@@ -235,6 +247,19 @@ function readDashboard(
 function readPort(given: string): number {
   if (/^\d{1,5}$/.test(given) && Number(given) <= 65_535) return Number(given);
   throw usageError(`--port must be a number from 0 to 65535, got ${shown(given)}`);
+}
+
+function readPostgres(args: readonly string[], environment: NodeJS.ProcessEnv): MigrateInvocation {
+  const { values, positionals } = parse(args, { postgres: text, schema: text, print: flag });
+  if (positionals.join(' ') !== 'migrate') {
+    throw usageError(`postgres takes the command migrate, got ${positionals.join(' ') || 'none'}`);
+  }
+  const { schema } = values;
+  if (values.print) return { command: 'migrate', address: undefined, schema };
+  const { address } = chooseStore(values, {
+    NESTJS_LOCK_POSTGRES: environment.NESTJS_LOCK_POSTGRES,
+  });
+  return { command: 'migrate', address, schema };
 }
 
 function parse<Options extends NonNullable<ParseArgsConfig['options']>>(

@@ -60,6 +60,8 @@ const FLAGS: Readonly<Record<string, string>> = {
   cluster: '--cluster',
   nodes: '--redlock',
   hosts: '--etcd',
+  connectionString: '--postgres',
+  schema: '--schema',
 };
 
 /** What to say of an error, and how to exit. */

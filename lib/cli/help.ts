@@ -8,12 +8,15 @@ export const HELP = `nestjs-lock: distributed locks of the NestJS module of that
   nestjs-lock inspect KEY [options]                        who holds the key, and who waits
   nestjs-lock release KEY [options]                        asks for the lock, or breaks it
   nestjs-lock dashboard [options]                          serves a page that shows all of it, on 127.0.0.1
+  nestjs-lock postgres migrate [options]                   makes the schema of locks in PostgreSQL
 
-Where the locks are, one of (else NESTJS_LOCK_REDIS, _CLUSTER, _REDLOCK or _ETCD in the environment):
+Where the locks are, one of (else NESTJS_LOCK_REDIS, _CLUSTER, _REDLOCK, _ETCD or _POSTGRES in the environment):
   --redis URL          one Redis: redis://user:password@host:6379/0, rediss:// for TLS
   --cluster URL,URL    some nodes of a Redis Cluster
   --redlock URL,URL,URL  all nodes of a quorum
   --etcd HOST,HOST     some members of an etcd cluster: http://host:2379
+  --postgres URL       PostgreSQL: postgres://user:password@host:5432/database
+  --schema NAME        as in the application, of --postgres (default nestjs_lock)
   --namespace NAME     as in the application (default nestjs-lock)
   --failover-grace on|strict|off  as in the application, of --redis (default off)
 
@@ -43,6 +46,9 @@ Of list, inspect and release:
 Of dashboard, which prints the address of the page and ends at SIGINT or SIGTERM:
   --port N             where to listen (default any that is free)
   --writable           the page can ask for locks, and break them
+
+Of postgres migrate, beside --postgres and --schema:
+  --print              show the SQL instead, for migrations of your own
 
 Exit codes: that of the program, or 128 + n if signal n ended it; else
   ${EXIT.usage}  bad usage                             ${EXIT.lost}  the lock was lost, and the program stopped

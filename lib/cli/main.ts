@@ -28,6 +28,9 @@ async function follow(invocation: Invocation): Promise<number> {
     print(version());
     return EXIT.ok;
   }
+  if (invocation.command === 'migrate') {
+    return (await import('./migrate.js')).migrate(invocation);
+  }
   const { openStore } = await import('./stores.js');
   const backend = await openStore(invocation.store);
   if (invocation.command === 'run') return (await import('./run.js')).run(invocation, backend);

@@ -1,4 +1,4 @@
-import type { LeaseMode, LockGuard } from '../backends/lock-backend.js';
+import type { LeaseMode, LockGuard, SqlGuard } from '../backends/lock-backend.js';
 import type { ReleaseOutcome } from '../lease/leases.js';
 
 export type { ReleaseOutcome };
@@ -72,6 +72,14 @@ export interface Lock extends AsyncDisposable {
    * @throws LockLostError when it is not {@link held}; LockConfigurationError on any other backend
    */
   guard(): LockGuard;
+
+  /**
+   * The same where the data is in PostgreSQL: a statement to be run in the transaction that writes, first of
+   * all. It fails when the lock is not held any more, and nobody else is granted it before that transaction
+   * has ended. With pg: `client.query(lock.guard('sql'))`.
+   * @throws LockLostError when it is not {@link held}; LockConfigurationError on any other backend
+   */
+  guard(kind: 'sql'): SqlGuard;
 
   /** Gives the lock back. Idempotent; never rejects: the outcome says what happened. */
   release(): Promise<ReleaseOutcome>;

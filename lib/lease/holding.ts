@@ -1,4 +1,4 @@
-import type { LeaseMode, LockGuard, Revocation } from '../backends/lock-backend.js';
+import type { Grant, LeaseMode, Revocation } from '../backends/lock-backend.js';
 import { Alarm, Deadline } from '../clock.js';
 import { outsideOfContexts } from '../timers.js';
 import { LockLostError, type LockLostReason } from '../errors/index.js';
@@ -68,7 +68,7 @@ export class Holding {
   }
 
   /** What makes a transaction of the user's at the store succeed only under this lease. */
-  get guard(): LockGuard | undefined {
+  get guard(): Grant['guard'] {
     return this.lease.guard;
   }
 

@@ -3,7 +3,6 @@ import {
   isAlone,
   type LeaseIdentity,
   type LeaseMode,
-  type LockGuard,
   type LockRequest,
 } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
@@ -28,7 +27,7 @@ export const LOCAL_SPAN = 20;
 export class Lease implements LeaseIdentity, Upheld {
   readonly id: string;
   readonly key: string;
-  readonly guard: LockGuard | undefined;
+  readonly guard: Grant['guard'];
   /** Not later than the grant. */
   readonly since: Instant;
   readonly limit: number;

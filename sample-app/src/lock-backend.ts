@@ -24,5 +24,9 @@ export async function lockBackendOf(store: Store): Promise<LockBackend> {
       const { EtcdBackend } = await import('nestjs-lock/etcd');
       return new EtcdBackend({ hosts: [...store.hosts], namespace });
     }
+    case 'postgres': {
+      const { PostgresBackend } = await import('nestjs-lock/postgres');
+      return new PostgresBackend({ connectionString: store.urls[0] ?? '', namespace });
+    }
   }
 }

@@ -1,7 +1,10 @@
 /** Where locks and stock live. */
 export type Store =
   | { readonly kind: 'memory' }
-  | { readonly kind: 'redis' | 'cluster' | 'redlock'; readonly urls: readonly string[] }
+  | {
+      readonly kind: 'redis' | 'cluster' | 'redlock' | 'postgres';
+      readonly urls: readonly string[];
+    }
   | { readonly kind: 'etcd'; readonly hosts: readonly string[] };
 
 /**
@@ -45,9 +48,14 @@ function readStore(kind = 'memory'): Store {
       };
     case 'etcd':
       return { kind, hosts: readList(kind, 'ETCD_HOSTS', 'http://localhost:2379') };
+    case 'postgres': {
+      const url = 'postgres://postgres@localhost:5432/postgres';
+      // A comma may be part of it.
+      return { kind, urls: [readList(kind, 'POSTGRES_URL', url).join()] };
+    }
     default:
       throw new Error(
-        `LOCK_BACKEND must be 'memory', 'redis', 'cluster', 'redlock' or 'etcd', got '${kind}'`,
+        `LOCK_BACKEND must be 'memory', 'redis', 'cluster', 'redlock', 'etcd' or 'postgres', got '${kind}'`,
       );
   }
 }

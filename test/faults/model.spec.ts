@@ -9,10 +9,12 @@
 import { randomInt } from 'node:crypto';
 import { type LockBackend, MemoryBackend } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
+import { PostgresBackend } from 'nestjs-lock/postgres';
 import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
 import { EtcdServer } from '../support/etcd-server.js';
 import { compare } from '../support/model/comparison.js';
 import type { Pace } from '../support/model/crew.js';
+import { PostgresServer } from '../support/postgres-server.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { Scene } from '../support/scene.js';
 
@@ -79,6 +81,17 @@ const kinds: readonly Kind[] = [
       const server = await EtcdServer.start();
       scene.also(() => server.stop());
       return new EtcdBackend({ hosts: server.url });
+    },
+  },
+  {
+    name: 'PostgreSQL',
+    pace: redisPace,
+    lanes: 8,
+    slow: 3,
+    start: async (scene) => {
+      const server = await PostgresServer.start();
+      scene.also(() => server.stop());
+      return new PostgresBackend({ connectionString: server.url });
     },
   },
 ];

@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LockBackend, LockService, LockState } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
+import { PostgresBackend } from 'nestjs-lock/postgres';
 import { RedisBackend } from 'nestjs-lock/redis';
 import { cli, endPrograms, lastAlive, script, stubborn, supervisorOf } from '../support/cli.js';
 import { EtcdServer } from '../support/etcd-server.js';
+import { PostgresServer } from '../support/postgres-server.js';
 import { eventually } from '../support/eventually.js';
 import { entered, machineTime } from '../support/history.js';
 import { type Program, root } from '../support/program.js';
@@ -68,6 +70,15 @@ describe.each<[string, () => Promise<{ environment: NodeJS.ProcessEnv; backend: 
       scene.also(() => server.stop());
       const hosts = server.url;
       return { environment: { NESTJS_LOCK_ETCD: hosts }, backend: new EtcdBackend({ hosts }) };
+    },
+  ],
+  [
+    'PostgreSQL',
+    async () => {
+      const server = await PostgresServer.start();
+      scene.also(() => server.stop());
+      const environment = { NESTJS_LOCK_POSTGRES: server.url };
+      return { environment, backend: new PostgresBackend({ connectionString: server.url }) };
     },
   ],
 ])('nestjs-lock on %s', (_, start) => {
@@ -356,6 +367,7 @@ describe('nestjs-lock', () => {
   it.each([
     ['redis', 'redis://127.0.0.1:1'],
     ['etcd', 'http://127.0.0.1:1'],
+    ['postgres', 'postgres://127.0.0.1:1'],
   ])('says that %s cannot be reached', async (store, address) => {
     const where = `--${store} ${address}`;
     // What inspect does is the first that release does, and `npm run check:consumers` tries list.
@@ -366,6 +378,27 @@ describe('nestjs-lock', () => {
     }
   });
 
+  it('makes the schema in PostgreSQL, and shows what makes it', async () => {
+    const server = await PostgresServer.start();
+    scene.also(() => server.stop());
+    const migrate = ['postgres', 'migrate', '--schema', 'shop', '--postgres', server.url];
+    expect(await end(cli(['list', '--schema', 'shop', '--postgres', server.url]))).toEqual([
+      UNAVAILABLE,
+      expect.stringMatching(/npx nestjs-lock postgres migrate/),
+    ]);
+    expect(await end(cli(migrate))).toEqual([0, 'the schema was made, of version 1\n']);
+    expect(await end(cli(migrate))).toEqual([0, 'the schema is of version 1 already\n']);
+    const printed = cli(['postgres', 'migrate', '--schema', 'printed', '--print']);
+    expect(await printed.ended).toBe(0);
+    await server.query(printed.stdout);
+    for (const schema of ['shop', 'printed']) {
+      const list = cli(['list', '--schema', schema, '--postgres', server.url]);
+      expect(await list.ended).toBe(0);
+    }
+    const nobody = cli(['postgres', 'migrate', '--postgres', 'postgres://127.0.0.1:1']);
+    expect(await end(nobody)).toEqual([UNAVAILABLE, expect.stringMatching(/ECONNREFUSED 127/)]);
+  });
+
   it('refuses what it cannot understand, in one line', async () => {
     expect(await end(cli(['list', '--redis', 'http://a:b@c']))).toEqual([
       USAGE,
@@ -373,7 +406,7 @@ describe('nestjs-lock', () => {
     ]);
     expect(await end(cli(['lock', 'k']))).toEqual([
       USAGE,
-      'nestjs-lock: unknown command lock: it must be run, list, inspect, release or dashboard; see --help\n',
+      'nestjs-lock: unknown command lock: it must be run, list, inspect, release, dashboard or postgres; see --help\n',
     ]);
   });
 

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { OnApplicationShutdown } from '@nestjs/common';
 import { ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import { Redis } from 'ioredis';
 import { LockModule } from 'nestjs-lock';
 import { RedisBackend } from 'nestjs-lock/redis';
+import pg from 'pg';
 import { SalesReportJob } from '../../sample-app/src/shop/sales-report.job.js';
 import { SHOWS } from '../../sample-app/src/shop/shows.js';
 import { MemoryTicketStock } from '../../sample-app/src/shop/stock/memory-ticket-stock.js';
 import { EtcdTicketStock } from '../../sample-app/src/shop/stock/etcd-ticket-stock.js';
+import { PostgresTicketStock } from '../../sample-app/src/shop/stock/postgres-ticket-stock.js';
 import { RedisTicketStock } from '../../sample-app/src/shop/stock/redis-ticket-stock.js';
 import { StaleTokenError, TicketStock } from '../../sample-app/src/shop/stock/ticket-stock.js';
 import type { Ticket } from '../../sample-app/src/shop/tickets.service.js';
@@ -16,6 +19,7 @@ import { start } from '../support/nest-application.js';
 import { Program, root } from '../support/program.js';
 import { EtcdCluster } from '../support/etcd-cluster.js';
 import { EtcdServer } from '../support/etcd-server.js';
+import { PostgresServer } from '../support/postgres-server.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { RedisServer } from '../support/redis-server.js';
 
@@ -186,6 +190,7 @@ describe('npm start', () => {
     ['an unknown backend', { LOCK_BACKEND: 'mysql' }, /LOCK_BACKEND .* got 'mysql'/],
     ['no REDIS_URL', { LOCK_BACKEND: 'redis' }, /LOCK_BACKEND=redis needs REDIS_URL/],
     ['no ETCD_HOSTS', { LOCK_BACKEND: 'etcd' }, /LOCK_BACKEND=etcd needs ETCD_HOSTS/],
+    ['no POSTGRES_URL', { LOCK_BACKEND: 'postgres' }, /LOCK_BACKEND=postgres needs POSTGRES_URL/],
     ['a bad PORT', { PORT: '80a' }, /PORT .* got '80a'/],
     [
       'no Redis at REDIS_URL',
@@ -247,6 +252,14 @@ describe('npm run demo', () => {
       async () => {
         const { urls } = toStop(await EtcdCluster.start());
         return { LOCK_BACKEND: 'etcd', ETCD_HOSTS: urls.join(), ...two };
+      },
+    ],
+    [
+      'with several processes on PostgreSQL',
+      900_000,
+      async () => {
+        const { url } = toStop(await PostgresServer.start());
+        return { LOCK_BACKEND: 'postgres', POSTGRES_URL: url, ...two };
       },
     ],
   ])('oversells without the lock and never with it, %s', async (_, apart, environment) => {
@@ -326,6 +339,13 @@ describe.each<[string, () => Promise<TicketStock>]>([
   ['in memory', () => Promise.resolve(new MemoryTicketStock())],
   ['in Redis', () => RedisTicketStock.connect(new Redis(redis.url, { lazyConnect: true }))],
   ['in etcd', async () => EtcdTicketStock.connect([toStop(await EtcdServer.start()).url])],
+  [
+    'in PostgreSQL',
+    async () => {
+      const { url } = toStop(await PostgresServer.start());
+      return PostgresTicketStock.connect(new pg.Pool({ connectionString: url }));
+    },
+  ],
 ])('the stock %s', (_, make) => {
   let stock: TicketStock;
 
@@ -338,8 +358,8 @@ describe.each<[string, () => Promise<TicketStock>]>([
   afterEach(() => stock.close('lear'));
 
   afterAll(async () => {
-    if (stock instanceof RedisTicketStock || stock instanceof EtcdTicketStock) {
-      await stock.onApplicationShutdown();
+    if (!(stock instanceof MemoryTicketStock)) {
+      await (stock as TicketStock & OnApplicationShutdown).onApplicationShutdown();
     }
     await stopAll();
   });

@@ -1,9 +1,11 @@
 import type { LockBackend, LockService } from 'nestjs-lock';
 import { EtcdBackend } from 'nestjs-lock/etcd';
+import { PostgresBackend } from 'nestjs-lock/postgres';
 import { RedisBackend, RedlockBackend } from 'nestjs-lock/redis';
 import { EtcdCluster } from './etcd-cluster.js';
 import { eventually } from './eventually.js';
 import { machineTime } from './history.js';
+import { PostgresServer } from './postgres-server.js';
 import { RedisCluster } from './redis-cluster.js';
 import { RedisSentinels } from './redis-sentinel.js';
 import type { Scene } from './scene.js';
@@ -56,10 +58,18 @@ export const storeKinds: readonly StoreKind[] = [
       return { etcd: { hosts: cluster.urls } };
     },
   },
+  {
+    name: 'PostgreSQL',
+    start: async (scene) => {
+      const server = await ended(scene, PostgresServer.start());
+      return { postgres: { connectionString: server.url } };
+    },
+  },
 ];
 
 export function backendOf(locks: Locks): LockBackend {
   if ('etcd' in locks) return new EtcdBackend(locks.etcd);
+  if ('postgres' in locks) return new PostgresBackend(locks.postgres);
   return 'redis' in locks ? new RedisBackend(locks.redis) : new RedlockBackend(locks.redlock);
 }
 

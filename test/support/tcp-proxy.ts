@@ -36,7 +36,7 @@ export class TcpProxy {
 
   private constructor(
     private target: number,
-    private readonly port: number,
+    readonly port: number,
     private readonly server: Server,
   ) {}
 

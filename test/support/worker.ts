@@ -13,6 +13,7 @@ import {
   type LockOptions,
   LockService,
 } from 'nestjs-lock';
+import type { PostgresBackendOptions } from 'nestjs-lock/postgres';
 import type { RedisBackendOptions } from 'nestjs-lock/redis';
 import type { Visit } from './history.js';
 
@@ -20,7 +21,8 @@ import type { Visit } from './history.js';
 export type Locks =
   | { readonly redis: RedisBackendOptions }
   | { readonly redlock: { readonly nodes: string[] } }
-  | { readonly etcd: { readonly hosts: string[] } };
+  | { readonly etcd: { readonly hosts: string[] } }
+  | { readonly postgres: PostgresBackendOptions };
 
 export interface WorkerSettings {
   /** Where the locks live. */
@@ -85,6 +87,9 @@ async function open(where: Locks) {
 
 async function backendOf(where: Locks): Promise<LockBackend> {
   if ('etcd' in where) return new (await import('nestjs-lock/etcd')).EtcdBackend(where.etcd);
+  if ('postgres' in where) {
+    return new (await import('nestjs-lock/postgres')).PostgresBackend(where.postgres);
+  }
   const { RedisBackend, RedlockBackend } = await import('nestjs-lock/redis');
   return 'redis' in where ? new RedisBackend(where.redis) : new RedlockBackend(where.redlock);
 }

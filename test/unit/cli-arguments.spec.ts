@@ -87,6 +87,25 @@ it('takes the failover grace of the application, for one Redis', () => {
   );
 });
 
+it('makes the schema in PostgreSQL, or shows it', () => {
+  const postgres = ['postgres', 'migrate', '--postgres', 'a', '--schema', 'locks'];
+  expect(readArguments(postgres, {})).toEqual({
+    command: 'migrate',
+    address: 'a',
+    schema: 'locks',
+  });
+  const environment = { NESTJS_LOCK_POSTGRES: 'b', NESTJS_LOCK_REDIS: 'c' };
+  expect(readArguments(['postgres', 'migrate'], environment)).toMatchObject({ address: 'b' });
+  expect(readArguments(['postgres', 'migrate', '--print'], {})).toMatchObject({
+    command: 'migrate',
+    address: undefined,
+  });
+  expect(refusal(['postgres', 'drop'])).toBe('postgres takes the command migrate, got drop');
+  expect(refusal(['list', ...redis, '--schema', 'locks'])).toBe(
+    '--schema is for --postgres, got it with --redis',
+  );
+});
+
 it('shows help wherever it is asked for it', () => {
   for (const args of [['--help'], ['-h'], ['run', '--help'], ['list', 'x', '-h', '--y']]) {
     expect(readArguments(args, {})).toEqual({ command: 'help' });
@@ -98,12 +117,12 @@ it.each<[string, string[], string]>([
   [
     'no command',
     [],
-    'a command must be named: run, list, inspect, release or dashboard; see --help',
+    'a command must be named: run, list, inspect, release, dashboard or postgres; see --help',
   ],
   [
     'an unknown command',
     ['lock', 'k'],
-    'unknown command lock: it must be run, list, inspect, release or dashboard; see --help',
+    'unknown command lock: it must be run, list, inspect, release, dashboard or postgres; see --help',
   ],
   ['an unknown option', ['list', '--all'], "Unknown option '--all'"],
   [
@@ -161,7 +180,7 @@ it.each<[string, string[], string]>([
 
 it('refuses no backend, or two in the environment', () => {
   expect(refusal(['list'])).toMatch(
-    /^one of --redis, --cluster, --redlock, --etcd must say where the locks are, or one of NESTJS_LOCK_REDIS/,
+    /^one of --redis, --cluster, --redlock, --etcd, --postgres must say where the locks are, or one of NESTJS_LOCK_REDIS/,
   );
   expect(refusal(['list'], { NESTJS_LOCK_REDIS: 'a', NESTJS_LOCK_ETCD: 'b' })).toBe(
     'only one backend can be used, got NESTJS_LOCK_REDIS and NESTJS_LOCK_ETCD',

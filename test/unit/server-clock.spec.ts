@@ -1,4 +1,4 @@
-import { ServerClock } from '../../lib/backends/redis-common/server-clock.js';
+import { ServerClock } from '../../lib/backends/server-clock.js';
 import { Instant } from '../../lib/clock.js';
 
 describe('a moment by the clock of the server', () => {

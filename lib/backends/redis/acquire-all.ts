@@ -3,7 +3,7 @@ import { LockBackendError } from '../../errors/index.js';
 import { busy, type BusyKey, type Grant, type LockRequest } from '../lock-backend.js';
 import { BROKEN, NOTHING_DONE } from './acquire-reply.js';
 import { graceError } from './failover-guard.js';
-import type { RedisRequest } from './redis-request.js';
+import type { StoreRequest } from '../store-request.js';
 import type { RedisStore, RedisStoreContext } from './redis-store.js';
 import type { Refusal } from './scripts/calls.js';
 import { termsOf } from '../redis-common/terms.js';
@@ -17,7 +17,7 @@ export type AcquireAllReply = readonly Grant[] | BusyKey;
 export async function acquireAll(
   store: Pick<RedisStore, 'clock' | 'run' | 'entered' | 'forget' | 'send'>,
   { guard, keyspace, runner }: RedisStoreContext,
-  requests: readonly RedisRequest[],
+  requests: readonly StoreRequest[],
 ): Promise<AcquireAllReply> {
   await store.entered();
   if (requests.some((request) => request.isSettled())) throw new Error('withdrawn meanwhile');
@@ -58,7 +58,7 @@ export async function acquireAll(
 }
 
 /** @throws LockBackendError in a grace */
-function refused(refusal: Refusal, requests: readonly RedisRequest[]): BusyKey {
+function refused(refusal: Refusal, requests: readonly StoreRequest[]): BusyKey {
   if (refusal[0] === 'grace') throw new LockBackendError(graceError(refusal[1]).message);
   const [, index, otherLimit] = refusal;
   const { key } = requests[index - 1]?.asked as LockRequest;

@@ -13,11 +13,11 @@ import type {
 } from '../lock-backend.js';
 import type { AcquireAllReply } from './acquire-all.js';
 import type { AcquireReply } from './acquire-reply.js';
-import { livenessFor } from '../redis-common/liveness.js';
+import { livenessFor } from '../liveness.js';
 import { FIRST_WORD, type Mailbox } from '../redis-common/mailbox.js';
 import type { Pulse } from './pulse.js';
 import type { RedisOperators } from './redis-operators.js';
-import type { RedisRequest } from './redis-request.js';
+import type { StoreRequest } from '../store-request.js';
 import type { RedisStore, Tell } from './redis-store.js';
 import type { Presence } from '../redis-common/presence.js';
 import { RedisWaiters } from './redis-waiters.js';
@@ -104,7 +104,7 @@ export class RedisBucket {
   async acquireAll(asked: readonly LockRequest[]): Promise<readonly Grant[] | BusyKey> {
     const { runner } = this.context;
     const requests = asked.map((one) => this.#waiters.add(one));
-    const granted = new Set<RedisRequest>();
+    const granted = new Set<StoreRequest>();
     const pointless = () => this.#closed || requests.some((request) => request.isSettled());
     try {
       const reply = await runner.insist(() => this.#attemptAll(requests), pointless);
@@ -203,7 +203,7 @@ export class RedisBucket {
   }
 
   /** Asks until the request has its answer, or nobody wants one; refuses it when it cannot be had. */
-  #ask(request: RedisRequest): void {
+  #ask(request: StoreRequest): void {
     const { store, witness } = this.context;
     const ready = witness === undefined && this.#hears === undefined && store.isEntered();
     if (ready) store.acquire(request, this.#hearFirst);
@@ -225,7 +225,7 @@ export class RedisBucket {
     });
   };
 
-  #insist(request: RedisRequest, attempt: () => Promise<void>): void {
+  #insist(request: StoreRequest, attempt: () => Promise<void>): void {
     this.context.runner
       .insist(attempt, () => request.isSettled() || this.#closed)
       .catch((error: unknown) => {
@@ -235,13 +235,13 @@ export class RedisBucket {
       });
   }
 
-  #try(request: RedisRequest): Promise<void> {
+  #try(request: StoreRequest): Promise<void> {
     const { witness } = this.context;
     if (witness === undefined) return this.#attempt(request);
     return witness.try(() => this.#attempt(request));
   }
 
-  async #attempt(request: RedisRequest): Promise<void> {
+  async #attempt(request: StoreRequest): Promise<void> {
     const { store, witness } = this.context;
     await Promise.all([store.entered(), this.#hears]);
     if (request.isSettled()) return;
@@ -256,7 +256,7 @@ export class RedisBucket {
     await this.#hear(request, reply, seen);
   }
 
-  async #attemptAll(requests: readonly RedisRequest[]): Promise<AcquireAllReply> {
+  async #attemptAll(requests: readonly StoreRequest[]): Promise<AcquireAllReply> {
     const { store } = this.context;
     await this.#hears;
     const reply = await store.acquireAll(requests);
@@ -268,7 +268,7 @@ export class RedisBucket {
     return reply;
   }
 
-  async #hear(request: RedisRequest, reply: AcquireReply, seen = true): Promise<void> {
+  async #hear(request: StoreRequest, reply: AcquireReply, seen = true): Promise<void> {
     if (reply.state === 'failed') throw reply.error;
     if (request.isOver() || !seen) {
       // The withdrawal may have run first, and found nothing.
@@ -278,7 +278,7 @@ export class RedisBucket {
     this.#take(request, reply);
   }
 
-  #take(request: RedisRequest, reply: Exclude<AcquireReply, { state: 'failed' }>): void {
+  #take(request: StoreRequest, reply: Exclude<AcquireReply, { state: 'failed' }>): void {
     if (request.isSettled()) return;
     if (reply.state === 'granted') {
       this.#waiters.settle(request, reply);
@@ -291,7 +291,7 @@ export class RedisBucket {
   }
 
   /** Whether a grant that was not the answer to a question may be believed, as far as replicas are concerned. */
-  async #confirm({ asked }: RedisRequest, { token }: Grant): Promise<boolean> {
+  async #confirm({ asked }: StoreRequest, { token }: Grant): Promise<boolean> {
     const { store, witness } = this.context;
     if (witness === undefined) return true;
     const { connection } = witness;
@@ -301,7 +301,7 @@ export class RedisBucket {
   }
 
   /** Of a lease for which an earlier try may still run at the server. */
-  async #releaseBeside(stray: RedisRequest, lease: HeldLease, keepFor: number): Promise<boolean> {
+  async #releaseBeside(stray: StoreRequest, lease: HeldLease, keepFor: number): Promise<boolean> {
     stray.end();
     const released = await this.context.store.release(lease, keepFor);
     this.#end(stray);
@@ -312,7 +312,7 @@ export class RedisBucket {
    * Nothing of a request is to stay at the server: what was sent and not answered may run after it is
    * over, until it is void.
    */
-  #end(request: RedisRequest): void {
+  #end(request: StoreRequest): void {
     this.#waiters.forget(request);
     const { asked, stray } = request;
     if (stray === undefined || this.#closed) return;
@@ -323,7 +323,7 @@ export class RedisBucket {
    * Whether it has been granted before by a message, and that lease was broken when this try of it came to
    * the server: what it was granted again is given back.
    */
-  #isNobodys(request: RedisRequest, reply: AcquireReply): boolean {
+  #isNobodys(request: StoreRequest, reply: AcquireReply): boolean {
     const { token } = request;
     if (token === undefined || reply.state !== 'granted' || reply.token === token) return false;
     this.#background(this.#withdraw(request.asked));

@@ -12,21 +12,21 @@ import { Batch } from './batch.js';
 import type { ClusterHeartbeats } from './cluster-heartbeats.js';
 import type { FailoverGuard } from './failover-guard.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
-import { livenessFor } from '../redis-common/liveness.js';
+import { livenessFor } from '../liveness.js';
 import type { Mailbox } from '../redis-common/mailbox.js';
 import { isPassing, isReply, replyError } from '../redis-common/redis-errors.js';
-import type { RedisRequest } from './redis-request.js';
+import type { StoreRequest } from '../store-request.js';
 import { ReleaseBatch } from './release-batch.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { AcquireAnswers, RedisCalls, Seen } from './scripts/calls.js';
-import { ServerClock } from '../redis-common/server-clock.js';
+import { ServerClock } from '../server-clock.js';
 import { termsOf } from '../redis-common/terms.js';
 
 /** Is told what became of a request: a function for many, so that asking costs little. */
-export type Tell = (request: RedisRequest, reply: AcquireReply) => void;
+export type Tell = (request: StoreRequest, reply: AcquireReply) => void;
 
 interface AskedAcquire {
-  readonly request: RedisRequest;
+  readonly request: StoreRequest;
   readonly tell: Tell;
 }
 
@@ -106,12 +106,12 @@ export class RedisStore {
   }
 
   /** To be called when it {@link isEntered}. */
-  acquire(request: RedisRequest, tell: Tell): void {
+  acquire(request: StoreRequest, tell: Tell): void {
     this.#acquires.add({ request, tell });
   }
 
   /** All of them or none, in one step. */
-  acquireAll(requests: readonly RedisRequest[]): Promise<AcquireAllReply> {
+  acquireAll(requests: readonly StoreRequest[]): Promise<AcquireAllReply> {
     return acquireAll(this, this.context, requests);
   }
 

@@ -4,7 +4,7 @@ import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Presence } from '../redis-common/presence.js';
 import { isPassing, replyError, toBackendError } from '../redis-common/redis-errors.js';
 import type { Pulse } from './pulse.js';
-import { RedisRequest } from './redis-request.js';
+import { StoreRequest } from '../store-request.js';
 import type { RedisStore } from './redis-store.js';
 import type { Seen } from './scripts/calls.js';
 
@@ -28,11 +28,11 @@ export interface RedisWaitersContext {
   readonly presence: Presence;
   readonly pulse: Pulse;
   /** Whether a grant that was not the answer to a question may be believed. */
-  readonly confirm: ((request: RedisRequest, grant: Grant) => Promise<boolean>) | undefined;
+  readonly confirm: ((request: StoreRequest, grant: Grant) => Promise<boolean>) | undefined;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
-  readonly askAgain: (request: RedisRequest) => void;
+  readonly askAgain: (request: StoreRequest) => void;
   /** For a request that is settled: sees to it that nothing of it stays at the server. */
-  readonly end: (request: RedisRequest) => void;
+  readonly end: (request: StoreRequest) => void;
 }
 
 /**
@@ -41,9 +41,9 @@ export interface RedisWaitersContext {
  * what a lost message would have told.
  */
 export class RedisWaiters {
-  readonly #requests = new Register<RedisRequest>();
+  readonly #requests = new Register<StoreRequest>();
   /** Requests that were granted while an earlier try of theirs may still run at the server. */
-  readonly #strays = new Map<string, RedisRequest>();
+  readonly #strays = new Map<string, StoreRequest>();
   #alarm: { readonly at: Deadline; off(): void } | undefined;
   #nextBeat = Deadline.in(0);
   #noLookBefore = Deadline.in(0);
@@ -53,24 +53,24 @@ export class RedisWaiters {
   constructor(private readonly context: RedisWaitersContext) {}
 
   /** Registers a request before it is sent: its grant may overtake the reply that says that it waits. */
-  add(asked: LockRequest): RedisRequest {
-    const request = new RedisRequest(asked);
+  add(asked: LockRequest): StoreRequest {
+    const request = new StoreRequest(asked);
     this.#requests.add(request);
     return request;
   }
 
   /** A request of which something may still be at the server, apart from a lease that is held. */
-  find(id: string): RedisRequest | undefined {
+  find(id: string): StoreRequest | undefined {
     return this.#requests.find(id) ?? this.#strays.get(id);
   }
 
-  forget({ id }: RedisRequest): void {
+  forget({ id }: StoreRequest): void {
     this.#requests.delete(id);
     this.#strays.delete(id);
   }
 
   /** The request has its grant: by whatever way it came. */
-  settle(request: RedisRequest, grant: Grant): void {
+  settle(request: StoreRequest, grant: Grant): void {
     this.forget(request);
     if (this.#strays.size > 0) this.#forgetStrays();
     if (request.stray !== undefined) this.#strays.set(request.id, request);
@@ -84,7 +84,7 @@ export class RedisWaiters {
   }
 
   /** The server queued it at a place from 0, behind a lease of so many milliseconds. */
-  stand(request: RedisRequest, remaining: number, place: number): void {
+  stand(request: StoreRequest, remaining: number, place: number): void {
     // At once, as long as it is not known whether messages can be believed.
     if (this.context.presence.isUntried) this.#nextBeat = Deadline.in(0);
     else if (this.#requests.size === 1) this.#nextBeat = this.context.pulse.next();
@@ -121,7 +121,7 @@ export class RedisWaiters {
     }
   }
 
-  #hearGrant(request: RedisRequest, [token, server, life, reserved]: readonly string[]): void {
+  #hearGrant(request: StoreRequest, [token, server, life, reserved]: readonly string[]): void {
     const { presence, store } = this.context;
     // It may come from another server than the one that is asked: that one knows what is true.
     const since = presence.proven ? store.momentOf(Number(server)) : undefined;
@@ -134,7 +134,7 @@ export class RedisWaiters {
   }
 
   /** Takes a grant that was not the answer to a question, unless it is over or nearly: then asks again. */
-  async #accept(request: RedisRequest, grant: Grant): Promise<void> {
+  async #accept(request: StoreRequest, grant: Grant): Promise<void> {
     const confirmed = this.context.confirm?.(request, grant);
     const good = confirmed === undefined || (await confirmed.catch(() => false));
     if (request.isSettled()) return;
@@ -143,17 +143,17 @@ export class RedisWaiters {
     else this.#again(request);
   }
 
-  #again(request: RedisRequest): void {
+  #again(request: StoreRequest): void {
     request.askAgain();
     this.context.askAgain(request);
   }
 
-  #refuse(request: RedisRequest, error: unknown): void {
+  #refuse(request: StoreRequest, error: unknown): void {
     request.refuse(toBackendError(error));
     this.context.end(request);
   }
 
-  #place(request: RedisRequest, remaining: number, place: number): void {
+  #place(request: StoreRequest, remaining: number, place: number): void {
     // The first looks first; those behind a moment later, in case it died as well.
     request.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
   }
@@ -166,7 +166,7 @@ export class RedisWaiters {
   }
 
   /** The alarm is to ring in time for this one as well. */
-  #planFor({ free }: RedisRequest): void {
+  #planFor({ free }: StoreRequest): void {
     if (this.#closed || this.#beating) return;
     let at = this.#nextBeat;
     if (free !== undefined && free.remaining < at.remaining) at = free;
@@ -199,7 +199,7 @@ export class RedisWaiters {
   }
 
   /** Never rejects. */
-  async #look(requests: RedisRequest[]): Promise<void> {
+  async #look(requests: StoreRequest[]): Promise<void> {
     let before: Instant;
     let seen: readonly Seen[];
     const beaten = this.context.presence.beat();

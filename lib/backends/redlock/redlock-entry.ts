@@ -3,7 +3,7 @@ import type { Keyspace } from '../redis-common/keyspace.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import { runIdOf } from '../redis-common/run-id.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
-import type { ServerClock } from '../redis-common/server-clock.js';
+import type { ServerClock } from '../server-clock.js';
 import type { RedlockCalls } from './scripts/calls.js';
 
 export const FORGOT = 'the node has lost its memory';

@@ -1,7 +1,7 @@
 import { Instant, within } from '../../clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
-import { livenessFor } from '../redis-common/liveness.js';
+import { livenessFor } from '../liveness.js';
 import { FIRST_WORD, SubscriberMailbox } from '../redis-common/mailbox.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { Presence } from '../redis-common/presence.js';
@@ -9,7 +9,7 @@ import { replyError } from '../redis-common/redis-errors.js';
 import { ScriptRunner, serverOf } from '../redis-common/script-runner.js';
 import { commonScripts } from '../redis-common/scripts.js';
 import { checkServer } from '../redis-common/server-check.js';
-import { ServerClock } from '../redis-common/server-clock.js';
+import { ServerClock } from '../server-clock.js';
 import { termsOf } from '../redis-common/terms.js';
 import { endedBy, NodeOperators } from './node-operators.js';
 import { kindOf, waiterOf } from './kinds.js';

@@ -23,5 +23,10 @@ export async function stockOf(store: Store): Promise<TicketStock> {
       const { EtcdTicketStock } = await import('./etcd-ticket-stock.js');
       return EtcdTicketStock.connect(store.hosts);
     }
+    case 'postgres': {
+      const { default: pg } = await import('pg');
+      const { PostgresTicketStock } = await import('./postgres-ticket-stock.js');
+      return PostgresTicketStock.connect(new pg.Pool({ connectionString: store.urls[0] ?? '' }));
+    }
   }
 }

@@ -1,27 +1,28 @@
-// Writes sources.ts beside the Lua scripts of each backend: the text of every script, by name.
+// Writes sources.ts beside the scripts of each backend, in Lua or SQL: the text of every script, by name.
 //
-// A script may say  --- @include "hand-off"  and gets the text of _hand-off.lua in that place, from
+// A script in Lua may say  --- @include "hand-off"  and gets the text of _hand-off.lua in that place, from
 // its own folder or else from redis-common. Files that begin with an underscore exist
 // only to be included.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { moduleOf } from './embedded-lua.mjs';
+import { moduleOf } from './embedded-scripts.mjs';
 import { writeSources } from './write-sources.mjs';
 
 const backends = join(import.meta.dirname, '../lib/backends');
 const shared = join(backends, 'redis-common/scripts');
 
 for (const backend of ['redis-common', 'redis', 'redlock'])
-  embed(join(backends, backend, 'scripts'));
+  embed(join(backends, backend, 'scripts'), '.lua');
+embed(join(backends, 'postgres/scripts'), '.sql');
 
-function embed(folder) {
+function embed(folder, extension) {
   const names = readdirSync(folder)
-    .filter((file) => file.endsWith('.lua') && !file.startsWith('_'))
-    .map((file) => file.slice(0, -'.lua'.length))
+    .filter((file) => file.endsWith(extension) && !file.startsWith('_'))
+    .map((file) => file.slice(0, -extension.length))
     .sort();
   writeSources(
     folder,
-    moduleOf(names.map((name) => [name, read([folder, shared], `${name}.lua`)])),
+    moduleOf(names.map((name) => [name, read([folder, shared], name + extension)])),
   );
 }
 

@@ -1,5 +1,5 @@
-import type { Deadline } from '../../clock.js';
-import type { Answer, Busy, Grant, LockRequest } from '../lock-backend.js';
+import type { Deadline } from '../clock.js';
+import type { Answer, Busy, Grant, LockRequest } from './lock-backend.js';
 
 /**
  * `asked`: it is being asked for, for the first time or again. `queued`: the server said that it stands
@@ -9,7 +9,7 @@ import type { Answer, Busy, Grant, LockRequest } from '../lock-backend.js';
 type State = 'asked' | 'queued' | 'granted' | 'refused' | 'over';
 
 /** What this process knows of one request, until nothing of it can be left at the server. */
-export class RedisRequest {
+export class StoreRequest {
   /** What is said to who asked: the grant, however it came, or that the request waits, or that it is in vain. */
   readonly answer: Promise<Answer>;
   #answer!: (answer: Answer) => void;
