@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Unpacked, in bytes. */
-const BUDGET = 1_650_000;
+const BUDGET = 1_900_000;
 
 const root = join(import.meta.dirname, '..');
 const packed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {

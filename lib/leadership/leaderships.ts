@@ -30,7 +30,7 @@ export class Leaderships {
     }));
   }
 
-  /** Those for which this process stands. */
+  /** The keys of those for which this process stands. */
   get keys(): readonly string[] {
     return [...this.#candidates.keys()];
   }

@@ -254,7 +254,8 @@ describe('a mistyped address shows its password nowhere', () => {
 
 describe('names in a bundle, where classes have others', () => {
   const kinds = Object.entries(library).filter(
-    ([name, one]) => typeof one === 'function' && /.Error$/.test(name) && name !== 'LockError',
+    (entry): entry is [string, typeof library.LockLostError] =>
+      typeof entry[1] === 'function' && /.Error$/.test(entry[0]) && entry[0] !== 'LockError',
   );
 
   it.each(kinds)('%s', (kind, original) => {
