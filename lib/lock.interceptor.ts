@@ -15,6 +15,7 @@ import { getLockServiceToken } from './lock.constants.js';
 import type { LockedBody, LockService } from './lock.service.js';
 import { MethodContext } from './method-context.js';
 import { canBeAsked } from './mocks.js';
+import { askedBy, CALLER } from './telemetry/caller.js';
 
 /**
  * The advice around a decorated method: takes the lock, runs the method, gives it back.
@@ -78,7 +79,8 @@ export class LockInterceptor implements NestInterceptor {
   private holder(plan: LockPlan, context: MethodContext): Hold {
     return async (signal, body) => {
       const key = plan.keyOf(context.instance, context.getArgs());
-      await this.withLock(key, plan, { ...plan.options, signal }, body);
+      const options = askedBy(plan.options[CALLER], { ...plan.options, signal });
+      await this.withLock(key, plan, options, body);
     };
   }
 

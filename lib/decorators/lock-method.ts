@@ -9,7 +9,7 @@ import { impersonate, methodOf, sameKind, type Method } from './decorate.js';
 import { handlesEvents } from './event-handlers.js';
 import { parseKeyTemplate } from './key-template.js';
 import { runAsEvent, runsUnderLocks } from '../lock-context.js';
-import { CALLER, type Caller } from '../telemetry/caller.js';
+import { askedBy, type Caller } from '../telemetry/caller.js';
 import { setLockingMethod, setLockPlan, type LockPlan } from '../lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
@@ -121,7 +121,7 @@ function readTerms(
   }
   const template = typeof key === 'string' ? key : where;
   const caller: Caller = { where, template, toleratesBusy: onBusy !== 'throw' };
-  const given = { ...rest, [CALLER]: caller };
+  const given = askedBy(caller, rest);
   if (kind === 'leader') {
     readLeaderOptions(rest, 0);
     if (typeof key !== 'string') {

@@ -18,4 +18,15 @@ export interface WithCaller {
   readonly [CALLER]?: Caller;
 }
 
+/**
+ * The options with who asks by them. It is not to be seen among them: what a test puts in the place of
+ * a LockService is given what was written.
+ */
+export function askedBy<Options extends object>(
+  caller: Caller | undefined,
+  options: Options,
+): Options & WithCaller {
+  return Object.defineProperty({ ...options }, CALLER, { value: caller });
+}
+
 export const LEADER: Caller = { leads: true };

@@ -5,6 +5,7 @@ import { LockDashboardModule } from 'nestjs-lock/dashboard';
 import { isOperator } from './dashboard-access.js';
 import { HealthModule } from './health/health.module.js';
 import { lockBackendOf } from './lock-backend.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { SettingsModule } from './settings.module.js';
 import { Settings } from './settings.js';
 import { ShopModule } from './shop/shop.module.js';
@@ -19,6 +20,7 @@ import { ShopModule } from './shop/shop.module.js';
     }),
     LockDashboardModule.forRoot({ path: '/locks', readOnly: false, authorize: isOperator }),
     HealthModule,
+    MetricsModule,
     ScheduleModule.forRoot(),
     SettingsModule,
     ShopModule,

@@ -35,6 +35,9 @@ What to try:
   # whether the backend of the locks answers
   ${url}/health
 
+  # how long locks are waited for and held, how many were lost, for Prometheus
+  ${url}/metrics
+
   # 200 buyers at once for 100 tickets, without and with the lock
   npm run demo
 `;

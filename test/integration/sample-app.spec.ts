@@ -123,7 +123,7 @@ describe('npm start', () => {
     const page = await response.text();
 
     const links = [...page.matchAll(/href="([^"]+)"/g)].map(([, path]) => path!);
-    expect(links).toHaveLength(4);
+    expect(links).toHaveLength(5);
     for (const link of links) expect((await fetch(url + link)).status).toBe(200);
 
     const buttons = [...page.matchAll(/formaction="([^"]+)"/g)].map(([, path]) => path!);
@@ -155,7 +155,7 @@ describe('npm start', () => {
     expect((await post(`${url}/shows/oklahoma/tickets`)).status).toBe(404);
   });
 
-  it('tells its health, shows its locks to this machine, and lets 200 buyers come at once', async () => {
+  it('tells its health and metrics, shows its locks to this machine, and lets 200 buyers come at once', async () => {
     const health = await fetch(`${url}/health`);
     expect([health.status, await health.json()]).toMatchObject([
       200,
@@ -169,6 +169,9 @@ describe('npm start', () => {
 
     const rush = await post(`${url}/shows/macbeth/rush`);
     expect(await rush.json()).toEqual({ show: 'macbeth', sold: 100 });
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const granted = /^nestjs_lock_acquire_duration_seconds_count\{.*"granted".*\} (\d+)$/m;
+    expect(Number(granted.exec(metrics)?.[1])).toBeGreaterThanOrEqual(100);
   });
 
   it('shares stock and locks with other replicas through Redis', async () => {

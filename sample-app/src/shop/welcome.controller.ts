@@ -10,7 +10,7 @@ export class WelcomeController {
 <html lang="en">
 <title>Ticket shop</title>
 <h1>Ticket shop</h1>
-<p><a href="/locks">Locks</a> <a href="/health">Health</a></p>
+<p><a href="/locks">Locks</a> <a href="/health">Health</a> <a href="/metrics">Metrics</a></p>
 <ul>${SHOWS.map(show).join('')}
 </ul>
 </html>
