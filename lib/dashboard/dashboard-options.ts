@@ -40,8 +40,8 @@ export interface LockDashboardOptions {
   name?: string;
 
   /**
-   * How many keys are looked at in a second, however many pages are open; none while no page is. Each
-   * look is one command to Redis.
+   * How many keys are looked at in a second, on an average and a hundred at a time, however many pages
+   * are open; none while no page is. Each look is one command to Redis.
    * @default 500
    */
   looksPerSecond?: number;
