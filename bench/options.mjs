@@ -5,6 +5,7 @@ npm run bench -- growth [options]    how the cost of nestjs-lock grows
 
   --only W1,W2/64      these workloads (or, of growth, series) alone
   --contestants a,b    these contestants alone, by the beginning of their names
+  --baseline REF       this commit as well, as baseline/redis and so on
   --rounds N           how many rounds; if not given 5 (growth: 3), and fewer of what takes long
   --quick              shorter times: good enough to see a trend
   --smoke              a check that the bench works, not a measurement
@@ -19,6 +20,7 @@ export function readOptions(args) {
     options: {
       only: { type: 'string' },
       contestants: { type: 'string' },
+      baseline: { type: 'string' },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       smoke: { type: 'boolean', default: false },

@@ -3,9 +3,11 @@
 // bench/ has its own packages, so that neither the published package nor `npm ci` at the root
 // carries the peers. What is measured is dist/, copied to where an installed package would be: then
 // it finds the same copy of ioredis, etcd3 and Nest as every other contestant.
-import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, rmSync, statSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { ensurePrograms } from './programs.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -14,7 +16,10 @@ const bench = join(root, 'bench');
 ensurePrograms();
 run(['run', '--silent', 'build'], root);
 if (!isInstalled()) run(['ci', '--no-audit', '--no-fund'], bench);
-place();
+place(root, 'nestjs-lock');
+const { baseline } = parseArgs({ options: { baseline: { type: 'string' } }, strict: false }).values;
+rmSync(placeOf('nestjs-lock-baseline'), { recursive: true, force: true });
+if (baseline !== undefined) placeBaseline(baseline);
 
 const child = spawn(process.execPath, [join(bench, 'main.mjs'), ...process.argv.slice(2)], {
   stdio: 'inherit',
@@ -37,10 +42,28 @@ function isInstalled() {
   );
 }
 
-function place() {
-  const target = join(bench, 'node_modules/nestjs-lock');
+/** Builds that commit with the packages that are installed here. */
+function placeBaseline(ref) {
+  const tree = mkdtempSync(join(tmpdir(), 'nestjs-lock-baseline-'));
+  const git = (...args) => execFileSync('git', args, { cwd: root, stdio: 'inherit' });
+  git('worktree', 'add', '--quiet', '--detach', tree, ref);
+  try {
+    symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'));
+    execFileSync(process.execPath, ['tools/build.mjs'], { cwd: tree, stdio: 'inherit' });
+    place(tree, 'nestjs-lock-baseline');
+  } finally {
+    git('worktree', 'remove', '--force', tree);
+  }
+}
+
+function place(source, name) {
+  const target = placeOf(name);
   rmSync(target, { recursive: true, force: true });
   for (const part of ['package.json', 'dist']) {
-    cpSync(join(root, part), join(target, part), { recursive: true });
+    cpSync(join(source, part), join(target, part), { recursive: true });
   }
+}
+
+function placeOf(name) {
+  return join(bench, 'node_modules', name);
 }

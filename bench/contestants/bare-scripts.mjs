@@ -31,7 +31,7 @@ export default {
           ...shared,
           ...['lock', 'queue', 'deadlines'].map((kind) => `${tag}${kind}:${key}`),
         ];
-        const wanted = ['', address, liveness, never, id, ttl, 1, 0];
+        const wanted = ['', address, liveness, never, `${id} 1 0 ${ttl}`];
         await client.evalsha(acquire, keys.length, ...keys, ...wanted);
         return { release: () => client.evalsha(release, keys.length, ...keys, '', address, id) };
       },

@@ -6,7 +6,8 @@
  * @property {string[]} packages whose versions are printed
  * @property {'redis' | 'etcd' | 'memory'} store
  * @property {number[]} [nodes] on how many independent nodes it can run; one if not given
- * @property {boolean} [ours] it is the module under test
+ * @property {boolean} [ours] it is the module under test, or an earlier commit of it
+ * @property {string} [library] then, the package it is loaded as
  * @property {boolean} [fair] it serves waiters in the order of their arrival, so that one that is
  * stopped is in the way of those behind it
  * @property {boolean} [onlyIfNamed] takes part only when `--contestants` names it

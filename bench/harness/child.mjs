@@ -8,8 +8,8 @@ let methods;
 process.once('message', ({ file, role, contestant, env, parameters }) =>
   answer(async () => {
     const { roles } = await import(file);
-    const connect = () => contestants.find(({ id }) => id === contestant).connect(env);
-    methods = await roles[role]({ connect, parameters });
+    const { connect, library } = contestants.find(({ id }) => id === contestant);
+    methods = await roles[role]({ connect: () => connect(env), library, parameters });
     process.on('message', ({ method, args }) => answer(() => methods[method](...args)));
   }),
 );

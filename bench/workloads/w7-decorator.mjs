@@ -29,11 +29,11 @@ export default {
 const turns = 10;
 
 export const roles = {
-  async application() {
+  async application({ library }) {
     await import('reflect-metadata');
     const { Module } = await import('@nestjs/common');
     const { NestFactory } = await import('@nestjs/core');
-    const { Locked, LockModule, LockService } = await import('nestjs-lock');
+    const { Locked, LockModule, LockService } = await import(library);
 
     class Service {
       async undecorated(id) {
