@@ -31,6 +31,9 @@ const DEFAULTS: LockSettings = {
   limit: 1,
   reentrant: false,
   signal: undefined,
+  // Here, as V8 takes 3 µs to add them to a copy.
+  template: undefined,
+  caller: undefined,
 };
 
 /** How each option is read. An option that is not here does not exist. */
