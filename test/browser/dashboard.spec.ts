@@ -3,7 +3,7 @@ import { type LockBackend, LockModule, LockService, MemoryBackend } from 'nestjs
 import { LockDashboardModule, type LockDashboardOptions } from 'nestjs-lock/dashboard';
 import { RedisBackend } from 'nestjs-lock/redis';
 import type { Locator, Page } from 'playwright-core';
-import { TestBrowser } from '../support/browser.js';
+import { FIRST_START, TestBrowser } from '../support/browser.js';
 import { eventually } from '../support/eventually.js';
 import { startHttp } from '../support/nest-application.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -15,7 +15,7 @@ let page: Page;
 
 beforeAll(async () => {
   browser = await TestBrowser.start();
-});
+}, FIRST_START);
 
 afterEach(() => browser.clear());
 

@@ -1,5 +1,8 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
+/** Just installed, it is read from the disk for the first time, in milliseconds. */
+export const FIRST_START = 300_000;
+
 /** A real Chromium without a window: the one of the system, see tools/programs.mjs. */
 export class TestBrowser {
   /** What went wrong in pages: errors of scripts, and what the Content-Security-Policy kept out. */
@@ -10,7 +13,8 @@ export class TestBrowser {
   static async start(): Promise<TestBrowser> {
     const { TEST_CHROMIUM: executablePath = '/usr/bin/chromium' } = process.env;
     // Its sandbox does not work for root, nor in most containers; it sees nothing but our own page.
-    const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+    const args = ['--no-sandbox'];
+    const browser = await chromium.launch({ executablePath, args, timeout: FIRST_START });
     return new TestBrowser(browser);
   }
 
