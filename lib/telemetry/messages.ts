@@ -133,3 +133,16 @@ export interface PausedMessage extends MessageSource {
 export interface WarningMessage extends MessageSource {
   readonly message: string;
 }
+
+/** What is told on each of the channels, by its name in CHANNELS. */
+export interface ChannelMessages {
+  acquire: AcquireMessage;
+  hold: HoldMessage;
+  backend: BackendMessage;
+  lost: LostMessage;
+  renewed: RenewedMessage;
+  revocation: RevocationMessage;
+  leadership: LeadershipMessage;
+  paused: PausedMessage;
+  warning: WarningMessage;
+}

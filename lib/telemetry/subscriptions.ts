@@ -1,29 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Logger } from '@nestjs/common';
 import { CHANNELS } from './channels.js';
-import type {
-  AcquireMessage,
-  BackendMessage,
-  HoldMessage,
-  LeadershipMessage,
-  LostMessage,
-  PausedMessage,
-  RenewedMessage,
-  RevocationMessage,
-  WarningMessage,
-} from './messages.js';
-
-interface Messages {
-  acquire: AcquireMessage;
-  hold: HoldMessage;
-  backend: BackendMessage;
-  lost: LostMessage;
-  renewed: RenewedMessage;
-  revocation: RevocationMessage;
-  leadership: LeadershipMessage;
-  paused: PausedMessage;
-  warning: WarningMessage;
-}
+import type { ChannelMessages } from './messages.js';
 
 type Traced = 'acquire' | 'hold' | 'backend';
 
@@ -32,19 +10,19 @@ export class Subscriptions {
   readonly #endings: (() => void)[] = [];
   #failed = false;
 
-  on<Name extends Exclude<keyof Messages, Traced>>(
+  on<Name extends Exclude<keyof ChannelMessages, Traced>>(
     name: Name,
-    hear: (message: Messages[Name]) => void,
+    hear: (message: ChannelMessages[Name]) => void,
   ): void {
     this.#listen(CHANNELS[name], hear);
   }
 
-  onStart<Name extends Traced>(name: Name, hear: (message: Messages[Name]) => void): void {
+  onStart<Name extends Traced>(name: Name, hear: (message: ChannelMessages[Name]) => void): void {
     this.#listen(`tracing:${CHANNELS[name]}:start`, hear);
   }
 
   /** When it is over, well or not. */
-  onOver<Name extends Traced>(name: Name, hear: (message: Messages[Name]) => void): void {
+  onOver<Name extends Traced>(name: Name, hear: (message: ChannelMessages[Name]) => void): void {
     this.#listen(`tracing:${CHANNELS[name]}:asyncEnd`, hear);
   }
 

@@ -1,30 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import {
-  type AcquireMessage,
-  type BackendMessage,
-  CHANNELS,
-  type HoldMessage,
-  type LeadershipMessage,
-  type LostMessage,
-  type PausedMessage,
-  type RenewedMessage,
-  type RevocationMessage,
-  type WarningMessage,
-} from 'nestjs-lock';
+import { CHANNELS } from 'nestjs-lock';
+import type { ChannelMessages } from '../../lib/telemetry/messages.js';
 
-interface Messages {
-  acquire: AcquireMessage;
-  hold: HoldMessage;
-  backend: BackendMessage;
-  lost: LostMessage;
-  renewed: RenewedMessage;
-  revocation: RevocationMessage;
-  leadership: LeadershipMessage;
-  paused: PausedMessage;
-  warning: WarningMessage;
-}
-
-type Name = keyof Messages;
+type Name = keyof ChannelMessages;
 
 const TRACED = ['acquire', 'hold', 'backend'] as const;
 const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
@@ -32,7 +10,7 @@ const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 /** Writes down what is told on the channels of this package, from now until it stops. */
 export class ChannelListener {
   /** Messages as they were at the end of what they tell of. */
-  readonly heard: { [K in Name]: Messages[K][] } = {
+  readonly heard: { [K in Name]: ChannelMessages[K][] } = {
     acquire: [],
     hold: [],
     backend: [],
