@@ -27,7 +27,7 @@ export { MemoryBackend } from './backends/memory/memory.backend.js';
 export * from './decorators/index.js';
 export * from './errors/index.js';
 export * from './interfaces/index.js';
-export { Instant } from './clock.js';
+export { Instant } from './time/clock.js';
 export {
   getLockBackendToken,
   getLockInterceptorToken,

@@ -6,15 +6,15 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { defer, lastValueFrom, type Observable } from 'rxjs';
-import { getLockPlan, type LockPlan } from './lock-plan.js';
+import { getLockPlan, type LockPlan } from './nest/lock-plan.js';
 import { LockNotWiredError, LockTimeoutError } from './errors/index.js';
-import { shown } from './errors/shown.js';
+import { shown } from './text/shown.js';
 import type { LockKey, LockOptions } from './interfaces/index.js';
-import { holdWhileIterating, holdWhileSubscribed, type Hold } from './hold-streams.js';
+import { holdWhileIterating, holdWhileSubscribed, type Hold } from './lock/hold-streams.js';
 import { getLockServiceToken } from './lock.constants.js';
 import type { LockedBody, LockService } from './lock.service.js';
-import { MethodContext } from './method-context.js';
-import { canBeAsked } from './mocks.js';
+import { MethodContext } from './nest/method-context.js';
+import { canBeAsked } from './nest/mocks.js';
 import { askedBy, CALLER } from './telemetry/caller.js';
 
 /**

@@ -7,7 +7,7 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
-import { closeLast, shutdownOf } from './application-shutdown.js';
+import { closeLast, shutdownOf } from './nest/application-shutdown.js';
 import type { LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import type { LockModuleOptions, LockOptionsFactory } from './interfaces/index.js';
@@ -17,10 +17,14 @@ import {
   getLockServiceToken,
   OPTIONS_TOKEN,
 } from './lock.constants.js';
-import { LockExplorer } from './lock.explorer.js';
+import { LockExplorer } from './nest/lock.explorer.js';
 import { LockInterceptor } from './lock.interceptor.js';
-import { checkRegisteredOnce, checkSameForAllRequests, containerOf } from './lock-registration.js';
-import { checkIsOptions, checkName } from './option-checks.js';
+import {
+  checkRegisteredOnce,
+  checkSameForAllRequests,
+  containerOf,
+} from './nest/lock-registration.js';
+import { checkIsOptions, checkName } from './options/option-checks.js';
 import { LockService } from './lock.service.js';
 
 /** What is said about the module itself, beside its options. */

@@ -8,12 +8,7 @@ import {
 } from '@nestjs/common';
 import type { LockBackend } from './backends/lock-backend.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
-import {
-  LockConfigurationError,
-  LockReentrancyError,
-  LockShutdownError,
-  LockTimeoutError,
-} from './errors/index.js';
+import { LockConfigurationError, LockShutdownError, LockTimeoutError } from './errors/index.js';
 import type {
   LeaderOptions,
   Leadership,
@@ -27,50 +22,29 @@ import type {
   WebLockManager,
 } from './interfaces/index.js';
 import { Leaderships } from './leadership/leaderships.js';
-import { collect } from './lease/collecting.js';
-import { limitConflict } from './lease/limit-conflict.js';
-import type { Wish } from './lease/waiter.js';
-import { LockBundle } from './lock-bundle.js';
-import { currentLock, heldByEmitter, lockHere, runUnder, type HeldLock } from './lock-context.js';
-import type { LockHandle } from './lock-handle.js';
-import { LockSession } from './lock-session.js';
-import { shown } from './errors/shown.js';
-import { checkKey, readKeys } from './lock-key.js';
-import { readDuration } from './duration.js';
+import { currentLock, lockHere, runUnder, type HeldLock } from './lock/lock-context.js';
+import { LockRequests } from './lock/lock-requests.js';
+import { LockSession } from './lock/lock-session.js';
+import { shown } from './text/shown.js';
+import { checkKey } from './options/lock-key.js';
 import { getLockServiceToken } from './lock.constants.js';
 import {
-  checkBackend,
   checkFits,
   checkTtl,
-  readLabel,
   readLeaderOptions,
-  readOptions,
   readRevocation,
   type LockSettings,
-} from './lock-options.js';
-import { checkIsOptions } from './option-checks.js';
-import { PRINTED, printed } from './printed.js';
-import { Shutdown, type Ending } from './shutdown.js';
-import { outsideOfContexts } from './timers.js';
-import { LEADER } from './telemetry/caller.js';
+} from './options/lock-options.js';
+import { readModuleOptions } from './options/module-options.js';
+import { PRINTED, printed } from './text/printed.js';
+import { Shutdown, type Ending } from './lock/shutdown.js';
+import { outsideOfContexts } from './time/timers.js';
 import { Reporter } from './telemetry/reporter.js';
 import { countLeaderships, countLocks } from './telemetry/stats.js';
-import { waitForEmitter } from './wait-for-emitter.js';
 import { WebLocks } from './web-locks/web-locks.js';
 
 /** What `withLock` runs, with the lock at hand. */
 export type LockedBody<T> = (lock: Lock) => Promise<T> | T;
-
-/** How a leader's lock and a web lock are sought, whatever the module's defaults for locks are. */
-const STANDING = {
-  wait: Infinity,
-  renew: true,
-  maxHold: undefined,
-  minHold: 0,
-  mode: 'exclusive',
-  limit: 1,
-  reentrant: false,
-} as const;
 
 /**
  * Takes and gives back locks. Inject it where a decorator is not enough.
@@ -87,14 +61,14 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
   private shutdown: Shutdown;
   private readonly label: string;
   private readonly reporter: Reporter;
+  private readonly requests: LockRequests;
   private readonly logger = new Logger('LockService');
   private readonly warn = (message: string): void => {
     this.logger.warn(message);
     this.reporter.warned(message);
   };
   private readonly leaderships = new Leaderships({
-    acquire: async (key, options, signal) =>
-      this.take(key, { ...this.defaults, ...STANDING, ...options, caller: LEADER, signal }),
+    acquire: (key, terms, signal) => this.requests.leader(key, terms, signal),
     runUnder: (lock, body) => runUnder(this.identity, lock.share(), body),
     inspect: (key) => this.inspect(key),
     warn: this.warn,
@@ -114,28 +88,26 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     options: LockModuleOptions = {},
     readonly name?: string,
   ) {
-    checkIsOptions(options);
     const {
       backend = new MemoryBackend(),
-      label = '',
-      shutdownGrace = '10s',
-      ...defaults
-    } = options;
-    checkBackend(backend);
-    for (const option of ['signal', 'template']) {
-      if (option in defaults) {
-        throw new LockConfigurationError(
-          `${option} is an option of single calls, not of the module`,
-        );
-      }
-    }
+      label,
+      shutdownGrace,
+      defaults,
+    } = readModuleOptions(options);
+    checkFits(defaults, backend);
     this.backend = backend;
-    this.defaults = readOptions(defaults);
-    this.ending = this.endingAfter(readDuration('shutdownGrace', shutdownGrace, { least: 0 }));
+    this.defaults = defaults;
+    this.ending = this.endingAfter(shutdownGrace);
     this.shutdown = new Shutdown(this.ending);
-    this.label = readLabel(label);
+    this.label = label;
     this.reporter = new Reporter(backend.name, name);
-    checkFits(this.defaults, backend);
+    this.requests = new LockRequests({
+      identity: this.identity,
+      backend,
+      defaults,
+      reporter: this.reporter,
+      sessionFor: (key) => this.sessionFor(key),
+    });
   }
 
   /**
@@ -146,7 +118,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    * decorator; LockLostError when it did and lost it; the reason of `signal` when that aborts
    */
   acquire(key: LockKey, options?: LockOptions): Promise<Lock> {
-    const lock = this.request(key, options);
+    const lock = this.requests.request(key, options);
     return this.reporter.hearsOfHolds ? lock.then(this.toldOf) : lock;
   }
 
@@ -156,7 +128,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   async tryAcquire(key: LockKey, options?: Omit<LockOptions, 'wait'>): Promise<Lock | null> {
     try {
-      const lock = await this.request(key, options, true);
+      const lock = await this.requests.request(key, options, true);
       return this.reporter.hearsOfHolds ? this.toldOf(lock) : lock;
     } catch (error) {
       if (error instanceof LockTimeoutError) return null;
@@ -183,7 +155,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
         String(key),
       );
     }
-    const lock = await this.request(key, options);
+    const lock = await this.requests.request(key, options);
     const result = await this.runUnder(lock, () => body(lock));
     if (lock.lost !== undefined) throw lock.lost;
     return result;
@@ -255,13 +227,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
    */
   manager(): WebLockManager {
     return (this.webLocks ??= new WebLocks({
-      take: async (key, options) => {
-        const settings = { ...this.defaults, ...STANDING, ...options };
-        checkFits(settings, this.backend);
-        if (!this.reporter.hearsOfAcquires) return this.takeAnew(key, settings);
-        const once = settings.wait === 0;
-        return this.reporter.acquire([key], settings, once, (wish) => this.takeAnew(key, wish));
-      },
+      take: (key, terms) => this.requests.webLock(key, terms),
       current: (key) => currentLock(this.identity, key),
       runUnder: (lock, body) => this.runUnder(lock, body),
       forceRelease: (key) => this.forceRelease(key),
@@ -279,7 +245,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return {
       backend: this.backend.name,
       instance: this.name,
-      holds: countLocks(session?.leases.holdings ?? []),
+      holds: countLocks(session?.leases.held.holdings ?? []),
       waits: countLocks([...(session?.leases.waiting ?? [])].map(({ wish }) => wish)),
       leaderships: countLeaderships(this.leaderships.standing),
       paused: session?.paused ?? [],
@@ -351,28 +317,6 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     return printed('LockService', this.toJSON(), depth, options);
   }
 
-  private request(key: LockKey, options: LockOptions | undefined, once = false): Promise<HeldLock> {
-    try {
-      const read = readOptions(options, this.defaults);
-      checkFits(read, this.backend);
-      const settings = once ? { ...read, wait: 0 } : read;
-      if (typeof key !== 'object') checkKey(key);
-      const keys = typeof key === 'object' ? readKeys(key) : [key];
-      if (!this.reporter.hearsOfAcquires) return this.ask(keys, settings);
-      const toleratesBusy = once || settings.caller?.toleratesBusy === true;
-      return this.reporter.acquire(keys, settings, toleratesBusy, (wish) => this.ask(keys, wish));
-    } catch (error) {
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it was thrown
-      return Promise.reject(error);
-    }
-  }
-
-  private ask(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
-    const held = heldByEmitter(this.identity, keys);
-    if (held === undefined) return this.takeAll(keys, settings);
-    return waitForEmitter(settings, held, (wish) => this.takeAll(keys, wish));
-  }
-
   private runUnder<T>(lock: HeldLock, body: () => Promise<T> | T): Promise<T> {
     return this.reporter.hearsOfHolds
       ? this.reporter.hold(lock, () => runUnder(this.identity, lock, body))
@@ -383,48 +327,6 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     this.reporter.held(lock);
     return lock;
   };
-
-  private takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
-    const [only = ''] = keys;
-    return keys.length === 1 ? this.take(only, settings) : this.takeSeveral(keys, settings);
-  }
-
-  private async takeSeveral(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
-    const one = async (key: string, wish: LockSettings & Wish) => this.take(key, wish);
-    const parts = await collect<LockHandle, LockSettings & Wish>(keys, settings, {
-      one,
-      all: (all, wish) => this.takeTogether(all, wish) ?? all.map((key) => one(key, wish)),
-    });
-    return new LockBundle(parts);
-  }
-
-  /** In one step, if the backend has one, and the caller runs under none of the keys. */
-  private takeTogether(keys: readonly string[], wish: Wish): Promise<LockHandle>[] | undefined {
-    if (keys.some((key) => currentLock(this.identity, key))) return undefined;
-    const { leases, handle } = this.sessionFor(keys.join(', '));
-    return leases.acquireAll(keys, wish, handle, lockHere());
-  }
-
-  private take(key: string, settings: LockSettings & Wish): Promise<LockHandle> {
-    const outer = currentLock(this.identity, key);
-    const upgrade = outer?.mode === 'shared' && settings.mode === 'exclusive';
-    const mayEnter = settings.reentrant && !upgrade;
-    const byEvent = outer !== undefined && heldByEmitter(this.identity, [key]) !== undefined;
-    if (outer === undefined || (byEvent && !(mayEnter && outer.held))) {
-      return this.takeAnew(key, settings);
-    }
-    settings.signal?.throwIfAborted();
-    outer.assertHeld();
-    if (!mayEnter) throw new LockReentrancyError(key, upgrade);
-    const { limit } = outer.holding.lease;
-    if (limit !== settings.limit) throw limitConflict(key, settings.limit, limit);
-    return Promise.resolve(outer.share());
-  }
-
-  private takeAnew(key: string, wish: Wish): Promise<LockHandle> {
-    const { leases, handle } = this.sessionFor(key);
-    return leases.acquire(key, wish, handle, lockHere());
-  }
 
   /** @throws LockShutdownError when this caller can ask for nothing any more */
   private sessionFor(key: string): LockSession {

@@ -1,4 +1,4 @@
-import type { Instant } from '../clock.js';
+import type { Instant } from '../time/clock.js';
 
 /**
  * THE contract: what a store must do so that the promises of this package hold on it.

@@ -1,4 +1,4 @@
-import { DRIFT, Instant } from '../clock.js';
+import { DRIFT, Instant } from '../time/clock.js';
 
 /** How old what is known may be, in milliseconds: the server's clock may have been set meanwhile. */
 const FRESH = 2_000;

@@ -1,4 +1,4 @@
-import type { Deadline } from '../clock.js';
+import type { Deadline } from '../time/clock.js';
 import type { Answer, Busy, Grant, LockRequest } from './lock-backend.js';
 
 /**

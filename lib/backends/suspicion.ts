@@ -1,4 +1,4 @@
-import { Instant } from '../clock.js';
+import { Instant } from '../time/clock.js';
 
 /** After so many milliseconds without a word a connection may have been forgotten by what is in between. */
 const IDLE = 10_000;

@@ -1,9 +1,9 @@
 import { basename } from 'node:path';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { readDuration } from '../duration.js';
-import { messageOf, shown } from '../errors/shown.js';
+import { readDuration } from '../options/duration.js';
+import { messageOf, shown } from '../text/shown.js';
 import type { LockHoldOptions } from '../interfaces/index.js';
-import { LONGEST_LABEL } from '../lock-options.js';
+import { LONGEST_LABEL } from '../options/lock-options.js';
 import { usageError } from './exit-codes.js';
 import { chooseStore, type StoreChoice } from './stores.js';
 

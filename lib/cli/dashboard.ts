@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { LockBackend } from '../backends/lock-backend.js';
 import { Dashboard } from '../dashboard/dashboard.js';
 import { readDashboardOptions } from '../dashboard/dashboard-options.js';
-import { messageOf } from '../errors/shown.js';
+import { messageOf } from '../text/shown.js';
 import type { DashboardInvocation } from './arguments.js';
 import { CliError, EXIT } from './exit-codes.js';
 import { print } from './output.js';

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { LockError } from '../errors/index.js';
-import { messageOf } from '../errors/shown.js';
+import { messageOf } from '../text/shown.js';
 
 /**
  * What the exit codes of `nestjs-lock` mean, beside those of the program that it ran. They are those of

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LockBackend } from '../backends/lock-backend.js';
-import { Deadline } from '../clock.js';
+import { Deadline } from '../time/clock.js';
 import type { LockState } from '../interfaces/index.js';
 import type { LockService } from '../lock.service.js';
 import type { InspectInvocation, ListInvocation, ReleaseInvocation } from './arguments.js';

@@ -1,6 +1,6 @@
 import { getSystemErrorMap } from 'node:util';
 import type { LockBackend } from '../backends/lock-backend.js';
-import { messageOf } from '../errors/shown.js';
+import { messageOf } from '../text/shown.js';
 import type { Lock } from '../interfaces/index.js';
 import type { LockService } from '../lock.service.js';
 import type { RunInvocation } from './arguments.js';

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { LockBackend } from '../backends/lock-backend.js';
-import { LONGEST_TIMER } from '../timers.js';
+import { LONGEST_TIMER } from '../time/timers.js';
 import { LockService } from '../lock.service.js';
 import { complain } from './output.js';
 

@@ -1,5 +1,5 @@
 import type { LockBackend } from '../backends/lock-backend.js';
-import { messageOf, shown } from '../errors/shown.js';
+import { messageOf, shown } from '../text/shown.js';
 import { CliError, EXIT, usageError } from './exit-codes.js';
 
 /** Where the locks live, as the command line says it. */

@@ -4,7 +4,7 @@
  * program and its arguments.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { Deadline, Instant } from '../clock.js';
+import { Deadline, Instant } from '../time/clock.js';
 import type { Ending, FromSupervisor, ToSupervisor } from './supervision.js';
 
 /** The longest and the shortest time between two looks, in milliseconds: timers do not count a machine's sleep. */

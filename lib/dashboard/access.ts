@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Logger } from '@nestjs/common';
-import { messageOf } from '../errors/shown.js';
+import { messageOf } from '../text/shown.js';
 import type { DashboardAction, DashboardSettings } from './dashboard-options.js';
 
 /** Who may do what. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { LockConfigurationError } from '../errors/index.js';
-import { shown, shownOption } from '../errors/shown.js';
-import { checkIsOptions, checkName } from '../option-checks.js';
+import { shown, shownOption } from '../text/shown.js';
+import { checkIsOptions, checkName } from '../options/option-checks.js';
 
 /** What somebody at the dashboard wants to do: look, ask a holder for its lock, or break it. */
 export type DashboardAction = 'view' | 'revoke' | 'forceRelease';

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Logger } from '@nestjs/common';
 import { LockError } from '../errors/index.js';
-import { messageOf, shown } from '../errors/shown.js';
+import { messageOf, shown } from '../text/shown.js';
 import type { LockService } from '../lock.service.js';
 import { Access, forgeryOf } from './access.js';
 import type { DashboardSettings } from './dashboard-options.js';

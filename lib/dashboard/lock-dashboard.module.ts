@@ -12,7 +12,7 @@ import {
   RequestMethod,
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { findLockService } from '../find-lock-service.js';
+import { findLockService } from '../nest/find-lock-service.js';
 import { Dashboard } from './dashboard.js';
 import {
   type DashboardSettings,

@@ -1,8 +1,8 @@
-import { Deadline, pause } from '../clock.js';
-import { messageOf } from '../errors/shown.js';
+import { Deadline, pause } from '../time/clock.js';
+import { messageOf } from '../text/shown.js';
 import type { LockState } from '../interfaces/index.js';
 import type { LockService } from '../lock.service.js';
-import { outsideOfContexts } from '../timers.js';
+import { outsideOfContexts } from '../time/timers.js';
 import { Loop } from './loop.js';
 import { Pace } from './pace.js';
 import { WatchedKeys } from './watched-keys.js';

@@ -1,4 +1,4 @@
-import { pause } from '../clock.js';
+import { pause } from '../time/clock.js';
 
 /** Shorter waits are not worth a timer, in milliseconds. */
 const SHORTEST = 20;

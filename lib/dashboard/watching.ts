@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Deadline } from '../clock.js';
+import { Deadline } from '../time/clock.js';
 import type { Access } from './access.js';
 import { dashboardState, type DashboardView } from './dashboard-state.js';
 import { EventStream } from './event-stream.js';

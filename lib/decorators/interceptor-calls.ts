@@ -1,8 +1,8 @@
 import { isObservable, type Observable } from 'rxjs';
 import { LockNotWiredError } from '../errors/index.js';
-import { shown } from '../errors/shown.js';
+import { shown } from '../text/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
-import { hasEverything } from '../mocks.js';
+import { hasEverything } from '../nest/mocks.js';
 import type { LockedCall } from './lock-method.js';
 import { isAsyncIterable } from './returned-stream.js';
 

@@ -1,6 +1,6 @@
 import { LockConfigurationError, LockKeyError } from '../errors/index.js';
-import { shown } from '../errors/shown.js';
-import { checkKey } from '../lock-key.js';
+import { shown } from '../text/shown.js';
+import { checkKey } from '../options/lock-key.js';
 
 /** `{0}`, `{1.user.id}`: the index of an argument, and a path into it. */
 const PLACEHOLDER = /\{(\d+)((?:\.[^.{}\s]+)*)\}/g;

@@ -1,16 +1,16 @@
 import { LockConfigurationError, LockError } from '../errors/index.js';
 import type { LockedOptions, LockKey } from '../interfaces/index.js';
-import { readLeaderOptions, readOptions } from '../lock-options.js';
-import { checkIsOptions, checkName } from '../option-checks.js';
-import { shown } from '../errors/shown.js';
+import { readLeaderOptions, readOptions } from '../options/lock-options.js';
+import { checkIsOptions, checkName } from '../options/option-checks.js';
+import { shown } from '../text/shown.js';
 import type { LockInterceptor } from '../lock.interceptor.js';
-import { MethodContext } from '../method-context.js';
+import { MethodContext } from '../nest/method-context.js';
 import { impersonate, methodOf, sameKind, type Method } from './decorate.js';
 import { handlesEvents } from './event-handlers.js';
 import { parseKeyTemplate } from './key-template.js';
-import { runAsEvent, runsUnderLocks } from '../lock-context.js';
+import { runAsEvent, runsUnderLocks } from '../lock/lock-context.js';
 import { askedBy, type Caller } from '../telemetry/caller.js';
-import { setLockingMethod, setLockPlan, type LockPlan } from '../lock-plan.js';
+import { setLockingMethod, setLockPlan, type LockPlan } from '../nest/lock-plan.js';
 import { injectInterceptor, interceptorOf } from './wiring.js';
 
 /** A key template, or a function of the method's own arguments, which may give several keys. */

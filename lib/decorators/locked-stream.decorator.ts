@@ -1,7 +1,7 @@
 import { defer, isObservable, type Observable } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
 import type { LockedStreamOptions } from '../interfaces/index.js';
-import { shown } from '../errors/shown.js';
+import { shown } from '../text/shown.js';
 import { kindOf } from './decorate.js';
 import * as ask from './interceptor-calls.js';
 import {

@@ -1,6 +1,6 @@
 import { defer, lastValueFrom } from 'rxjs';
 import { LockConfigurationError } from '../errors/index.js';
-import { shown } from '../errors/shown.js';
+import { shown } from '../text/shown.js';
 import { LockInterceptor } from '../lock.interceptor.js';
 import { kindOf, type Method } from './decorate.js';
 import { intercept } from './interceptor-calls.js';

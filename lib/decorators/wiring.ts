@@ -1,11 +1,11 @@
 import 'reflect-metadata';
 import { Inject } from '@nestjs/common';
 import { LockNotWiredError } from '../errors/index.js';
-import { shown } from '../errors/shown.js';
+import { shown } from '../text/shown.js';
 import { getLockInterceptorToken, getLockServiceToken } from '../lock.constants.js';
 import { LockInterceptor } from '../lock.interceptor.js';
 import type { LockService } from '../lock.service.js';
-import { canBeAsked } from '../mocks.js';
+import { canBeAsked } from '../nest/mocks.js';
 
 /** Where Nest keeps a class's property dependencies; read so that we add each of ours once (Nest 11 would repeat it). */
 const PROPERTY_DEPENDENCIES = 'self:properties_metadata';

@@ -1,5 +1,5 @@
 import { BRAND } from './brand.js';
-import { messageOf, withoutCredentials } from './shown.js';
+import { messageOf, withoutCredentials } from '../text/shown.js';
 
 /** What an error may say. All else on it is for machines: a failed command with its arguments, say. */
 const HARMLESS = new Set<PropertyKey>(['name', 'message', 'code', 'stack', 'cause', 'errors']);

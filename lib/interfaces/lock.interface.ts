@@ -1,10 +1,15 @@
 import type { LeaseMode, LockGuard, SqlGuard } from '../backends/lock-backend.js';
-import type { ReleaseOutcome } from '../lease/leases.js';
-
-export type { ReleaseOutcome };
+import type { LockLostReason } from '../errors/index.js';
 
 /** What to lock: several keys are locked together, all or none. */
 export type LockKey = string | readonly string[];
+
+/**
+ * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
+ * (the release is tried on, and the lease ends by itself at its ttl); or why the lock had been
+ * lost before.
+ */
+export type ReleaseOutcome = 'released' | 'unconfirmed' | LockLostReason;
 
 /** How a key is held: by one writer alone, or by readers together. */
 export type LockMode = LeaseMode;

@@ -1,8 +1,8 @@
 import type { InspectOptionsStylized } from 'node:util';
-import { pause } from '../clock.js';
-import { readDuration } from '../duration.js';
+import { pause } from '../time/clock.js';
+import { readDuration } from '../options/duration.js';
 import { LockShutdownError } from '../errors/index.js';
-import { messageOf } from '../errors/shown.js';
+import { messageOf } from '../text/shown.js';
 import type {
   Duration,
   Leadership,
@@ -11,8 +11,8 @@ import type {
   LeaderTerm,
   LockState,
 } from '../interfaces/index.js';
-import type { LockHandle } from '../lock-handle.js';
-import { PRINTED, printed } from '../printed.js';
+import type { LockHandle } from '../lock/lock-handle.js';
+import { PRINTED, printed } from '../text/printed.js';
 import { Term, type RunUnder } from './term.js';
 
 /** Between two tries to stand at a backend that refuses, in milliseconds. */

@@ -1,8 +1,8 @@
 import { LockConfigurationError } from '../errors/index.js';
 import type { Leadership, LockState } from '../interfaces/index.js';
-import type { LockHandle } from '../lock-handle.js';
-import type { LeaderSettings } from '../lock-options.js';
-import { outsideOfContexts } from '../timers.js';
+import type { LockHandle } from '../lock/lock-handle.js';
+import type { LeaderSettings } from '../options/lock-options.js';
+import { outsideOfContexts } from '../time/timers.js';
 import { Candidate } from './candidate.js';
 import type { RunUnder } from './term.js';
 

@@ -1,5 +1,5 @@
 import type { LeaderTerm } from '../interfaces/index.js';
-import type { LockHandle } from '../lock-handle.js';
+import type { LockHandle } from '../lock/lock-handle.js';
 
 /** Runs a body as one more holder of the lock, which is in its async context. */
 export type RunUnder = <T>(lock: LockHandle, body: () => Promise<T> | T) => Promise<T>;

@@ -13,7 +13,7 @@ import {
   type LockError,
   LockTimeoutError,
 } from '../errors/index.js';
-import { messageOf } from '../errors/shown.js';
+import { messageOf } from '../text/shown.js';
 import { limitConflict } from './limit-conflict.js';
 import type { Waiter } from './waiter.js';
 import { whenAnswered } from './when-answered.js';

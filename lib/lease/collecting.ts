@@ -1,6 +1,6 @@
-import { Deadline, within } from '../clock.js';
+import { Deadline, within } from '../time/clock.js';
 import { LockBackendError, type LockLostError, LockTimeoutError } from '../errors/index.js';
-import type { Holding } from './holding.js';
+import type { LeaseHolding } from './lease.js';
 import { ATTEMPT_PATIENCE, type Wish } from './waiter.js';
 
 /**
@@ -14,7 +14,7 @@ const NEUTRAL = { renew: true, minHold: 0, maxHold: undefined } as const;
 
 /** A lock of one of the keys, from the caller's own acquisition or a reentrant one. */
 export interface Part {
-  readonly holding: Holding;
+  readonly holding: LeaseHolding;
   readonly lost: LockLostError | undefined;
   release(): Promise<unknown>;
 }

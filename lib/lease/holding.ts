@@ -1,9 +1,8 @@
 import type { Grant, LeaseMode, Revocation } from '../backends/lock-backend.js';
-import { Alarm, Deadline } from '../clock.js';
-import { outsideOfContexts } from '../timers.js';
+import { Alarm, Deadline } from '../time/clock.js';
+import { outsideOfContexts } from '../time/timers.js';
 import { LockLostError, type LockLostReason } from '../errors/index.js';
 import type { Caller } from '../telemetry/caller.js';
-import type { Lease } from './lease.js';
 
 /** What a holder asked for. */
 export interface HoldingTerms {
@@ -19,11 +18,22 @@ export interface HoldingTerms {
   readonly caller?: Caller;
 }
 
+/** What a holding has of its lease. */
+export interface LeaseInHand {
+  readonly key: string;
+  readonly guard: Grant['guard'];
+  readonly mode: LeaseMode;
+  /** Milliseconds for which it may be believed in. */
+  readonly remaining: number;
+  /** Why it ended before it was given back. */
+  readonly lost: LockLostError | undefined;
+}
+
 /**
  * One holder's time with a lease: from when it is granted, or handed over by the holder before it in
  * this process, until it is given back. Once lost it stays lost; no late reply revives it.
  */
-export class Holding {
+export class Holding<L extends LeaseInHand = LeaseInHand> {
   #maxHold: Deadline | undefined;
   /** Reentrant holders that share it. */
   #holders = 1;
@@ -43,7 +53,7 @@ export class Holding {
   readonly caller: Caller | undefined;
 
   constructor(
-    readonly lease: Lease,
+    readonly lease: L,
     /** Greater than that of every holding of this key before. */
     readonly token: number,
     { maxHold, template, caller }: HoldingTerms,

@@ -6,7 +6,7 @@ import {
   type LockRequest,
 } from '../backends/lock-backend.js';
 import { LockBackendError, LockLostError, type LockLostReason } from '../errors/index.js';
-import { Deadline, type Instant } from '../clock.js';
+import { Deadline, type Instant } from '../time/clock.js';
 import { Holding, type HoldingTerms } from './holding.js';
 import type { Renewer } from './renewer.js';
 import { Upkeep, type Upheld } from './upkeep.js';
@@ -40,7 +40,7 @@ export class Lease implements LeaseIdentity, Upheld {
   /** How many tokens after the first are its own as well, and how many of these it gave. */
   readonly #reserve: number;
   #handedOver = 0;
-  #holding: Holding;
+  #holding: LeaseHolding;
   /** Until when it may be handed over within this process. */
   #handOvers: Deadline | undefined;
 
@@ -89,7 +89,7 @@ export class Lease implements LeaseIdentity, Upheld {
     return this.#firstToken + this.#reserve;
   }
 
-  get holding(): Holding {
+  get holding(): LeaseHolding {
     return this.#holding;
   }
 
@@ -174,7 +174,7 @@ export class Lease implements LeaseIdentity, Upheld {
   }
 
   /** Hands it over to the next holder, whose token is greater; the last one has left. */
-  passTo(terms: HoldingTerms): Holding {
+  passTo(terms: HoldingTerms): LeaseHolding {
     const before = this.#holding.maxHold;
     this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, terms);
     if (this.#holding.maxHold !== before) this.#upkeep.replan();
@@ -224,6 +224,9 @@ export class Lease implements LeaseIdentity, Upheld {
     this.#upkeep.replan();
   }
 }
+
+/** A holding of a lease of this process. */
+export type LeaseHolding = Holding<Lease>;
 
 /** Whether those who hold a lock on these terms may have it one from the other. */
 function isPassable(terms: HoldingTerms): boolean {

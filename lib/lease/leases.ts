@@ -4,32 +4,19 @@ import type {
   LockRequest,
   Revocation,
 } from '../backends/lock-backend.js';
-import {
-  LockBackendError,
-  type LockLostError,
-  type LockLostReason,
-  LockShutdownError,
-} from '../errors/index.js';
-import { ByKey } from '../by-key.js';
-import { Chain } from '../chain.js';
-import { Alarm } from '../clock.js';
-import { Register } from '../register.js';
+import { LockBackendError, type LockLostError, LockShutdownError } from '../errors/index.js';
+import type { ReleaseOutcome } from '../interfaces/index.js';
+import { ByKey } from '../structures/by-key.js';
+import { Chain } from '../structures/chain.js';
 import type { Reporter } from '../telemetry/reporter.js';
 import { Asker } from './asker.js';
-import type { Holding } from './holding.js';
-import { Lease } from './lease.js';
+import { HeldLeases } from './held-leases.js';
+import { Lease, type LeaseHolding } from './lease.js';
 import { Line } from './line.js';
 import { Releases } from './releases.js';
 import { Renewer } from './renewer.js';
 import { validUntil } from './validity.js';
 import { Waiter, type GiveUp, type HeldByCaller, type Wish } from './waiter.js';
-
-/**
- * What became of a release: `released`; `unconfirmed` when the backend did not answer in time
- * (the release is tried on, and the lease ends by itself at its ttl); or why the lock had been
- * lost before.
- */
-export type ReleaseOutcome = 'released' | 'unconfirmed' | LockLostReason;
 
 export interface LeasesContext {
   readonly processId: string;
@@ -39,13 +26,6 @@ export interface LeasesContext {
   readonly reporter: Reporter;
 }
 
-interface Lingering {
-  readonly id: string;
-  readonly lease: Lease;
-  /** Rings when it has ended at the backend too. */
-  readonly over: Alarm;
-}
-
 /** Every lease that this process holds or waits for at one backend. */
 export class Leases {
   readonly #connection: BackendConnection;
@@ -53,16 +33,13 @@ export class Leases {
   readonly #renewer: Renewer;
   readonly #releases: Releases;
   readonly #lines = new ByKey(
-    () => new Line(),
+    () => new Line<Waiter>(),
     (line) => line.length > 0 || line.lease !== undefined,
   );
   readonly #waiting = new Chain<Waiter>();
-  readonly #held = new Register<Lease>();
-  /** Lost and not given back yet, while the backend may still have them. */
-  readonly #lingering = new Register<Lingering>();
+  readonly #held = new HeldLeases();
   /** Who is let in: everybody, only those who hold a lock, nobody. */
   #open: 'to all' | 'to holders' | 'to nobody' = 'to all';
-  #whenAllReleased: (() => void)[] = [];
 
   constructor(private readonly context: LeasesContext) {
     this.#connection = context.connection;
@@ -88,7 +65,7 @@ export class Leases {
   acquire<T>(
     key: string,
     wish: Wish,
-    handle: (holding: Holding) => T,
+    handle: (holding: LeaseHolding) => T,
     outer?: HeldByCaller,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -96,8 +73,8 @@ export class Leases {
       wish.signal?.throwIfAborted();
 
       this.#lines.sweep();
-      const line = wish.wait === 0 ? new Line() : this.#lines.of(key);
-      const granted = (holding: Holding) => {
+      const line = wish.wait === 0 ? new Line<Waiter>() : this.#lines.of(key);
+      const granted = (holding: LeaseHolding) => {
         resolve(handle(holding));
       };
       const waiter = new Waiter(key, wish, line, granted, reject, outer);
@@ -123,7 +100,7 @@ export class Leases {
   acquireAll<T>(
     keys: readonly string[],
     wish: Wish,
-    handle: (holding: Holding) => T,
+    handle: (holding: LeaseHolding) => T,
     outer?: HeldByCaller,
   ): Promise<T>[] | undefined {
     const acquireAll = this.#connection.acquireAll?.bind(this.#connection);
@@ -132,10 +109,10 @@ export class Leases {
     const granted = keys.map(
       (key) =>
         new Promise<T>((resolve, reject) => {
-          const settle = (holding: Holding) => {
+          const settle = (holding: LeaseHolding) => {
             resolve(handle(holding));
           };
-          const waiter = new Waiter(key, wish, new Line(), settle, reject, outer);
+          const waiter = new Waiter(key, wish, new Line<Waiter>(), settle, reject, outer);
           waiters.push(waiter);
           waiter.line.join(waiter);
           waiter.presence = this.#waiting.add(waiter);
@@ -147,7 +124,7 @@ export class Leases {
   }
 
   /** Gives a lease back once its last holder does, or hands it over to the next caller. Never rejects. */
-  release(holding: Holding): ReleaseOutcome | Promise<ReleaseOutcome> {
+  release(holding: LeaseHolding): ReleaseOutcome | Promise<ReleaseOutcome> {
     if (!holding.leave()) return holding.lost?.reason ?? 'released';
     const { lease, lost } = holding;
     const line = this.#lines.find(lease.key);
@@ -161,7 +138,7 @@ export class Leases {
       line.forget();
     }
     lease.end();
-    this.#letGo(lease);
+    this.#held.letGo(lease);
     if (lost !== undefined) this.#releases.abandon(lease);
     const outcome = lost?.reason ?? this.#releases.release(holding);
     // Behind the release, so that both go as one request.
@@ -182,7 +159,7 @@ export class Leases {
    * Lets others read beside the holder, who keeps its token.
    * @throws LockLostError when the lock is gone; LockBackendError when the backend did not answer
    */
-  async downgrade(holding: Holding): Promise<void> {
+  async downgrade(holding: LeaseHolding): Promise<void> {
     const { lease } = holding;
     holding.assertHeld();
     const line = this.#lines.find(lease.key);
@@ -222,29 +199,8 @@ export class Leases {
   }
 
   /** What is held. */
-  get holdings(): readonly Holding[] {
-    return this.#held.values().map(({ holding }) => holding);
-  }
-
-  /** How many locks are held. */
-  get held(): number {
-    return this.#held.size;
-  }
-
-  /** Resolves when none is held. */
-  async allReleased(): Promise<void> {
-    while (this.#held.size > 0) {
-      await new Promise<void>((resolve) => this.#whenAllReleased.push(resolve));
-    }
-  }
-
-  /**
-   * Resolves when those who hold a lock now are done with it, but for those who asked for its signal:
-   * they may go on until that tells them to finish.
-   */
-  async presentHoldersDone(): Promise<void> {
-    const unaware = this.#held.values().filter(({ holding }) => !holding.isWatched);
-    await Promise.all(unaware.map(({ holding }) => holding.whenOver()));
+  get held(): HeldLeases {
+    return this.#held;
   }
 
   /**
@@ -255,7 +211,7 @@ export class Leases {
     if (this.#open !== 'to all') return;
     this.#open = 'to holders';
     this.#refuse([...this.#waiting].filter(({ isHolders }) => !isHolders));
-    for (const { holding } of this.#held.values()) holding.notify('shutdown');
+    for (const holding of this.#held.holdings) holding.notify('shutdown');
   }
 
   /**
@@ -265,9 +221,9 @@ export class Leases {
   async close(): Promise<void> {
     this.#open = 'to nobody';
     this.#refuse([...this.#waiting]);
-    for (const lease of this.#held.values()) lease.lose('shutdown');
-    for (const { lease } of this.#lingering.values()) {
-      this.#letGo(lease);
+    for (const { lease } of this.#held.holdings) lease.lose('shutdown');
+    for (const lease of this.#held.lingering) {
+      this.#held.letGo(lease);
       this.#releases.abandon(lease);
     }
     this.#renewer.close();
@@ -294,7 +250,7 @@ export class Leases {
   };
 
   /** Sees to the first of a line: whether it waits for a lease of ours, or asks the backend. */
-  #moveUp(line: Line): void {
+  #moveUp(line: Line<Waiter>): void {
     const { first, lease } = line;
     if (first === undefined) return;
     const mayPass = lease?.mayPassTo(first.wish);
@@ -329,29 +285,14 @@ export class Leases {
 
   readonly #whenLost = (lease: Lease, why: LockLostError): void => {
     this.context.reporter.lost(lease.holding, why);
-    this.#letGo(lease);
+    this.#held.linger(lease);
     const line = this.#lines.find(lease.key);
     if (line?.lease === lease) {
       line.forget();
       // Its holder may go on for long.
       this.#moveUp(line);
     }
-    if (!lease.mayLinger) return;
-    const { id, ttl } = lease;
-    // By then it has ended there too, also when the last renewal was carried out late.
-    const over = Alarm.in(ttl, () => this.#lingering.delete(id));
-    this.#lingering.add({ id, lease, over });
   };
-
-  #letGo({ id }: Lease): void {
-    this.#lingering.find(id)?.over.off();
-    this.#lingering.delete(id);
-    this.#held.delete(id);
-    if (this.#held.size > 0) return;
-    const told = this.#whenAllReleased;
-    this.#whenAllReleased = [];
-    for (const resolve of told) resolve();
-  }
 
   #giveUp(waiter: Waiter, reason: unknown): void {
     if (waiter.settled) return;

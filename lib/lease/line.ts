@@ -1,8 +1,15 @@
-import { Chain } from '../chain.js';
+import { Chain, type Link } from '../structures/chain.js';
 import { isAlone } from '../backends/lock-backend.js';
-import { alarm, Deadline } from '../clock.js';
+import { alarm, Deadline } from '../time/clock.js';
+import type { HoldingTerms } from './holding.js';
 import type { Lease } from './lease.js';
-import type { Waiter } from './waiter.js';
+
+/** Who can stand in a line. */
+export interface Standing<W> {
+  readonly wish: HoldingTerms;
+  /** Where it stands, which its line keeps. */
+  standing: Link<W> | undefined;
+}
 
 /**
  * The callers of this process that wait for one key, in the order in which they came. Only the
@@ -12,19 +19,19 @@ import type { Waiter } from './waiter.js';
  * Only who must be alone can leave it at that. Others may be let in together, and nobody may be passed
  * by them: so from the first of those on, all stand in the backend's queue.
  */
-export class Line {
+export class Line<W extends Standing<W>> {
   /** How often the backend answered for this key: whether it did while a caller waited. */
   answers = 0;
   /** Whether the first stands in the backend's queue, which proves that the lock is busy. */
   queued = false;
   /** A lease that a caller of this line holds and may pass on. */
   lease: Lease | undefined;
-  readonly #waiters = new Chain<Waiter>();
+  readonly #waiters = new Chain<W>();
   /** Whether every caller stands in the backend's queue, until the line is empty. */
   #all = false;
   #disarm: (() => void) | undefined;
 
-  get first(): Waiter | undefined {
+  get first(): W | undefined {
     return this.#waiters.first?.value;
   }
 
@@ -33,7 +40,7 @@ export class Line {
   }
 
   /** @returns those that have to ask the backend for this, apart from the first of all */
-  join(waiter: Waiter): readonly Waiter[] {
+  join(waiter: W): readonly W[] {
     waiter.standing = this.#waiters.add(waiter);
     if (this.length === 1) this.#all = false;
     if (this.#all) return [waiter];
@@ -41,7 +48,7 @@ export class Line {
     return this.#all ? [...this.#waiters] : [];
   }
 
-  leave(waiter: Waiter): void {
+  leave(waiter: W): void {
     if (this.first === waiter) this.queued = false;
     if (waiter.standing !== undefined) this.#waiters.remove(waiter.standing);
   }

@@ -1,8 +1,7 @@
 import type { BackendConnection, LockRequest } from '../backends/lock-backend.js';
-import { Alarm, Deadline, pause, within } from '../clock.js';
+import { Alarm, Deadline, pause, within } from '../time/clock.js';
 import type { Reporter } from '../telemetry/reporter.js';
-import type { Lease } from './lease.js';
-import type { Holding } from './holding.js';
+import type { Lease, LeaseHolding } from './lease.js';
 import { whenAnswered } from './when-answered.js';
 
 /** Who releases waits this long for a backend that hangs, in milliseconds; then we go on alone. */
@@ -32,7 +31,7 @@ export class Releases {
    * Ends the lease of its last holder. Resolves after two seconds at the latest, also when the backend
    * hangs; it is tried on without the caller then. Never rejects.
    */
-  release(holding: Holding): BackendOutcome | Promise<BackendOutcome> {
+  release(holding: LeaseHolding): BackendOutcome | Promise<BackendOutcome> {
     const { lease } = holding;
     let outcome: BackendOutcome | undefined;
     let settle: ((outcome: BackendOutcome) => void) | undefined;

@@ -1,8 +1,8 @@
 import type { BackendConnection, LeaseRenewal } from '../backends/lock-backend.js';
-import type { Link } from '../chain.js';
-import { Deadline, Instant } from '../clock.js';
+import type { Link } from '../structures/chain.js';
+import { Deadline, Instant } from '../time/clock.js';
 import type { Reporter } from '../telemetry/reporter.js';
-import { afterThisCall, afterThisTurn } from '../timers.js';
+import { afterThisCall, afterThisTurn } from '../time/timers.js';
 import { Rounds, ROUND, type Traveller } from './rounds.js';
 import { validUntil } from './validity.js';
 

@@ -1,6 +1,6 @@
-import { Chain, type Link } from '../chain.js';
-import { Alarm, Deadline } from '../clock.js';
-import { timers } from '../timers.js';
+import { Chain, type Link } from '../structures/chain.js';
+import { Alarm, Deadline } from '../time/clock.js';
+import { timers } from '../time/timers.js';
 
 /** Leases in one round: few enough that the call that renews them does not hold up others at the backend. */
 export const ROUND = 500;

@@ -1,7 +1,7 @@
 import type { LeaseRenewal } from '../backends/lock-backend.js';
 import type { LockLostReason } from '../errors/index.js';
-import { type Link, leave } from '../chain.js';
-import { Alarm, Deadline } from '../clock.js';
+import { type Link, leave } from '../structures/chain.js';
+import { Alarm, Deadline } from '../time/clock.js';
 import type { Renewable, Renewal, Renewer } from './renewer.js';
 import type { Traveller } from './rounds.js';
 

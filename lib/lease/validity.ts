@@ -1,4 +1,4 @@
-import { Deadline, DRIFT, type Instant } from '../clock.js';
+import { Deadline, DRIFT, type Instant } from '../time/clock.js';
 
 /** Until when a lease that the backend granted or renewed for `ttl` may be believed in. */
 export function validUntil(since: Instant, ttl: number): Deadline {

@@ -1,8 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import type { LockRequest } from '../backends/lock-backend.js';
-import type { Link } from '../chain.js';
-import { Alarm } from '../clock.js';
-import type { Holding, HoldingTerms } from './holding.js';
+import type { Link } from '../structures/chain.js';
+import { Alarm } from '../time/clock.js';
+import type { HoldingTerms } from './holding.js';
+import type { LeaseHolding } from './lease.js';
 import type { Line } from './line.js';
 
 /** The one attempt of `wait: 0` may take this long at a backend that hangs, in milliseconds. */
@@ -47,8 +48,8 @@ export class Waiter {
   constructor(
     readonly key: string,
     readonly wish: Wish,
-    readonly line: Line,
-    private readonly resolve: (holding: Holding) => void,
+    readonly line: Line<Waiter>,
+    private readonly resolve: (holding: LeaseHolding) => void,
     private readonly reject: (reason: unknown) => void,
     private readonly outer: HeldByCaller | undefined,
   ) {
@@ -92,7 +93,7 @@ export class Waiter {
     }
   }
 
-  grant(holding: Holding): void {
+  grant(holding: LeaseHolding): void {
     this.#settle();
     this.resolve(holding);
   }

@@ -6,7 +6,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { locksAreOver } from '../application-shutdown.js';
+import { locksAreOver } from '../nest/application-shutdown.js';
 import { instrumentLocks } from './instrument-locks.js';
 import type { OpenTelemetryOptions } from './options.js';
 

@@ -1,7 +1,7 @@
 import type { MeterProvider, TracerProvider } from '@opentelemetry/api';
 import { LockConfigurationError } from '../errors/index.js';
-import { shown, shownOption } from '../errors/shown.js';
-import { checkIsOptions } from '../option-checks.js';
+import { shown, shownOption } from '../text/shown.js';
+import { checkIsOptions } from '../options/option-checks.js';
 
 /** How locks are shown to OpenTelemetry. */
 export interface OpenTelemetryOptions {

@@ -6,7 +6,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { locksAreOver } from '../application-shutdown.js';
+import { locksAreOver } from '../nest/application-shutdown.js';
 import { measureLocks } from './measure-locks.js';
 import type { PrometheusOptions } from './options.js';
 

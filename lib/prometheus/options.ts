@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
 import { LockConfigurationError } from '../errors/index.js';
-import { shown, shownOption } from '../errors/shown.js';
-import { checkIsOptions } from '../option-checks.js';
+import { shown, shownOption } from '../text/shown.js';
+import { checkIsOptions } from '../options/option-checks.js';
 
 /** How locks are shown to Prometheus. */
 export interface PrometheusOptions {

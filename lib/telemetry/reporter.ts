@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { channel, tracingChannel, type Channel } from 'node:diagnostics_channel';
 import type { Revocation } from '../backends/lock-backend.js';
-import { Instant, wallTimeIn } from '../clock.js';
+import { Instant, wallTimeIn } from '../time/clock.js';
 import { type LockLostError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
 import type { LockMode, ReleaseOutcome } from '../interfaces/index.js';
-import { outsideOfContexts } from '../timers.js';
+import { outsideOfContexts } from '../time/timers.js';
 import type { Caller } from './caller.js';
 import { CHANNELS } from './channels.js';
 import type {

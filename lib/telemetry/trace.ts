@@ -1,5 +1,5 @@
 import type { TracingChannel } from 'node:diagnostics_channel';
-import { outsideOfContexts } from '../timers.js';
+import { outsideOfContexts } from '../time/timers.js';
 
 /**
  * Where a subscriber of `start` leaves what the operation is to be run by, such as under a span: so

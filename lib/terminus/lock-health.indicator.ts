@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
-import { within } from '../clock.js';
-import { readDuration } from '../duration.js';
-import { messageOf } from '../errors/shown.js';
-import { findLockService } from '../find-lock-service.js';
+import { within } from '../time/clock.js';
+import { readDuration } from '../options/duration.js';
+import { messageOf } from '../text/shown.js';
+import { findLockService } from '../nest/find-lock-service.js';
 import type { Duration } from '../interfaces/index.js';
 import type { LockService } from '../lock.service.js';
 

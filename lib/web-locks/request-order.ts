@@ -1,4 +1,4 @@
-import { within } from '../clock.js';
+import { within } from '../time/clock.js';
 import type { LockMode } from '../interfaces/index.js';
 
 /** Nobody is kept waiting by those before it for longer, whatever becomes of them; in milliseconds. */

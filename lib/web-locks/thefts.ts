@@ -1,4 +1,4 @@
-import type { LockHandle } from '../lock-handle.js';
+import type { LockHandle } from '../lock/lock-handle.js';
 
 /** The thefts of one manager, by name, in the order in which they were asked for. */
 export class Thefts {

@@ -1,7 +1,7 @@
-import { shown } from '../errors/shown.js';
+import { shown } from '../text/shown.js';
 import type { LockMode, WebLock } from '../interfaces/index.js';
-import { checkKey } from '../lock-key.js';
-import { isAbortSignal } from '../option-checks.js';
+import { checkKey } from '../options/lock-key.js';
+import { isAbortSignal } from '../options/option-checks.js';
 import { notSupported } from './dom-exceptions.js';
 
 /** What to do under the lock; `T` is what it comes to in the end. */

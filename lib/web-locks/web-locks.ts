@@ -9,9 +9,9 @@ import type {
   WebLockManagerSnapshot,
   WebLockOptions,
 } from '../interfaces/index.js';
-import type { HeldLock } from '../lock-context.js';
-import type { LockHandle } from '../lock-handle.js';
-import { processIdOf } from '../owner.js';
+import type { HeldLock } from '../lock/lock-context.js';
+import type { LockHandle } from '../lock/lock-handle.js';
+import { processIdOf } from '../lock/owner.js';
 import { broken } from './dom-exceptions.js';
 import { type Place, RequestOrder } from './request-order.js';
 import { type Theft, Thefts } from './thefts.js';

@@ -1,5 +1,5 @@
 import { LockService } from 'nestjs-lock';
-import { ByKey } from '../../lib/by-key.js';
+import { ByKey } from '../../lib/structures/by-key.js';
 
 interface Entry {
   readonly key: string;

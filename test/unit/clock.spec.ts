@@ -1,7 +1,7 @@
 import { nextTick } from 'node:process';
 import { jest } from '@jest/globals';
 import { Instant, type Lock, LockLostError, LockService, LockTimeoutError } from 'nestjs-lock';
-import { alarm, Deadline, pause, within } from '../../lib/clock.js';
+import { alarm, Deadline, pause, within } from '../../lib/time/clock.js';
 import { ScriptedBackend } from '../support/scripted-backend.js';
 
 const HOUR = 3_600_000;

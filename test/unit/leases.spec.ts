@@ -13,7 +13,7 @@ import {
   LockService,
   LockTimeoutError,
 } from 'nestjs-lock';
-import type { LockHandle } from '../../lib/lock-handle.js';
+import type { LockHandle } from '../../lib/lock/lock-handle.js';
 import { never, pending, ScriptedBackend } from '../support/scripted-backend.js';
 
 const TTL = 30_000;

@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Lock, LockLostError, LockService } from 'nestjs-lock';
-import { runAsEvent, runUnder } from '../../lib/lock-context.js';
-import type { LockHandle } from '../../lib/lock-handle.js';
+import { runAsEvent, runUnder } from '../../lib/lock/lock-context.js';
+import type { LockHandle } from '../../lib/lock/lock-handle.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

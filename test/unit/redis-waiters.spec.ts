@@ -3,7 +3,7 @@ import { Presence } from '../../lib/backends/redis-common/presence.js';
 import type { RedisStore } from '../../lib/backends/redis/redis-store.js';
 import { Pulse } from '../../lib/backends/redis/pulse.js';
 import { RedisWaiters } from '../../lib/backends/redis/redis-waiters.js';
-import { Register } from '../../lib/register.js';
+import { Register } from '../../lib/structures/register.js';
 
 const COUNT = 2_000;
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Register } from '../../lib/register.js';
+import { Register } from '../../lib/structures/register.js';
 
 interface Entry {
   readonly id: string;

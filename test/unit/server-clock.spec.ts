@@ -1,5 +1,5 @@
 import { ServerClock } from '../../lib/backends/server-clock.js';
-import { Instant } from '../../lib/clock.js';
+import { Instant } from '../../lib/time/clock.js';
 
 describe('a moment by the clock of the server', () => {
   it('is earlier for what the two clocks may differ by since they were compared', () => {

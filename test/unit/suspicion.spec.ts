@@ -1,5 +1,5 @@
 import { Suspicion } from '../../lib/backends/suspicion.js';
-import { Instant } from '../../lib/clock.js';
+import { Instant } from '../../lib/time/clock.js';
 
 /** More than is suspicious. */
 const PATIENCE = 2_000;

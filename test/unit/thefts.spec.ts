@@ -1,4 +1,4 @@
-import type { LockHandle } from '../../lib/lock-handle.js';
+import type { LockHandle } from '../../lib/lock/lock-handle.js';
 import { Thefts } from '../../lib/web-locks/thefts.js';
 
 const held = { held: true } as LockHandle;

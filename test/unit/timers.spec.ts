@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { alarm, Deadline } from '../../lib/clock.js';
+import { alarm, Deadline } from '../../lib/time/clock.js';
 import { LockService, MemoryBackend } from '../../lib/index.js';
 import { ScriptedBackend } from '../support/scripted-backend.js';
 

@@ -1,5 +1,5 @@
-import { Chain } from '../../chain.js';
-import { Alarm, type Deadline } from '../../clock.js';
+import { Chain } from '../../structures/chain.js';
+import { Alarm, type Deadline } from '../../time/clock.js';
 
 /** Alarms that are called off together when what they are for ends. */
 export class Alarms {

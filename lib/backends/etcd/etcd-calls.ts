@@ -1,18 +1,12 @@
 import { castGrpcError, type Etcd3, type ITxnRequest } from 'etcd3';
-import type {
-  IKeyValue,
-  ILeaseKeepAliveResponse,
-  IRangeRequest,
-  IResponseHeader,
-  IResponseOp,
-} from 'etcd3';
-import { Deadline, Instant, pause, wallTimeIn } from '../../clock.js';
-import { outsideOfContexts } from '../../timers.js';
+import type { IKeyValue, ILeaseKeepAliveResponse, IRangeRequest, IResponseHeader } from 'etcd3';
+import { Deadline, Instant, pause, wallTimeIn } from '../../time/clock.js';
+import { outsideOfContexts } from '../../time/timers.js';
 import { Suspicion } from '../suspicion.js';
 import { Alarms } from './alarms.js';
 import { isPassing, isUnsent, NoAnswerError, toBackendError } from './etcd-errors.js';
 import type { Queue } from './keyspace.js';
-import { everyMember } from './operations.js';
+import { everyMember, type Reply } from './operations.js';
 
 /** The longest pause before a failed request is sent again, in milliseconds. */
 const LONGEST_PAUSE = 250;
@@ -28,10 +22,8 @@ export interface Stamp {
   readonly revision: string;
 }
 
-export interface TxnReply {
+export interface TxnReply extends Reply {
   readonly stamp: Stamp;
-  readonly succeeded: boolean;
-  readonly responses: readonly IResponseOp[];
 }
 
 /** How an answer is waited for. */

@@ -1,4 +1,4 @@
-import { wallTimeIn } from '../../clock.js';
+import { wallTimeIn } from '../../time/clock.js';
 import { Etcd3, type IOptions } from 'etcd3';
 import { HostChoice } from './host-choice.js';
 

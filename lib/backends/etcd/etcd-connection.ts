@@ -1,5 +1,5 @@
 import type { IKeyValue } from 'etcd3';
-import { Deadline } from '../../clock.js';
+import { Deadline } from '../../time/clock.js';
 import type {
   Answer,
   BackendConnection,

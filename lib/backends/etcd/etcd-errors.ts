@@ -1,5 +1,5 @@
 import { LockBackendError, LockError } from '../../errors/index.js';
-import { messageOf } from '../../errors/shown.js';
+import { messageOf } from '../../text/shown.js';
 
 /** The server did not answer in time: what was asked may have been done, and may still be. */
 export class NoAnswerError extends Error {}

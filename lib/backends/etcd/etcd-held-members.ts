@@ -1,4 +1,4 @@
-import { Deadline, Instant, wallTimeIn } from '../../clock.js';
+import { Deadline, Instant, wallTimeIn } from '../../time/clock.js';
 import type { IKeyValue } from 'etcd3';
 import { Alarms } from './alarms.js';
 import type { Grant, LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';

@@ -1,4 +1,4 @@
-import { Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant } from '../../time/clock.js';
 import { Alarms } from './alarms.js';
 import type { EtcdCalls } from './etcd-calls.js';
 import { isLeaseGone } from './etcd-errors.js';

@@ -1,5 +1,5 @@
 import type { IKeyValue, ITxnRequest } from 'etcd3';
-import { Deadline, wallTimeIn } from '../../clock.js';
+import { Deadline, wallTimeIn } from '../../time/clock.js';
 import { keyPattern } from '../key-pattern.js';
 import { type KeyState, MOST_SHOWN, type Revocation } from '../lock-backend.js';
 import type { EtcdCalls } from './etcd-calls.js';

@@ -1,4 +1,4 @@
-import { Alarm, Deadline } from '../../clock.js';
+import { Alarm, Deadline } from '../../time/clock.js';
 import type { EtcdCalls } from './etcd-calls.js';
 import type { Obstacle } from './obstacle.js';
 import { kvsRead, read } from './operations.js';

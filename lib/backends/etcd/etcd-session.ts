@@ -1,4 +1,4 @@
-import { alarm, Deadline, Instant, within } from '../../clock.js';
+import { alarm, Deadline, Instant, within } from '../../time/clock.js';
 import type { EtcdCalls, Stamp } from './etcd-calls.js';
 import { ChangedMeanwhileError } from './etcd-errors.js';
 import { EtcdMarkerWatch, type MarkerListener } from './etcd-marker.js';

@@ -1,4 +1,4 @@
-import { within } from '../../clock.js';
+import { within } from '../../time/clock.js';
 import { EtcdSession, type SessionContext } from './etcd-session.js';
 
 /** How long dead waiters hold up those behind them, however many they are: in seconds. */

@@ -1,5 +1,5 @@
 import type { IEvent, IWatchResponse } from 'etcd3';
-import { pause } from '../../clock.js';
+import { pause } from '../../time/clock.js';
 import { discard, type EtcdCalls, type WatchStream } from './etcd-calls.js';
 
 /** The longest pause before a broken stream is opened again, in milliseconds. */

@@ -1,4 +1,4 @@
-import { pause, within } from '../../clock.js';
+import { pause, within } from '../../time/clock.js';
 import { isLeaseGone } from './etcd-errors.js';
 import type { EtcdCalls } from './etcd-calls.js';
 import type { EtcdNames } from './etcd-names.js';

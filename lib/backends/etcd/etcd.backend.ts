@@ -1,10 +1,10 @@
 import type { InspectOptionsStylized } from 'node:util';
 import type { Etcd3, IOptions } from 'etcd3';
-import { readDuration } from '../../duration.js';
+import { readDuration } from '../../options/duration.js';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown, shownAddress, shownOption } from '../../errors/shown.js';
-import { checkIsOptions } from '../../option-checks.js';
-import { PRINTED, printed } from '../../printed.js';
+import { shown, shownAddress, shownOption } from '../../text/shown.js';
+import { checkIsOptions } from '../../options/option-checks.js';
+import { PRINTED, printed } from '../../text/printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { type EtcdTarget, LEAST_KEEPALIVE, openClient } from './etcd-client.js';
 import { EtcdConnection } from './etcd-connection.js';

@@ -1,4 +1,4 @@
-import type { Deadline } from '../../clock.js';
+import type { Deadline } from '../../time/clock.js';
 import type { Stamp } from './etcd-calls.js';
 import type { EtcdSession } from './etcd-session.js';
 import type { MemberState } from './member.js';

@@ -1,5 +1,5 @@
 import type { IOptions } from 'etcd3';
-import { Deadline } from '../../clock.js';
+import { Deadline } from '../../time/clock.js';
 import { isPassing, NoAnswerError } from './etcd-errors.js';
 
 /** How long a host is passed over after its first failure in a row, and at most, in milliseconds. */

@@ -1,5 +1,5 @@
 import type { IKeyValue } from 'etcd3';
-import { wallTimeIn } from '../../clock.js';
+import { wallTimeIn } from '../../time/clock.js';
 import type { LeaseMode, LockRequest } from '../lock-backend.js';
 
 /** Whose a member is, and how it is to hold the key. */

@@ -6,12 +6,14 @@ import type {
   IResponseOp,
   ITxnRequest,
 } from 'etcd3';
-import type { TxnReply } from './etcd-calls.js';
 import type { Queue } from './keyspace.js';
 
 // The words in which the transactions are written.
 
-export type Reply = Pick<TxnReply, 'succeeded' | 'responses'>;
+export interface Reply {
+  readonly succeeded: boolean;
+  readonly responses: readonly IResponseOp[];
+}
 
 export function compare(
   key: Buffer,

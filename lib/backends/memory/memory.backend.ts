@@ -1,5 +1,5 @@
 import type { InspectOptionsStylized } from 'node:util';
-import { PRINTED, printed } from '../../printed.js';
+import { PRINTED, printed } from '../../text/printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { MemoryStore } from './memory-store.js';
 

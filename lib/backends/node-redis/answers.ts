@@ -1,4 +1,4 @@
-import { messageOf } from '../../errors/shown.js';
+import { messageOf } from '../../text/shown.js';
 import { replyError } from '../redis-common/redis-errors.js';
 
 /** What a server answers begins with a code; what else node-redis says is a sentence. */

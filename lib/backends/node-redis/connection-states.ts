@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { nextTick } from 'node:process';
-import { pause } from '../../clock.js';
-import { outsideOfContexts } from '../../timers.js';
+import { pause } from '../../time/clock.js';
+import { outsideOfContexts } from '../../time/timers.js';
 import type { Connection } from '../redis-common/redis-client.js';
 
 /** The longest pause before the next try to connect, in milliseconds. */

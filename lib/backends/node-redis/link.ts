@@ -1,5 +1,5 @@
 import { nextTick } from 'node:process';
-import { within } from '../../clock.js';
+import { within } from '../../time/clock.js';
 import { asReply, isAnswer } from './answers.js';
 import type { NodeRedisClient } from './node-redis-client.js';
 

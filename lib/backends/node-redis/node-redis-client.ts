@@ -1,5 +1,5 @@
 import { createClient } from 'redis';
-import { shown } from '../../errors/shown.js';
+import { shown } from '../../text/shown.js';
 
 /** What we need of one client of node-redis, by structure: versions 4, 5 and 6 fit. */
 export interface NodeRedisClient {

@@ -1,4 +1,4 @@
-import { within } from '../../clock.js';
+import { within } from '../../time/clock.js';
 import type { ClusterClient } from '../redis/cluster-client.js';
 import { mapped, type AddressMap } from './address-map.js';
 import { ClusterNode } from './cluster-node.js';

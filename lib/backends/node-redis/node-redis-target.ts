@@ -1,5 +1,5 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown, shownAddress, shownOption } from '../../errors/shown.js';
+import { shown, shownAddress, shownOption } from '../../text/shown.js';
 import type { ClusterOptions } from './node-redis-cluster.js';
 import { clientFor, type DuplicableClient } from './node-redis-client.js';
 import type { SentinelOptions } from './sentinel.js';

@@ -1,6 +1,6 @@
 import type { InspectOptionsStylized } from 'node:util';
-import { checkIsOptions } from '../../option-checks.js';
-import { PRINTED, printed } from '../../printed.js';
+import { checkIsOptions } from '../../options/option-checks.js';
+import { PRINTED, printed } from '../../text/printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { SubscriberMailbox } from '../redis-common/mailbox.js';
 import { ClusterMailbox } from '../redis/cluster-mailbox.js';

@@ -1,4 +1,4 @@
-import { messageOf } from '../../errors/shown.js';
+import { messageOf } from '../../text/shown.js';
 import { askOnce } from './link.js';
 import {
   openClient,

@@ -1,5 +1,5 @@
 import { clearImmediate, setImmediate } from 'node:timers';
-import { alarm, Deadline, pause } from '../../clock.js';
+import { alarm, Deadline, pause } from '../../time/clock.js';
 import type { PooledClient, PostgresPool } from './postgres-client.js';
 import { isPassing, isStandby, toBackendError } from './postgres-errors.js';
 import type { PostgresFunctions } from './scripts/functions.js';

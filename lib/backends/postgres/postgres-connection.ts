@@ -1,5 +1,5 @@
-import { Deadline, pause, within } from '../../clock.js';
-import { messageOf } from '../../errors/shown.js';
+import { Deadline, pause, within } from '../../time/clock.js';
+import { messageOf } from '../../text/shown.js';
 import { keyPattern } from '../key-pattern.js';
 import { livenessFor } from '../liveness.js';
 import {

@@ -1,5 +1,5 @@
 import { LockBackendError } from '../../errors/index.js';
-import { messageOf } from '../../errors/shown.js';
+import { messageOf } from '../../text/shown.js';
 
 /**
  * SQLSTATEs that trying again, or at another server, mends: the connection, the server that starts or

@@ -1,5 +1,5 @@
-import { alarm, Deadline, pause, within } from '../../clock.js';
-import { messageOf } from '../../errors/shown.js';
+import { alarm, Deadline, pause, within } from '../../time/clock.js';
+import { messageOf } from '../../text/shown.js';
 import type { OwnClient } from './postgres-client.js';
 import { isPassing } from './postgres-errors.js';
 

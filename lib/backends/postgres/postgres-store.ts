@@ -1,4 +1,4 @@
-import { Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant } from '../../time/clock.js';
 import { LockBackendError } from '../../errors/index.js';
 import { livenessFor } from '../liveness.js';
 import {

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown, shownAddress, shownOption } from '../../errors/shown.js';
-import { checkIsOptions } from '../../option-checks.js';
+import { shown, shownAddress, shownOption } from '../../text/shown.js';
+import { checkIsOptions } from '../../options/option-checks.js';
 import type { OwnClient, PostgresOptions, PostgresPool } from './postgres-client.js';
 
 /** Where the server is. */

@@ -1,5 +1,5 @@
-import { alarm, Deadline } from '../../clock.js';
-import { Register } from '../../register.js';
+import { alarm, Deadline } from '../../time/clock.js';
+import { Register } from '../../structures/register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import { StoreRequest } from '../store-request.js';
 import { isPassing } from './postgres-errors.js';

@@ -1,9 +1,9 @@
 import type { InspectOptionsStylized } from 'node:util';
-import { readDuration } from '../../duration.js';
+import { readDuration } from '../../options/duration.js';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
-import { checkIsOptions } from '../../option-checks.js';
-import { PRINTED, printed } from '../../printed.js';
+import { shown } from '../../text/shown.js';
+import { checkIsOptions } from '../../options/option-checks.js';
+import { PRINTED, printed } from '../../text/printed.js';
 import type { BackendConnection, LockBackend, LockProcess } from '../lock-backend.js';
 import { PostgresCalls } from './postgres-calls.js';
 import type { PostgresOptions, PostgresPool } from './postgres-client.js';

@@ -1,5 +1,5 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown } from '../../text/shown.js';
 import { sources } from './scripts/sources.js';
 
 /** Of the tables and functions in scripts/, and the oldest version whose clients they serve. */

@@ -1,4 +1,4 @@
-import { Deadline, pause } from '../../clock.js';
+import { Deadline, pause } from '../../time/clock.js';
 import { isPassing, toBackendError } from './redis-errors.js';
 
 /** The longest pause before a failed request is sent again, in milliseconds. */

@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown } from '../../text/shown.js';
 import { FollowedLogin, type Login, logInBy } from './login.js';
 import type { RedisClient } from './redis-client.js';
 

@@ -1,4 +1,4 @@
-import { Deadline } from '../../clock.js';
+import { Deadline } from '../../time/clock.js';
 import { keyPattern } from '../key-pattern.js';
 import type { LockNames } from './keyspace.js';
 import type { Connection, RedisClient } from './redis-client.js';

@@ -1,7 +1,7 @@
-import { pause, within } from '../../clock.js';
+import { pause, within } from '../../time/clock.js';
 import { LockBackendError } from '../../errors/index.js';
-import { messageOf } from '../../errors/shown.js';
-import { outsideOfContexts } from '../../timers.js';
+import { messageOf } from '../../text/shown.js';
+import { outsideOfContexts } from '../../time/timers.js';
 
 /** What Redis is logged in to with. */
 export interface RedisCredentials {

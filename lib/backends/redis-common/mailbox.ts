@@ -1,5 +1,5 @@
-import { within } from '../../clock.js';
-import { messageOf } from '../../errors/shown.js';
+import { within } from '../../time/clock.js';
+import { messageOf } from '../../text/shown.js';
 import { Presence } from './presence.js';
 import type { RedisClient } from './redis-client.js';
 import { isPassing } from './redis-errors.js';

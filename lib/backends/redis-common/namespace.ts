@@ -1,5 +1,5 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown } from '../../text/shown.js';
 
 /** What a namespace can be at most, in UTF-16 units. */
 const LONGEST_NAMESPACE = 200;

@@ -1,4 +1,4 @@
-import { Deadline, pause } from '../../clock.js';
+import { Deadline, pause } from '../../time/clock.js';
 
 /** The first pause, and the longest, before a subscription is made anew once more, in milliseconds. */
 const [FIRST_PAUSE, LONGEST_PAUSE] = [50, 10_000];

@@ -1,4 +1,4 @@
-import { Deadline, pause } from '../../clock.js';
+import { Deadline, pause } from '../../time/clock.js';
 import { giveUp, type RedisClient } from './redis-client.js';
 
 /** The longest pause before the next connection to a server that turned out not to be the master, in milliseconds. */

@@ -1,5 +1,5 @@
 import { LockBackendError } from '../../errors/index.js';
-import { messageOf } from '../../errors/shown.js';
+import { messageOf } from '../../text/shown.js';
 
 /** The server is there but cannot serve now; trying again, or elsewhere, mends it. */
 const PASSING =

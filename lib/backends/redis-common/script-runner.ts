@@ -1,6 +1,6 @@
 import { clearImmediate, setImmediate } from 'node:timers';
-import { alarm, Deadline, Instant, within } from '../../clock.js';
-import { messageOf } from '../../errors/shown.js';
+import { alarm, Deadline, Instant, within } from '../../time/clock.js';
+import { messageOf } from '../../text/shown.js';
 import { Suspicion } from '../suspicion.js';
 import { insist } from './insist.js';
 import { isPassing, isReply, toBackendError } from './redis-errors.js';

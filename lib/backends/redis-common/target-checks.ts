@@ -1,5 +1,5 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shownAddress } from '../../errors/shown.js';
+import { shownAddress } from '../../text/shown.js';
 import { foreignClient } from './foreign-clients.js';
 import { unwelcomeParameters, type DuplicableRedisClient } from './ioredis-client.js';
 

@@ -1,10 +1,10 @@
-import { Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant } from '../../time/clock.js';
 import { LockBackendError } from '../../errors/index.js';
 import { busy, type BusyKey, type Grant, type LockRequest } from '../lock-backend.js';
 import { BROKEN, NOTHING_DONE } from './acquire-reply.js';
 import { graceError } from './failover-guard.js';
 import type { StoreRequest } from '../store-request.js';
-import type { RedisStore, RedisStoreContext } from './redis-store.js';
+import type { RedisEntry, RedisEntryContext } from './redis-entry.js';
 import type { Refusal } from './scripts/calls.js';
 import { termsOf } from '../redis-common/terms.js';
 
@@ -15,13 +15,13 @@ export type AcquireAllReply = readonly Grant[] | BusyKey;
  * there is no answer; then it may have run all the same.
  */
 export async function acquireAll(
-  store: Pick<RedisStore, 'clock' | 'run' | 'entered' | 'forget' | 'send'>,
-  { guard, keyspace, runner }: RedisStoreContext,
+  entry: RedisEntry,
+  { guard, keyspace, runner }: RedisEntryContext,
   requests: readonly StoreRequest[],
 ): Promise<AcquireAllReply> {
-  await store.entered();
+  await entry.entered();
   if (requests.some((request) => request.isSettled())) throw new Error('withdrawn meanwhile');
-  const voidAfter = store.clock.timeIn(runner.patience);
+  const voidAfter = entry.clock.timeIn(runner.patience);
   if (voidAfter === undefined) throw new Error('the connection was lost');
   const keys: string[] = [];
   const args: string[] = [];
@@ -34,17 +34,17 @@ export async function acquireAll(
     keys.push(...keyspace.of(key));
     args.push(id, termsOf(request.asked));
   }
-  const answers = await store.send(
+  const answers = await entry.send(
     'acquire-all',
     [keyspace.sequence, keyspace.guard, ...keys],
-    [store.run, voidAfter, ...args],
+    [entry.run, voidAfter, ...args],
     true,
   );
   for (const request of requests) request.answered(mayRunUntil);
-  store.clock.learn(since, answers[0]);
+  entry.clock.learn(since, answers[0]);
   const [, longest, first] = answers;
   if (typeof longest !== 'number') {
-    if (longest === 'stranger') store.forget();
+    if (longest === 'stranger') entry.forget();
     throw new Error(NOTHING_DONE[longest]);
   }
   if (typeof first === 'object') return refused(first, requests);

@@ -1,4 +1,4 @@
-import type { Instant } from '../../clock.js';
+import type { Instant } from '../../time/clock.js';
 import { LockBackendError } from '../../errors/index.js';
 import { busy, type Busy, type Grant, type LockRequest } from '../lock-backend.js';
 import { graceError } from './failover-guard.js';

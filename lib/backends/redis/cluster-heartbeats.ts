@@ -1,4 +1,4 @@
-import { pause } from '../../clock.js';
+import { pause } from '../../time/clock.js';
 import { slotOf } from '../redis-common/cluster-slot.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { ClusterRouter } from './cluster-router.js';

@@ -1,5 +1,5 @@
-import { pause, within } from '../../clock.js';
-import { messageOf } from '../../errors/shown.js';
+import { pause, within } from '../../time/clock.js';
+import { messageOf } from '../../text/shown.js';
 import type { ClusterClient, ClusterNode } from './cluster-client.js';
 import type { ClusterRouter } from './cluster-router.js';
 import { slotOf } from '../redis-common/cluster-slot.js';

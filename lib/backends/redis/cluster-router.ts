@@ -1,4 +1,4 @@
-import { Deadline, pause } from '../../clock.js';
+import { Deadline, pause } from '../../time/clock.js';
 import type { ClusterClient, ClusterNode } from './cluster-client.js';
 import { slotOf } from '../redis-common/cluster-slot.js';
 import { giveUp } from '../redis-common/redis-client.js';

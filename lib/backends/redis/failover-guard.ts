@@ -1,4 +1,4 @@
-import { Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant } from '../../time/clock.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import { runIdOf } from '../redis-common/run-id.js';

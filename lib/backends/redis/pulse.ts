@@ -1,4 +1,4 @@
-import { Deadline } from '../../clock.js';
+import { Deadline } from '../../time/clock.js';
 
 /** When the next heartbeat of a process is due: at one time for all its buckets, so that they travel together. */
 export class Pulse {

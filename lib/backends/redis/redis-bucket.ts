@@ -1,4 +1,4 @@
-import { Deadline, pause, within } from '../../clock.js';
+import { Deadline, within } from '../../time/clock.js';
 import type {
   Answer,
   BusyKey,
@@ -12,13 +12,14 @@ import type {
   Revocation,
 } from '../lock-backend.js';
 import type { AcquireAllReply } from './acquire-all.js';
+import type { Tell } from './acquire-batch.js';
 import type { AcquireReply } from './acquire-reply.js';
-import { livenessFor } from '../liveness.js';
 import { FIRST_WORD, type Mailbox } from '../redis-common/mailbox.js';
 import type { Pulse } from './pulse.js';
 import type { RedisOperators } from './redis-operators.js';
 import type { StoreRequest } from '../store-request.js';
-import type { RedisStore, Tell } from './redis-store.js';
+import { Withdrawals } from '../withdrawals.js';
+import type { RedisStore } from './redis-store.js';
 import type { Presence } from '../redis-common/presence.js';
 import { RedisWaiters } from './redis-waiters.js';
 import type { ReplicaWitness } from './replica-witness.js';
@@ -44,14 +45,18 @@ export interface RedisBucketContext {
 export class RedisBucket {
   readonly #waiters: RedisWaiters;
   readonly #presence: Presence;
-  /** Withdrawals that nobody waits for but {@link close}. */
-  readonly #withdrawals = new Set<Promise<void>>();
+  readonly #withdrawals: Withdrawals;
   /** Resolves when messages arrive, or seem not to; undefined then. */
   #hears: Promise<void> | undefined;
   #closed = false;
 
   constructor(private readonly context: RedisBucketContext) {
-    const { channel, mailbox, store } = context;
+    const { channel, mailbox, runner, store } = context;
+    this.#withdrawals = new Withdrawals({
+      patience: runner.patience,
+      cancel: (asked) => store.cancel(asked),
+      insist: (attempt, pointless) => runner.insist(attempt, pointless),
+    });
     let hear!: () => void;
     const listening = new Promise<void>((resolve) => {
       hear = resolve;
@@ -122,12 +127,12 @@ export class RedisBucket {
   async cancel(asked: LockRequest): Promise<void> {
     const request = this.#waiters.find(asked.id);
     if (request === undefined) {
-      await this.#withdraw(asked);
+      await this.#withdrawals.withdraw(asked);
       return;
     }
     request.end();
     this.#waiters.forget(request);
-    if (request.sent) await this.#withdraw(asked);
+    if (request.sent) await this.#withdrawals.withdraw(asked);
     this.#end(request);
   }
 
@@ -161,7 +166,7 @@ export class RedisBucket {
 
   async close(): Promise<void> {
     this.#waiters.close();
-    await within(this.context.runner.patience, Promise.all(this.#withdrawals));
+    await this.#withdrawals.close();
     this.#closed = true;
   }
 
@@ -262,7 +267,7 @@ export class RedisBucket {
     const reply = await store.acquireAll(requests);
     if (requests.some((request) => request.isOver()) && Array.isArray(reply)) {
       // The withdrawal may have run first, and found nothing.
-      await Promise.all(requests.map(({ asked }) => this.#withdraw(asked)));
+      await Promise.all(requests.map(({ asked }) => this.#withdrawals.withdraw(asked)));
       throw new Error('withdrawn meanwhile');
     }
     return reply;
@@ -272,7 +277,7 @@ export class RedisBucket {
     if (reply.state === 'failed') throw reply.error;
     if (request.isOver() || !seen) {
       // The withdrawal may have run first, and found nothing.
-      await this.#withdraw(request.asked);
+      await this.#withdrawals.withdraw(request.asked);
       throw this.context.witness?.trouble ?? new Error('withdrawn meanwhile');
     }
     this.#take(request, reply);
@@ -308,15 +313,10 @@ export class RedisBucket {
     return released;
   }
 
-  /**
-   * Nothing of a request is to stay at the server: what was sent and not answered may run after it is
-   * over, until it is void.
-   */
+  /** Nothing of it is to stay at the server. */
   #end(request: StoreRequest): void {
     this.#waiters.forget(request);
-    const { asked, stray } = request;
-    if (stray === undefined || this.#closed) return;
-    this.#background(pause(stray.remaining).then(() => this.#withdraw(asked)));
+    this.#withdrawals.afterStray(request);
   }
 
   /**
@@ -326,22 +326,7 @@ export class RedisBucket {
   #isNobodys(request: StoreRequest, reply: AcquireReply): boolean {
     const { token } = request;
     if (token === undefined || reply.state !== 'granted' || reply.token === token) return false;
-    this.#background(this.#withdraw(request.asked));
+    this.#withdrawals.inBackground(request.asked);
     return true;
-  }
-
-  #background(withdrawal: Promise<void>): void {
-    const ended = withdrawal.catch(() => undefined).finally(() => this.#withdrawals.delete(ended));
-    this.#withdrawals.add(ended);
-  }
-
-  async #withdraw(asked: LockRequest): Promise<void> {
-    const { runner, store } = this.context;
-    // By then nothing of it can be left.
-    const over = Deadline.in(asked.ttl + livenessFor(runner.patience));
-    await runner.insist(
-      () => store.cancel(asked),
-      () => over.passed || this.#closed,
-    );
   }
 }

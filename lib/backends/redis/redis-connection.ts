@@ -1,4 +1,4 @@
-import { within } from '../../clock.js';
+import { within } from '../../time/clock.js';
 import type {
   Answer,
   BackendConnection,

@@ -1,6 +1,6 @@
-import { readDuration } from '../../duration.js';
+import { readDuration } from '../../options/duration.js';
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown } from '../../errors/shown.js';
+import { shown } from '../../text/shown.js';
 import { checkNamespace } from '../redis-common/namespace.js';
 import type { FailoverGrace } from './failover-guard.js';
 import type { RedisSettings } from './redis-connection.js';

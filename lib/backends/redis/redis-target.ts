@@ -1,6 +1,6 @@
 import { LockConfigurationError } from '../../errors/index.js';
-import { shown, shownAddress, shownOption } from '../../errors/shown.js';
-import { checkIsOptions } from '../../option-checks.js';
+import { shown, shownAddress, shownOption } from '../../text/shown.js';
+import { checkIsOptions } from '../../options/option-checks.js';
 import type { RedisTarget } from '../redis-common/ioredis-client.js';
 import { checkClient, checkUrl } from '../redis-common/target-checks.js';
 

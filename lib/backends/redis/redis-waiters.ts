@@ -1,5 +1,5 @@
-import { alarm, Deadline, type Instant } from '../../clock.js';
-import { Register } from '../../register.js';
+import { alarm, Deadline, type Instant } from '../../time/clock.js';
+import { Register } from '../../structures/register.js';
 import type { Grant, LockRequest } from '../lock-backend.js';
 import type { Presence } from '../redis-common/presence.js';
 import { isPassing, replyError, toBackendError } from '../redis-common/redis-errors.js';

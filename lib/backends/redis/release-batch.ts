@@ -1,7 +1,7 @@
 import { Batch } from './batch.js';
 import type { Keyspace } from '../redis-common/keyspace.js';
 import { replyError } from '../redis-common/redis-errors.js';
-import type { RedisStore } from './redis-store.js';
+import type { RedisEntry } from './redis-entry.js';
 
 interface AskedRelease {
   readonly key: string;
@@ -18,7 +18,7 @@ export class ReleaseBatch {
   });
 
   constructor(
-    private readonly store: Pick<RedisStore, 'address' | 'run' | 'isEntered' | 'send'>,
+    private readonly entry: RedisEntry,
     private readonly keyspace: Keyspace,
   ) {}
 
@@ -30,11 +30,11 @@ export class ReleaseBatch {
   }
 
   #send(asked: readonly AskedRelease[]): void {
-    const { keyspace, store } = this;
+    const { entry, keyspace } = this;
     const fail = (error: unknown) => {
       for (const { reject } of asked) reject(error);
     };
-    if (!store.isEntered()) {
+    if (!entry.isEntered()) {
       fail(new Error('the connection was lost'));
       return;
     }
@@ -44,7 +44,7 @@ export class ReleaseBatch {
       keys.push(...keyspace.of(key));
       leases += `${lease}\n`;
     }
-    store.send('release', keys, [store.run, store.address, leases]).then((answers) => {
+    entry.send('release', keys, [entry.run, entry.address, leases]).then((answers) => {
       asked.forEach(({ resolve, reject }, index) => {
         const answer = answers[index];
         if (typeof answer === 'object') reject(replyError(answer[1]));

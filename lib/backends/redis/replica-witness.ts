@@ -1,5 +1,5 @@
 import { nextTick } from 'node:process';
-import { Deadline, pause } from '../../clock.js';
+import { Deadline, pause } from '../../time/clock.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 import type { ScriptRunner } from '../redis-common/script-runner.js';
 import type { RedisCalls } from './scripts/calls.js';

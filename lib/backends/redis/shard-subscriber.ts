@@ -1,4 +1,4 @@
-import { within } from '../../clock.js';
+import { within } from '../../time/clock.js';
 import type { Delivery } from '../redis-common/mailbox.js';
 import type { RedisClient } from '../redis-common/redis-client.js';
 

@@ -1,4 +1,4 @@
-import { wallTimeIn } from '../../clock.js';
+import { wallTimeIn } from '../../time/clock.js';
 import type { LockRequest } from '../lock-backend.js';
 import { majority, poll, type Reply } from './poll.js';
 import type { RedlockNode } from './redlock-node.js';

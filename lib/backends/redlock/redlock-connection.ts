@@ -1,4 +1,4 @@
-import { Deadline, Instant } from '../../clock.js';
+import { Deadline, Instant } from '../../time/clock.js';
 import { insistFor } from '../redis-common/insist.js';
 import type {
   Answer,

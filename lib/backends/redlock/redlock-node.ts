@@ -1,4 +1,4 @@
-import { Instant, within } from '../../clock.js';
+import { Instant, within } from '../../time/clock.js';
 import type { LeaseIdentity, LeaseRenewal, LockRequest } from '../lock-backend.js';
 import type { Keyspace, LockNames } from '../redis-common/keyspace.js';
 import { livenessFor } from '../liveness.js';

@@ -1,4 +1,4 @@
-import type { Deadline } from '../../clock.js';
+import type { Deadline } from '../../time/clock.js';
 import type { Answer, Grant, LockRequest } from '../lock-backend.js';
 
 /** What this process knows of one request that has no lease yet. */

@@ -1,4 +1,4 @@
-import { Instant, wallTimeIn } from '../../clock.js';
+import { Instant, wallTimeIn } from '../../time/clock.js';
 import { insist } from '../redis-common/insist.js';
 import type { Answer, LockRequest } from '../lock-backend.js';
 import { agreedToken } from './agreed-token.js';

@@ -1,4 +1,4 @@
-import { alarm, Deadline, Instant } from '../../clock.js';
+import { alarm, Deadline, Instant } from '../../time/clock.js';
 import type { RedlockNode } from './redlock-node.js';
 import type { Standing } from './scripts/calls.js';
 import type { RedlockRequest } from './redlock-request.js';

@@ -1,4 +1,4 @@
-import { Deadline, pause } from '../../clock.js';
+import { Deadline, pause } from '../../time/clock.js';
 import type { LeaseIdentity, LeaseMode } from '../lock-backend.js';
 import { isReply } from '../redis-common/redis-errors.js';
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Instant } from '../../clock.js';
+import { Instant } from '../../time/clock.js';
 import type { Chapter } from '../chapter.js';
 import { A_THOUSAND, LONG, soon } from '../patience.js';
 

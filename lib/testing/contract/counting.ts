@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Answer } from '../../backends/lock-backend.js';
-import { Instant } from '../../clock.js';
+import { Instant } from '../../time/clock.js';
 import type { Chapter } from '../chapter.js';
 import { LONG, SOON } from '../patience.js';
 import type { Peer, Sharing } from '../world.js';

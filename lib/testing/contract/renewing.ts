@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Instant } from '../../clock.js';
+import { Instant } from '../../time/clock.js';
 import type { Chapter } from '../chapter.js';
 import { A_THOUSAND, eventually, LONG, SOON } from '../patience.js';
 import type { Peer, World } from '../world.js';

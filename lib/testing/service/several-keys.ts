@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
-import { Deadline } from '../../clock.js';
+import { Deadline } from '../../time/clock.js';
 import { type LockLostError, LockTimeoutError } from '../../errors/index.js';
 import type { LockService } from '../../lock.service.js';
 import type { Chapter } from '../chapter.js';

@@ -1,7 +1,7 @@
 import ms from 'ms';
-import { LONGEST_TIMER } from './timers.js';
-import { LockConfigurationError } from './errors/index.js';
-import { shown } from './errors/shown.js';
+import { LONGEST_TIMER } from '../time/timers.js';
+import { LockConfigurationError } from '../errors/index.js';
+import { shown } from '../text/shown.js';
 
 /**
  * Milliseconds from a number or from a string that `ms` reads; a fraction is rounded up.

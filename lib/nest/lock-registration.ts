@@ -1,8 +1,8 @@
 import 'reflect-metadata';
 import { type DynamicModule, type ForwardReference, Scope, type Type } from '@nestjs/common';
 import type { ModuleRef } from '@nestjs/core';
-import { LockConfigurationError } from './errors/index.js';
-import { getLockServiceToken, OPTIONS_TOKEN } from './lock.constants.js';
+import { LockConfigurationError } from '../errors/index.js';
+import { getLockServiceToken, OPTIONS_TOKEN } from '../lock.constants.js';
 
 type Container = ReturnType<typeof containerOf>;
 type NestModule = NonNullable<ReturnType<Container['getModuleByKey']>>;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { LockOwner } from './interfaces/index.js';
+import type { LockOwner } from '../interfaces/index.js';
 
 /** Long ones would be carried along with each request. */
 const LONGEST_HOST = 64;

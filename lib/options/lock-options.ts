@@ -1,10 +1,10 @@
-import type { LockBackend, Revocation } from './backends/lock-backend.js';
-import { LockConfigurationError } from './errors/index.js';
-import type { LockMode, LockOptions } from './interfaces/index.js';
+import type { LockBackend, Revocation } from '../backends/lock-backend.js';
+import { LockConfigurationError } from '../errors/index.js';
+import type { LockMode, LockOptions } from '../interfaces/index.js';
 import { readDuration } from './duration.js';
 import { checkIsOptions, isAbortSignal } from './option-checks.js';
-import { shown, shownAddress, shownOption } from './errors/shown.js';
-import { CALLER, type Caller, type WithCaller } from './telemetry/caller.js';
+import { shown, shownAddress, shownOption } from '../text/shown.js';
+import { CALLER, type Caller, type WithCaller } from '../telemetry/caller.js';
 
 /** Options as they are used: read, checked, durations in milliseconds. */
 export interface LockSettings {

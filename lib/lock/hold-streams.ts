@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Observable, Subject, takeUntil } from 'rxjs';
-import type { Lock } from './interfaces/index.js';
+import type { Lock } from '../interfaces/index.js';
 
 /** Runs `body` under a lock; `signal` ends the waiting for it. */
 export type Hold = (signal: AbortSignal, body: (lock: Lock) => Promise<void>) => Promise<void>;

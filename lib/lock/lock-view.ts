@@ -1,7 +1,7 @@
-import type { BackendConnection, KeyState, WaiterState } from './backends/lock-backend.js';
-import { wallTimeIn } from './clock.js';
-import type { LockState } from './interfaces/index.js';
-import type { Leases } from './lease/leases.js';
+import type { BackendConnection, KeyState, WaiterState } from '../backends/lock-backend.js';
+import { wallTimeIn } from '../time/clock.js';
+import type { LockState } from '../interfaces/index.js';
+import type { Leases } from '../lease/leases.js';
 import { ownerOf } from './owner.js';
 
 /** So many keys are looked at together. */

@@ -1,15 +1,14 @@
 import type { InspectOptionsStylized } from 'node:util';
-import type { Lock, LockMode } from './interfaces/index.js';
-import type { Holding } from './lease/holding.js';
-import type { ReleaseOutcome } from './lease/leases.js';
-import type { LockGuard, SqlGuard } from './backends/lock-backend.js';
-import { LockConfigurationError, LockLostError } from './errors/index.js';
-import { PRINTED, printed } from './printed.js';
+import type { Lock, LockMode, ReleaseOutcome } from '../interfaces/index.js';
+import type { LeaseHolding } from '../lease/lease.js';
+import type { LockGuard, SqlGuard } from '../backends/lock-backend.js';
+import { LockConfigurationError, LockLostError } from '../errors/index.js';
+import { PRINTED, printed } from '../text/printed.js';
 
 /** What a handle needs of the service that gave it. */
 export interface Keeper {
-  release(holding: Holding): ReleaseOutcome | Promise<ReleaseOutcome>;
-  downgrade(holding: Holding): Promise<void>;
+  release(holding: LeaseHolding): ReleaseOutcome | Promise<ReleaseOutcome>;
+  downgrade(holding: LeaseHolding): Promise<void>;
   /** @throws LockConfigurationError */
   readTtl(given: unknown): number;
 }
@@ -17,18 +16,18 @@ export interface Keeper {
 /** One holder's view of its holding. Reentrant holders share one, each with a handle of its own. */
 export class LockHandle implements Lock {
   // Private by name: what is behind it, down to the client's password, is for no printer.
-  readonly #holding: Holding;
+  readonly #holding: LeaseHolding;
   readonly #keeper: Keeper;
   #releasing: Promise<ReleaseOutcome> | undefined;
   #whenReleased: ((outcome: ReleaseOutcome) => void)[] | undefined;
 
-  constructor(holding: Holding, keeper: Keeper) {
+  constructor(holding: LeaseHolding, keeper: Keeper) {
     this.#holding = holding;
     this.#keeper = keeper;
   }
 
   /** @internal */
-  get holding(): Holding {
+  get holding(): LeaseHolding {
     return this.#holding;
   }
 

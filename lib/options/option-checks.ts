@@ -1,5 +1,5 @@
-import { LockConfigurationError } from './errors/index.js';
-import { shown, shownAddress } from './errors/shown.js';
+import { LockConfigurationError } from '../errors/index.js';
+import { shown, shownAddress } from '../text/shown.js';
 
 /** @throws LockConfigurationError for what cannot carry options: also a Map or a Date, as it would be read as none */
 export function checkIsOptions(options: unknown): asserts options is object {

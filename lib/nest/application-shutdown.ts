@@ -1,6 +1,6 @@
 import type { ModuleRef } from '@nestjs/core';
 import { containerOf, lockModules } from './lock-registration.js';
-import { Shutdown } from './shutdown.js';
+import { Shutdown } from '../lock/shutdown.js';
 
 /** One for each application. */
 const shutdowns = new WeakMap<object, Shutdown>();

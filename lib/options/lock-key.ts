@@ -1,5 +1,5 @@
-import { LockKeyError } from './errors/index.js';
-import { shown } from './errors/shown.js';
+import { LockKeyError } from '../errors/index.js';
+import { shown } from '../text/shown.js';
 
 /** Longer ones are mistakes (a whole payload as key), and every backend has some limit. */
 const MAX_KEY_BYTES = 1024;

@@ -1,7 +1,7 @@
 import type { ModuleRef } from '@nestjs/core';
-import { LockConfigurationError } from './errors/index.js';
-import { getLockServiceToken } from './lock.constants.js';
-import type { LockService } from './lock.service.js';
+import { LockConfigurationError } from '../errors/index.js';
+import { getLockServiceToken } from '../lock.constants.js';
+import type { LockService } from '../lock.service.js';
 
 /**
  * The LockService of that name, wherever in the application its LockModule is registered.

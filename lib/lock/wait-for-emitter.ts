@@ -1,5 +1,5 @@
-import { Alarm } from './clock.js';
-import { LockReentrancyError, LockTimeoutError } from './errors/index.js';
+import { Alarm } from '../time/clock.js';
+import { LockReentrancyError, LockTimeoutError } from '../errors/index.js';
 import type { HeldByEmitter } from './lock-context.js';
 
 /** A handler whose `wait` is endless waits for so long for the body that emitted its event, in milliseconds. */

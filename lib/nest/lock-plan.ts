@@ -1,5 +1,5 @@
-import type { LockedOptions, LockKey } from './interfaces/index.js';
-import type { WithCaller } from './telemetry/caller.js';
+import type { LockedOptions, LockKey } from '../interfaces/index.js';
+import type { WithCaller } from '../telemetry/caller.js';
 
 /** What a decorator leaves on a method: how each call of it is to be locked. */
 export interface LockPlan {

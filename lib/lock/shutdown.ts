@@ -1,4 +1,4 @@
-import { Alarm, within } from './clock.js';
+import { Alarm, within } from '../time/clock.js';
 import type { LockSession } from './lock-session.js';
 
 /** A service, as far as its end goes. */

@@ -1,16 +1,16 @@
-import type { BackendConnection, LockBackend } from './backends/lock-backend.js';
-import { Deadline } from './clock.js';
-import { readDuration } from './duration.js';
-import type { PausedNode } from './interfaces/index.js';
-import type { Holding } from './lease/holding.js';
-import { Leases } from './lease/leases.js';
+import type { BackendConnection, LockBackend } from '../backends/lock-backend.js';
+import { Deadline } from '../time/clock.js';
+import { readDuration } from '../options/duration.js';
+import type { PausedNode } from '../interfaces/index.js';
+import type { LeaseHolding } from '../lease/lease.js';
+import { Leases } from '../lease/leases.js';
 import { LockHandle, type Keeper } from './lock-handle.js';
-import { checkTtl } from './lock-options.js';
+import { checkTtl } from '../options/lock-options.js';
 import { LockView } from './lock-view.js';
 import { makeProcessId } from './owner.js';
-import { ReportedConnection } from './telemetry/reported-connection.js';
-import type { Reporter } from './telemetry/reporter.js';
-import { answerForStats, type StatsSource } from './telemetry/stats.js';
+import { ReportedConnection } from '../telemetry/reported-connection.js';
+import type { Reporter } from '../telemetry/reporter.js';
+import { answerForStats, type StatsSource } from '../telemetry/stats.js';
 
 /** What a LockService has from its first use on: a connection, and the leases it holds by that. */
 export class LockSession {
@@ -67,7 +67,7 @@ export class LockSession {
   }
 
   /** What one caller has of a holding. */
-  readonly handle = (holding: Holding): LockHandle => new LockHandle(holding, this.#keeper);
+  readonly handle = (holding: LeaseHolding): LockHandle => new LockHandle(holding, this.#keeper);
 
   get connection(): BackendConnection {
     return this.#connection;
@@ -83,7 +83,7 @@ export class LockSession {
 
   /** How many locks are held. */
   get held(): number {
-    return this.leases.held;
+    return this.leases.held.count;
   }
 
   /** The nodes that are known to grant nothing new. */
@@ -94,11 +94,11 @@ export class LockSession {
   }
 
   presentHoldersDone(): Promise<void> {
-    return this.leases.presentHoldersDone();
+    return this.leases.held.presentHoldersDone();
   }
 
   allReleased(): Promise<void> {
-    return this.leases.allReleased();
+    return this.leases.held.allReleased();
   }
 
   /** Asks the holders to finish, and refuses what others ask. */

@@ -6,14 +6,14 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
-import type { LockBackend } from './backends/lock-backend.js';
-import { LockError } from './errors/index.js';
+import type { LockBackend } from '../backends/lock-backend.js';
+import { LockError } from '../errors/index.js';
 import { getLockingMethod, getLockPlan, type LockPlan } from './lock-plan.js';
-import { wire } from './decorators/wiring.js';
-import { getLockInterceptorToken } from './lock.constants.js';
-import { checkFits, readOptions } from './lock-options.js';
-import type { LockInterceptor } from './lock.interceptor.js';
-import type { LockService } from './lock.service.js';
+import { wire } from '../decorators/wiring.js';
+import { getLockInterceptorToken } from '../lock.constants.js';
+import { checkFits, readOptions } from '../options/lock-options.js';
+import type { LockInterceptor } from '../lock.interceptor.js';
+import type { LockService } from '../lock.service.js';
 import { transactionInterceptorOf } from './transaction-interceptor.js';
 import { transactionOf, usesTransactionHost } from './transaction-order.js';
 

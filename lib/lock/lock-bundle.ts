@@ -1,8 +1,8 @@
 import type { InspectOptionsStylized } from 'node:util';
-import { LockConfigurationError, type LockLostError } from './errors/index.js';
-import type { Lock, LockMode, ReleaseOutcome } from './interfaces/index.js';
+import { LockConfigurationError, type LockLostError } from '../errors/index.js';
+import type { Lock, LockMode, ReleaseOutcome } from '../interfaces/index.js';
 import type { LockHandle } from './lock-handle.js';
-import { PRINTED, printed } from './printed.js';
+import { PRINTED, printed } from '../text/printed.js';
 
 /** The locks of several keys as one: lost as soon as any of them is. */
 export class LockBundle implements Lock {
