@@ -19,7 +19,7 @@ import { RedisCluster } from '../support/redis-cluster.js';
 import { Scene } from '../support/scene.js';
 
 /** So many steps each backend has to do without a difference: in real time, which is dear. */
-const STEPS = Number(process.env.MODEL_STEPS ?? 1_000);
+const STEPS = Number(process.env.MODEL_STEPS ?? 400);
 
 interface Kind {
   readonly name: string;
