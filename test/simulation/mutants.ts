@@ -116,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
     topology: 'redis',
     planted: [
       {
-        file: 'clock',
+        file: 'time/clock',
         from: 'Math.max(performance.now() - this.monotonic, Date.now() - this.wall)',
         to: 'Date.now() - this.wall',
       },
@@ -127,7 +127,7 @@ export const MUTANTS: readonly Mutant[] = [
     topology: 'redis',
     planted: [
       {
-        file: 'clock',
+        file: 'time/clock',
         from: 'Math.max(performance.now() - this.monotonic, Date.now() - this.wall)',
         to: 'performance.now() - this.monotonic',
       },
@@ -165,5 +165,15 @@ export const MUTANTS: readonly Mutant[] = [
         to: "last ?? this.router.nodeOf(slot) ?? 'nowhere'",
       },
     ],
+  },
+  {
+    name: 'the guard trusts every server, and sentinels name the next one',
+    topology: 'sentinel, guarded',
+    planted: [inLua("if left > 0 then return 'grace'", "if false then return 'grace'")],
+  },
+  {
+    name: 'tokens are counted, and a replica that lags takes over its shard',
+    topology: 'cluster of 3, failover',
+    planted: [inLua('local first = micros', 'local first = 1')],
   },
 ];
