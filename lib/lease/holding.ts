@@ -41,9 +41,9 @@ export class Holding<L extends LeaseInHand = LeaseInHand> {
   #lost: LockLostError | undefined;
   #abort: AbortController | undefined;
   /** Who is told of its loss, which the signal does not tell after a notice. */
-  #whenLost: (() => void)[] = [];
+  #whenLost: (() => void)[] | undefined;
   /** Who waits for its end, by release or loss. */
-  #whenOver: (() => void)[] = [];
+  #whenOver: (() => void)[] | undefined;
   #notice: LockLostError | undefined;
   /** Aborted when somebody asks for the lock. */
   #revocation: AbortController | undefined;
@@ -122,7 +122,7 @@ export class Holding<L extends LeaseInHand = LeaseInHand> {
   /** Resolves when it is given back or lost. */
   whenOver(): Promise<void> {
     if (!this.held) return Promise.resolve();
-    return new Promise((resolve) => this.#whenOver.push(resolve));
+    return new Promise((resolve) => (this.#whenOver ??= []).push(resolve));
   }
 
   get revocation(): AbortSignal {
@@ -165,15 +165,15 @@ export class Holding<L extends LeaseInHand = LeaseInHand> {
   abort(reason: LockLostError): void {
     abort(this.#abort, reason);
     const told = this.#whenLost;
-    this.#whenLost = [];
+    this.#whenLost = undefined;
     this.#tellOver();
-    if (told.length > 0) outsideOfContexts(() => told.forEach((tell) => tell()));
+    if (told !== undefined) outsideOfContexts(() => told.forEach((tell) => tell()));
   }
 
   /** Calls back once when its lease is lost, at once if it is; never after it was given back. */
   onLost(tell: () => void): void {
     if (this.lost !== undefined) tell();
-    else this.#whenLost.push(tell);
+    else (this.#whenLost ??= []).push(tell);
   }
 
   /** Another holder of the same async context enters. */
@@ -193,8 +193,8 @@ export class Holding<L extends LeaseInHand = LeaseInHand> {
 
   #tellOver(): void {
     const waiting = this.#whenOver;
-    this.#whenOver = [];
-    for (const resolve of waiting) resolve();
+    this.#whenOver = undefined;
+    waiting?.forEach((resolve) => resolve());
   }
 
   /** The backend says at the release that it was gone already. */

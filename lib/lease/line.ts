@@ -4,6 +4,8 @@ import { alarm, Deadline } from '../time/clock.js';
 import type { HoldingTerms } from './holding.js';
 import type { Lease } from './lease.js';
 
+const NOBODY: readonly never[] = [];
+
 /** Who can stand in a line. */
 export interface Standing<W> {
   readonly wish: HoldingTerms;
@@ -45,7 +47,7 @@ export class Line<W extends Standing<W>> {
     if (this.length === 1) this.#all = false;
     if (this.#all) return [waiter];
     this.#all = !isAlone(waiter.wish);
-    return this.#all ? [...this.#waiters] : [];
+    return this.#all ? [...this.#waiters] : NOBODY;
   }
 
   leave(waiter: W): void {

@@ -142,7 +142,7 @@ export class LockHandle implements Lock {
   release(): Promise<ReleaseOutcome> {
     if (this.#releasing === undefined) {
       this.#releasing = Promise.resolve(this.#keeper.release(this.#holding));
-      for (const tell of this.#whenReleased ?? []) void this.#releasing.then(tell);
+      this.#whenReleased?.forEach((tell) => void this.#releasing?.then(tell));
     }
     return this.#releasing;
   }

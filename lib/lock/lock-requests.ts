@@ -94,8 +94,8 @@ export class LockRequests {
   }
 
   private takeAll(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {
-    const [only = ''] = keys;
-    return keys.length === 1 ? this.take(only, settings) : this.takeSeveral(keys, settings);
+    const only = keys.length === 1 ? keys[0] : undefined;
+    return only === undefined ? this.takeSeveral(keys, settings) : this.take(only, settings);
   }
 
   private async takeSeveral(keys: readonly string[], settings: LockSettings): Promise<HeldLock> {

@@ -84,13 +84,18 @@ export class Register<T extends { readonly id: string }> {
   }
 }
 
-/** Read from the end: it is read for each request several times. */
+/** The last id that was read: each is read several times in a row. */
+let [lastId, lastCounter] = ['', 0];
+
 function counterOf(id: string): number {
+  if (id === lastId) return lastCounter;
   let [counter, unit] = [0, 1];
   for (let index = id.length - 1; ; index--) {
     const digit = id.charCodeAt(index) - 48;
-    if (!(digit >= 0 && digit <= 9)) return counter;
+    if (!(digit >= 0 && digit <= 9)) break;
     counter += digit * unit;
     unit *= 10;
   }
+  [lastId, lastCounter] = [id, counter];
+  return counter;
 }

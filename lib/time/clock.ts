@@ -90,7 +90,7 @@ export class Alarm {
   /** @internal */
   due = 0;
   /** @internal */
-  index = -1;
+  waits = false;
 
   constructor(
     private readonly deadline: Deadline,

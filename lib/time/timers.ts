@@ -39,8 +39,8 @@ export interface Timed {
   ring(): void;
   /** When it is due by the monotonic clock. For the queue only, as is the next. */
   due: number;
-  /** Where it is in the queue; -1 when it is not. */
-  index: number;
+  /** Whether it waits. */
+  waits: boolean;
 }
 
 /** The timer that is armed. */
@@ -52,15 +52,21 @@ interface Armed {
   readonly clear: typeof clearTimeout;
 }
 
+/** So many that have left are not worth to be looked for. */
+const FEW = 64;
+
 /**
  * All that wait for time, on one timer: to come and to leave costs next to nothing, as most leave long
  * before they are due. It keeps the process from exiting exactly while one of them wants that.
  *
- * A binary heap by the time at which they are due. Clocks and timers may be replaced by fake ones, and
- * fake ones by real ones, at any time.
+ * A binary heap by the time at which they are due. Who leaves is taken out when it comes to the top, or
+ * when there are more of those than of others. Clocks and timers may be replaced by fake ones, and fake
+ * ones by real ones, at any time.
  */
 class TimerQueue {
-  readonly #heap: Timed[] = [];
+  #heap: Timed[] = [];
+  /** How many of them wait. */
+  #waiting = 0;
   #keepAlive = 0;
   #armed: Armed | undefined;
   #lookingWhetherEmpty = false;
@@ -68,8 +74,9 @@ class TimerQueue {
   #ahead = 0;
 
   add(one: Timed, now = performance.now(), remaining = one.remaining): void {
-    if (this.#heap.length === 0) this.#ahead = Date.now() - now;
+    if (this.#waiting++ === 0) this.#ahead = Date.now() - now;
     one.due = now + remaining;
+    one.waits = true;
     this.#heap.push(one);
     this.#rise(one, this.#heap.length - 1);
     if (one.keepAlive && ++this.#keepAlive === 1) this.#armed?.timer.ref?.();
@@ -86,13 +93,16 @@ class TimerQueue {
 
   /** May be called again, and after it rang. */
   remove(one: Timed): void {
-    const { index } = one;
-    if (index < 0) return;
-    one.index = -1;
-    const last = this.#heap.pop();
-    if (last !== undefined && last !== one) this.#settle(last, index);
+    if (!one.waits) return;
+    one.waits = false;
+    this.#waiting--;
     if (one.keepAlive && --this.#keepAlive === 0) this.#armed?.timer.unref?.();
-    if (this.#heap.length === 0) this.#disarmIfEmpty();
+    if (this.#waiting === 0) {
+      this.#heap.length = 0;
+      this.#disarmIfEmpty();
+    } else if (this.#heap.length > 2 * this.#waiting + FEW) {
+      this.#sort();
+    }
   }
 
   /** Not at once: the next one often comes in the same breath. */
@@ -101,7 +111,7 @@ class TimerQueue {
     this.#lookingWhetherEmpty = true;
     tick(() => {
       this.#lookingWhetherEmpty = false;
-      if (this.#heap.length === 0) this.#disarm();
+      if (this.#waiting === 0) this.#disarm();
     });
   }
 
@@ -112,7 +122,7 @@ class TimerQueue {
 
   #arm(): void {
     this.#disarm();
-    const [first] = this.#heap;
+    const first = this.#first();
     if (first === undefined) return;
     const now = performance.now();
     const longest = first.due === Infinity ? LONGEST_TIMER : LOOK;
@@ -125,14 +135,14 @@ class TimerQueue {
 
   readonly #ring = (): void => {
     this.#armed = undefined;
-    if (this.#heap.length === 0) return;
+    if (this.#waiting === 0) return;
     const now = performance.now();
     if (Math.abs(Date.now() - now - this.#ahead) > JUMP) this.#reckon();
     try {
       for (
-        let [first] = this.#heap;
+        let first = this.#first();
         first !== undefined && first.due <= now;
-        [first] = this.#heap
+        first = this.#first()
       ) {
         const { remaining } = first;
         if (remaining === 0) {
@@ -141,7 +151,7 @@ class TimerQueue {
         } else {
           // Timers may ring a fraction early. By so much more that it is not due now.
           first.due = now + Math.max(remaining, 0.01);
-          this.#settle(first, first.index);
+          this.#sink(first);
         }
       }
     } finally {
@@ -153,16 +163,25 @@ class TimerQueue {
   #reckon(): void {
     const now = performance.now();
     this.#ahead = Date.now() - now;
-    for (const one of this.#heap) one.due = now + one.remaining;
-    this.#heap.sort((one, other) => (one.due < other.due ? -1 : 1));
-    this.#heap.forEach((one, index) => {
-      one.index = index;
-    });
+    for (const one of this.#heap) if (one.waits) one.due = now + one.remaining;
+    this.#sort();
   }
 
-  #settle(one: Timed, index: number): void {
-    this.#rise(one, index);
-    if (one.index === index) this.#sink(one, index);
+  /** Without those that have left. */
+  #sort(): void {
+    this.#heap = this.#heap
+      .filter(({ waits }) => waits)
+      .sort((one, other) => (one.due < other.due ? -1 : 1));
+  }
+
+  /** The one that is due first. Those before it that have left are taken out. */
+  #first(): Timed | undefined {
+    for (;;) {
+      const [first] = this.#heap;
+      if (first === undefined || first.waits) return first;
+      const last = this.#heap.pop();
+      if (last !== undefined && last !== first) this.#sink(last);
+    }
   }
 
   #rise(one: Timed, from: number): void {
@@ -171,14 +190,15 @@ class TimerQueue {
       const above = (index - 1) >> 1;
       const parent = this.#heap[above];
       if (parent === undefined || parent.due <= one.due) break;
-      this.#put(parent, index);
+      this.#heap[index] = parent;
       index = above;
     }
-    this.#put(one, index);
+    this.#heap[index] = one;
   }
 
-  #sink(one: Timed, from: number): void {
-    let index = from;
+  /** Puts it at the top, and lets it sink to its place. */
+  #sink(one: Timed): void {
+    let index = 0;
     for (;;) {
       let below = 2 * index + 1;
       const [left, right] = [this.#heap[below], this.#heap[below + 1]];
@@ -186,15 +206,10 @@ class TimerQueue {
       const sooner = right !== undefined && right.due < left.due ? right : left;
       if (sooner === right) below++;
       if (one.due <= sooner.due) break;
-      this.#put(sooner, index);
+      this.#heap[index] = sooner;
       index = below;
     }
-    this.#put(one, index);
-  }
-
-  #put(one: Timed, index: number): void {
     this.#heap[index] = one;
-    one.index = index;
   }
 }
 

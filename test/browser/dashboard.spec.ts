@@ -17,7 +17,9 @@ beforeAll(async () => {
   browser = await TestBrowser.start();
 }, FIRST_START);
 
-afterEach(() => browser.clear());
+afterEach(() => {
+  browser.complaints.length = 0;
+});
 
 afterAll(() => browser.stop());
 

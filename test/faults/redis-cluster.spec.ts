@@ -365,7 +365,7 @@ describe('locks of a shard that is lost', () => {
       replicas = await Promise.all(masters.map((master) => cluster.replicasOf(master)));
       return replicas.every(({ length }) => length === 1);
     });
-    const held = await hold(5, 2_000);
+    const held = await hold(5, 6_000);
     const [[victim, theirs] = [], ...others] = held;
     await Promise.all([victim!, ...replicas[0]!].map((node) => node.kill()));
     const reasons = await Promise.all(theirs!.map((lock) => lost(lock)));

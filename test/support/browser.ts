@@ -1,4 +1,5 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { closeAfterTest } from './nest-application.js';
 
 /** Just installed, it is read from the disk for the first time, in milliseconds. */
 export const FIRST_START = 300_000;
@@ -19,7 +20,8 @@ export class TestBrowser {
   }
 
   async open(url: string, options: BrowserContextOptions = {}): Promise<Page> {
-    const context = await this.browser.newContext(options);
+    // Before the application: its server waits for connections that a browser opened in advance.
+    const context = closeAfterTest(await this.browser.newContext(options));
     const page = await context.newPage();
     page.on('pageerror', (error) => this.complaints.push(String(error)));
     page.on('console', (message) => {
@@ -27,12 +29,6 @@ export class TestBrowser {
     });
     await page.goto(url);
     return page;
-  }
-
-  /** Closes all pages. */
-  async clear(): Promise<void> {
-    for (const context of this.browser.contexts()) await context.close();
-    this.complaints.length = 0;
   }
 
   async stop(): Promise<void> {

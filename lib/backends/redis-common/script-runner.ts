@@ -148,8 +148,8 @@ export class ScriptRunner<All extends Calls<All>> {
       };
       const patience = suspicion?.ask(this.patience, hurried, keys.length) ?? this.patience;
       const end = this.#await(patience, connection, fail);
-      // As one list: a call takes some hundred thousand arguments at most.
-      const command = [sha, keys.length, ...keys, ...args];
+      // As one list: a call takes some hundred thousand arguments at most. Not spread: V8 concatenates faster.
+      const command = ([sha, keys.length] as Call['args'][number][]).concat(keys, args);
       this.server.call('evalsha', command).then(succeed, (error: unknown) => {
         if (!messageOf(error).startsWith('NOSCRIPT')) fail(error as Error);
         else this.server.call('eval', [source, ...command.slice(1)]).then(succeed, fail);

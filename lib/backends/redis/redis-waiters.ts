@@ -61,12 +61,12 @@ export class RedisWaiters {
 
   /** A request of which something may still be at the server, apart from a lease that is held. */
   find(id: string): StoreRequest | undefined {
-    return this.#requests.find(id) ?? this.#strays.get(id);
+    return this.#requests.find(id) ?? (this.#strays.size > 0 ? this.#strays.get(id) : undefined);
   }
 
   forget({ id }: StoreRequest): void {
     this.#requests.delete(id);
-    this.#strays.delete(id);
+    if (this.#strays.size > 0) this.#strays.delete(id);
   }
 
   /** The request has its grant: by whatever way it came. */
