@@ -43,6 +43,7 @@ export type {
   AcquireOutcome,
   BackendMessage,
   BackendOperation,
+  Handoff,
   HoldMessage,
   LeadershipMessage,
   LostMessage,

@@ -100,7 +100,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
     this.ending = this.endingAfter(shutdownGrace);
     this.shutdown = new Shutdown(this.ending);
     this.label = label;
-    this.reporter = new Reporter(backend.name, name);
+    this.reporter = new Reporter(backend.name, name, (key) => this.inspect(key));
     this.requests = new LockRequests({
       identity: this.identity,
       backend,

@@ -146,7 +146,7 @@ export interface BackendConnection {
 
 /** One lease at the store. */
 export interface LeaseIdentity {
-  /** `process id:counter`, unique per acquisition. */
+  /** `process id:counter`, or `process id:traceparent:counter`; unique per acquisition, without spaces. */
   readonly id: string;
   readonly key: string;
 }

@@ -132,6 +132,11 @@ export interface LockOwner {
   readonly label: string | undefined;
   /** Whether it is of this very LockService. */
   readonly isSelf: boolean;
+  /**
+   * Of the span in which it was asked for, as the W3C's Trace Context writes it; only of processes with
+   * OpenTelemetry's option `holderLinks`.
+   */
+  readonly traceparent: string | undefined;
 }
 
 /** How to ask for a lock back: see `LockService.revoke`. */

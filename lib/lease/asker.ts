@@ -80,8 +80,10 @@ export class Asker {
 
   #requestOf(waiter: Waiter): LockRequest {
     const { key, line } = waiter;
-    const { ttl, wait, mode, limit } = waiter.wish;
-    const id = `${this.context.processId}:${++this.#counter}`;
+    const { ttl, wait, mode, limit, traceparent } = waiter.wish;
+    const { processId } = this.context;
+    const asker = traceparent === undefined ? processId : `${processId}:${traceparent}`;
+    const id = `${asker}:${++this.#counter}`;
     const reserve = isAlone(waiter.wish) ? Math.min(line.length - 1, MOST_RESERVED) : 0;
     waiter.request = { id, key, ttl, queue: wait > 0, reserve, mode, limit };
     return waiter.request;
@@ -96,8 +98,9 @@ export class Asker {
       this.context.refused(waiter, this.#busy(waiter, request, answer));
     } else {
       if (!waiter.settled) {
+        waiter.queued = true;
         waiter.line.queued = true;
-        waiter.wish.whenWaiting?.();
+        waiter.wish.whenWaiting?.(waiter.key);
       }
       answer.granted.then(
         (grant) => {

@@ -3,6 +3,7 @@ import { Alarm, Deadline } from '../time/clock.js';
 import { outsideOfContexts } from '../time/timers.js';
 import { LockLostError, type LockLostReason } from '../errors/index.js';
 import type { Caller } from '../telemetry/caller.js';
+import type { Handoff } from '../telemetry/messages.js';
 
 /** What a holder asked for. */
 export interface HoldingTerms {
@@ -49,6 +50,8 @@ export class Holding<L extends LeaseInHand = LeaseInHand> {
   #revocation: AbortController | undefined;
   #revoked: LockLostError | undefined;
   #grace: Alarm | undefined;
+  /** Whence it came, for telemetry. */
+  handoff: Handoff = 'none';
   readonly template: string | undefined;
   readonly caller: Caller | undefined;
 

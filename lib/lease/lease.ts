@@ -177,6 +177,7 @@ export class Lease implements LeaseIdentity, Upheld {
   passTo(terms: HoldingTerms): LeaseHolding {
     const before = this.#holding.maxHold;
     this.#holding = new Holding(this, this.#firstToken + ++this.#handedOver, terms);
+    this.#holding.handoff = 'local';
     if (this.#holding.maxHold !== before) this.#upkeep.replan();
     return this.#holding;
   }

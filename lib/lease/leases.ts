@@ -84,7 +84,7 @@ export class Leases {
       if (waiter.settled) return;
       waiter.presence = this.#waiting.add(waiter);
       this.#bound(waiter);
-      if (waiter.request === undefined) wish.whenWaiting?.();
+      if (waiter.request === undefined) wish.whenWaiting?.(key);
     });
   }
 
@@ -277,6 +277,7 @@ export class Leases {
       return;
     }
     const lease = new Lease(request, grant, validity, waiter.wish, this.#renewer, this.#whenLost);
+    if (waiter.queued) lease.holding.handoff = 'remote';
     this.#held.add(lease);
     if (lease.passableFor > 0) waiter.line.lease = lease;
     this.#leave(waiter);

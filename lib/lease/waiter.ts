@@ -18,8 +18,10 @@ export interface Wish extends HoldingTerms {
   /** Whether the caller goes on to wait when that one attempt was in vain. */
   readonly waitsThen?: boolean;
   readonly signal: AbortSignal | undefined;
-  /** Called when it is known that others hold the lock, as often as that is heard. */
-  readonly whenWaiting?: () => void;
+  /** Called when it is known that others hold the key, as often as that is heard. */
+  readonly whenWaiting?: (key: string) => void;
+  /** Of the span of who asks, for who will wait for it: goes to the store with the request. */
+  readonly traceparent?: string;
 }
 
 /** The lock that a caller runs under, of whichever service. */
@@ -35,6 +37,8 @@ export type GiveUp = (waiter: Waiter, aborted?: AbortSignal) => void;
 export class Waiter {
   /** What was asked of the backend, and may have to be withdrawn there. */
   request: LockRequest | undefined;
+  /** Whether that stands, or stood, in the backend's queue. */
+  queued = false;
   /** In its {@link Line}, which keeps it. */
   standing: Link<Waiter> | undefined;
   /** Among all that wait. */

@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { LockOwner } from '../interfaces/index.js';
 
+/** Of the W3C's Trace Context. */
+const TRACEPARENT = /^00-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
+
 /** Long ones would be carried along with each request. */
 const LONGEST_HOST = 64;
 
@@ -26,13 +29,14 @@ export function processIdOf(requestId: string): string {
  * @param self the id of this process
  */
 export function ownerOf(requestId: string, self: string): LockOwner {
-  const processId = processIdOf(requestId);
+  const [processId = '', traceparent = ''] = requestId.split(':', 2);
   const [host, pid, label] = processId.split('#');
   return {
     host: pid === undefined ? undefined : decode(host),
     pid: pid === undefined ? undefined : Number(pid),
     label: decode(label) || undefined,
     isSelf: processId === self,
+    traceparent: TRACEPARENT.test(traceparent) ? traceparent : undefined,
   };
 }
 

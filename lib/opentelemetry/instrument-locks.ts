@@ -16,10 +16,10 @@ const SCOPE = 'nestjs-lock';
  */
 export function instrumentLocks(options: OpenTelemetryOptions = {}): () => void {
   const settings = readOpenTelemetryOptions(options);
-  const { meterProvider, tracerProvider, batches } = settings;
+  const { meterProvider, tracerProvider } = settings;
   const meter = (meterProvider ?? metrics.getMeterProvider()).getMeter(SCOPE);
   const tracer = (tracerProvider ?? trace.getTracerProvider()).getTracer(SCOPE);
-  const endings = [exportMetrics(meter, batches), exportSpans(tracer, settings)];
+  const endings = [exportMetrics(meter, settings), exportSpans(tracer, settings)];
   return () => {
     for (const end of endings.splice(0)) end();
   };

@@ -1,10 +1,10 @@
 import type { Counter, Histogram, Meter, Observable } from '@opentelemetry/api';
 import { Gauges } from '../telemetry/gauges.js';
-import { measure } from '../telemetry/measuring.js';
+import { type Extras, measure } from '../telemetry/measuring.js';
 import { METRICS, metricsOf, named, type MetricName } from '../telemetry/metrics.js';
 
 /** Makes OpenTelemetry's metrics of what happens to locks. Returns what ends it. */
-export function exportMetrics(meter: Meter, batches: boolean): () => void {
+export function exportMetrics(meter: Meter, extras: Extras): () => void {
   const histograms = new Map<string, Histogram>(
     metricsOf('histogram').map((name) => {
       const advice = { explicitBucketBoundaries: [...METRICS[name].buckets] };
@@ -40,7 +40,7 @@ export function exportMetrics(meter: Meter, batches: boolean): () => void {
         counters.get(metric)?.add(by, named(attributes));
       },
     },
-    batches,
+    extras,
   );
   return () => {
     end();

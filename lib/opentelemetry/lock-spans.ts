@@ -3,6 +3,7 @@ import {
   context,
   ROOT_CONTEXT,
   type Context,
+  type Link,
   type Span,
   SpanStatusCode,
   trace,
@@ -11,8 +12,11 @@ import {
 import { endOf, errorTypeOf, reasonOf } from '../telemetry/measuring.js';
 import type { AcquireMessage, HoldMessage, MessageSource } from '../telemetry/messages.js';
 import { ATTRIBUTES, type Attributed, named } from '../telemetry/metrics.js';
+import { type Followed, type Follower, FOLLOWER } from '../telemetry/follower.js';
 import { Subscriptions } from '../telemetry/subscriptions.js';
 import { AROUND, type Surroundable } from '../telemetry/trace.js';
+import { HolderLinks, traceparentOf } from './holder-links.js';
+import { OpenHolds } from './open-holds.js';
 import type { OpenTelemetrySettings } from './options.js';
 
 /** A request that is under way: its span is made at its end when only that tells whether it has one. */
@@ -20,6 +24,8 @@ interface Request {
   readonly since: number;
   readonly around: Context;
   readonly span: Span | undefined;
+  /** To the holders that it waits for. */
+  readonly links: Link[];
 }
 
 /** Makes OpenTelemetry's spans of what happens to locks. Returns what ends it. */
@@ -28,8 +34,8 @@ export function exportSpans(tracer: Tracer, settings: OpenTelemetrySettings): ()
   const subscriptions = new Subscriptions();
   const requests = new WeakMap<AcquireMessage, Request>();
   const holds = new WeakMap<HoldMessage, Span>();
-  /** By lock, the spans of those that are held. */
-  const open = new Map<string, Span>();
+  const open = new OpenHolds();
+  const holderLinks = settings.holderLinks ? new HolderLinks(open) : undefined;
   const shownKeys = keyReader(keys);
 
   const fail = (span: Span, error: unknown) => {
@@ -39,12 +45,14 @@ export function exportSpans(tracer: Tracer, settings: OpenTelemetrySettings): ()
     span.setStatus({ code: SpanStatusCode.ERROR, message });
   };
 
-  const startAcquire = (message: AcquireMessage, since: number, around: Context) => {
+  const startAcquire = (message: AcquireMessage, request: Omit<Request, 'span'>) => {
     const { ttl, wait, limit } = message;
+    const { since, around, links } = request;
     return tracer.startSpan(
       nameOf('acquire', message),
       {
         startTime: since,
+        links,
         attributes: {
           ...named({ ...lockOf(message), limit, ttl: ttl / 1_000, wait: wait / 1_000 }),
           ...shownKeys(message.keys),
@@ -54,20 +62,40 @@ export function exportSpans(tracer: Tracer, settings: OpenTelemetrySettings): ()
     );
   };
 
+  const follow = (message: AcquireMessage, { around, span, links }: Request): Follower => {
+    const seen = new Set<string>();
+    const add = (found: readonly Link[]) => {
+      if (!requests.has(message)) return;
+      if (span === undefined) links.push(...found);
+      else span.addLinks([...found]);
+    };
+    return {
+      traceparent: traceparentOf(span ?? trace.getSpan(around)),
+      waits: (key, look) => {
+        if (seen.has(key)) return;
+        seen.add(key);
+        subscriptions.safely(() => holderLinks?.find(message.service, key, look, add));
+      },
+    };
+  };
+
   if (spans !== 'none') {
     subscriptions.onStart('acquire', (message) => {
-      const [since, around] = [Date.now(), context.active()];
-      const span = spans === 'all' ? startAcquire(message, since, around) : undefined;
-      requests.set(message, { since, around, span });
-      if (span !== undefined) putAround(message, trace.setSpan(around, span));
+      const begun = { since: Date.now(), around: context.active(), links: [] };
+      const span = spans === 'all' ? startAcquire(message, begun) : undefined;
+      const request = { ...begun, span };
+      requests.set(message, request);
+      if (span !== undefined) putAround(message, trace.setSpan(begun.around, span));
+      if (holderLinks !== undefined) (message as Followed)[FOLLOWER] = follow(message, request);
     });
 
     subscriptions.onOver('acquire', (message) => {
       const request = requests.get(message);
       const { waited, outcome, error } = message;
       if (request === undefined) return;
+      requests.delete(message);
       if (request.span === undefined && !waited && !isFailure(message)) return;
-      const span = request.span ?? startAcquire(message, request.since, request.around);
+      const span = request.span ?? startAcquire(message, request);
       span.setAttributes({
         ...named({ acquireResult: outcome, acquireWaited: waited }),
         ...tokenOf(message.fencingTokens),
@@ -85,12 +113,12 @@ export function exportSpans(tracer: Tracer, settings: OpenTelemetrySettings): ()
       };
       const span = tracer.startSpan(nameOf('hold', message), { attributes }, around);
       holds.set(message, span);
-      for (const id of idsOf(message)) open.set(id, span);
+      open.add(message, span);
       putAround(message, trace.setSpan(around, span));
     });
 
     subscriptions.onOver('hold', (message) => {
-      for (const id of idsOf(message)) open.delete(id);
+      open.delete(message);
       const span = holds.get(message);
       if (span === undefined) return;
       span.setAttributes(named(endOf(message)));
@@ -100,11 +128,11 @@ export function exportSpans(tracer: Tracer, settings: OpenTelemetrySettings): ()
 
     subscriptions.on('lost', (message) => {
       const attributes = named({ lostReason: reasonOf(message.reason) });
-      open.get(idOf(message))?.addEvent('nestjs_lock.lost', attributes);
+      open.find(message)?.addEvent('nestjs_lock.lost', attributes);
     });
 
     subscriptions.on('revocation', (message) => {
-      open.get(idOf(message))?.addEvent('nestjs_lock.revocation');
+      open.find(message)?.addEvent('nestjs_lock.revocation');
     });
   }
 
@@ -165,12 +193,6 @@ function idOf(
   lock: MessageSource & { readonly key: string; readonly fencingToken: number },
 ): string {
   return `${lock.service}:${lock.fencingToken}:${lock.key}`;
-}
-
-function idsOf({ service, backend, instance, keys, fencingTokens }: HoldMessage): string[] {
-  return keys.map((key, index) =>
-    idOf({ service, backend, instance, key, fencingToken: fencingTokens[index] ?? 0 }),
-  );
 }
 
 function keyReader(keys: OpenTelemetrySettings['keys']) {

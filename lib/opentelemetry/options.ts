@@ -27,11 +27,27 @@ export interface OpenTelemetryOptions {
   leadershipSpans?: boolean;
 
   /**
+   * Whether the span of who waits for a lock links to who holds it. Within a LockService that is the
+   * span of the hold; of another one, in any process with this option, the span in which that lock was
+   * asked for, which then goes to the store with each request, and comes back by one `inspect` when
+   * somebody begins to wait.
+   * @default false
+   */
+  holderLinks?: boolean;
+
+  /**
    * Whether it is measured about how many locks each call of the backend is:
    * `nestjs_lock.backend.operation.requests`.
    * @default false
    */
   batches?: boolean;
+
+  /**
+   * Whether it is told of each request whence its lock came, by the attribute `nestjs_lock.acquire.handoff` of
+   * `nestjs_lock.acquire.duration`: `none`, `local` or `remote`.
+   * @default false
+   */
+  handoffs?: boolean;
 
   /** @default the one that is registered with the API when this is called */
   meterProvider?: MeterProvider;
@@ -42,13 +58,20 @@ export interface OpenTelemetryOptions {
 
 /** Options as they are used. */
 export type OpenTelemetrySettings = OpenTelemetryOptions &
-  Required<Pick<OpenTelemetryOptions, 'spans' | 'keys' | 'leadershipSpans' | 'batches'>>;
+  Required<
+    Pick<
+      OpenTelemetryOptions,
+      'spans' | 'keys' | 'leadershipSpans' | 'holderLinks' | 'batches' | 'handoffs'
+    >
+  >;
 
 const CHOICES = {
   spans: ['waited', 'all', 'none'],
   keys: ['none', 'plain', 'hash'],
   leadershipSpans: [false, true],
+  holderLinks: [false, true],
   batches: [false, true],
+  handoffs: [false, true],
 } as const;
 
 const PROVIDERS = { meterProvider: 'getMeter', tracerProvider: 'getTracer' } as const;

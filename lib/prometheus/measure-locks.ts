@@ -21,7 +21,7 @@ import { readPrometheusOptions, type PrometheusOptions } from './options.js';
  * measureLocks({ registry });
  */
 export function measureLocks(options: PrometheusOptions = {}): () => void {
-  const { registry = register, batches = false } = readPrometheusOptions(options);
+  const { registry = register, batches = false, handoffs = false } = readPrometheusOptions(options);
   const registers = [registry as Registry];
   const configurationOf = (name: MetricName) => ({
     name: prometheusName(name),
@@ -61,7 +61,7 @@ export function measureLocks(options: PrometheusOptions = {}): () => void {
         counters.get(metric)?.inc(labelsOf(attributes), by);
       },
     },
-    batches,
+    { batches, handoffs },
   );
   return () => {
     end();

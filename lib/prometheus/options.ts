@@ -14,27 +14,38 @@ export interface PrometheusOptions {
    * @default false
    */
   batches?: boolean;
+
+  /**
+   * Whether it is told of each request whence its lock came, by the label `nestjs_lock_acquire_handoff`
+   * of `nestjs_lock_acquire_duration_seconds`: `none`, `local` or `remote`.
+   * @default false
+   */
+  handoffs?: boolean;
 }
+
+const OPTIONS = ['registry', 'batches', 'handoffs'];
 
 /** @throws LockConfigurationError that names the option and what was given */
 export function readPrometheusOptions(options: unknown = {}): PrometheusOptions {
   checkIsOptions(options);
   for (const [option, value] of Object.entries(options)) {
-    if (option !== 'registry' && option !== 'batches') {
+    if (!OPTIONS.includes(option)) {
       throw new LockConfigurationError(
         `unknown option ${shown(option)}, got ${shownOption(option, value)}`,
       );
     }
   }
-  const { registry, batches } = options as Record<keyof PrometheusOptions, unknown>;
+  const { registry, ...flags } = options as Record<string, unknown>;
   const { registerMetric } = (registry ?? {}) as Partial<Registry>;
   if (registry !== undefined && typeof registerMetric !== 'function') {
     throw new LockConfigurationError(
       `registry must be a Registry of prom-client, got ${shown(registry)}`,
     );
   }
-  if (batches !== undefined && typeof batches !== 'boolean') {
-    throw new LockConfigurationError(`batches must be true or false, got ${shown(batches)}`);
+  for (const [option, value] of Object.entries(flags)) {
+    if (value !== undefined && typeof value !== 'boolean') {
+      throw new LockConfigurationError(`${option} must be true or false, got ${shown(value)}`);
+    }
   }
   return options;
 }

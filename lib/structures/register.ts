@@ -8,7 +8,7 @@ interface Chunk<T> {
 }
 
 /**
- * What belongs to the requests of one process, by their ids `process id:counter`. In the order of
+ * What belongs to the requests of one process, by their ids, which end with a counter. In the order of
  * their counters, which mostly come and go close to each other: so it is many small arrays, which cost
  * less than an object by counter. For why it is no Map see Chain.
  */

@@ -16,11 +16,16 @@ const ALARMING = ['expired', 'stolen', 'maxHold', 'backend'] as const;
 /** Of so many kinds of locks the counters begin with a 0. */
 const MOST = 1_000;
 
-/**
- * Makes measurements of what is told on the channels. Returns what ends it.
- * @param batches whether the size of the backend's calls is measured too
- */
-export function measure(meters: Meters, batches: boolean): () => void {
+/** What is measured only where it is asked for. */
+export interface Extras {
+  /** The size of the backend's calls. */
+  readonly batches: boolean;
+  /** Whence locks came. */
+  readonly handoffs: boolean;
+}
+
+/** Makes measurements of what is told on the channels. Returns what ends it. */
+export function measure(meters: Meters, { batches, handoffs }: Extras): () => void {
   const subscriptions = new Subscriptions();
   const tokens = new TokenWatch();
   const known = new Set<string>();
@@ -40,12 +45,13 @@ export function measure(meters: Meters, batches: boolean): () => void {
   };
 
   subscriptions.onOver('acquire', (message) => {
-    const { duration = 0, outcome, waited, error } = message;
+    const { duration = 0, outcome, waited, handoff, error } = message;
     const errorType = error === undefined ? undefined : errorTypeOf(error);
     const attributes = {
       ...lockOf(message),
       acquireResult: outcome,
       acquireWaited: waited,
+      acquireHandoff: handoffs ? handoff : undefined,
       errorType,
     };
     meters.record('nestjs_lock.acquire.duration', duration / 1_000, attributes);

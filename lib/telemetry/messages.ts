@@ -23,6 +23,13 @@ export interface MessageTemplate {
 /** What became of a request: `failed` is whatever is not another's doing, as that the backend is down. */
 export type AcquireOutcome = 'granted' | 'busy' | 'aborted' | 'shutdown' | 'failed';
 
+/**
+ * Whence a lock came: `none`, it was free when the store was asked; `local`, a holder of the same
+ * LockService handed it over without the store; `remote`, the store told when it was its turn. Of several
+ * keys the last of these that any of them has.
+ */
+export type Handoff = 'none' | 'local' | 'remote';
+
 /** On `nestjs-lock:acquire`. One request, be it for several keys. */
 export interface AcquireMessage extends MessageSource, MessageTemplate {
   readonly keys: readonly string[];
@@ -42,6 +49,8 @@ export interface AcquireMessage extends MessageSource, MessageTemplate {
   duration?: number;
   /** At the end, if granted: a token for each of the keys. */
   fencingTokens?: readonly number[];
+  /** At the end, if granted: whence it came. */
+  handoff?: Handoff;
   /** At the end: why the call rejects. Undefined where busy is no error: `tryAcquire` and `onBusy`. */
   error?: unknown;
 }

@@ -11,6 +11,7 @@ export const ATTRIBUTES = {
   instance: 'nestjs_lock.instance',
   acquireResult: 'nestjs_lock.acquire.result',
   acquireWaited: 'nestjs_lock.acquire.waited',
+  acquireHandoff: 'nestjs_lock.acquire.handoff',
   holdResult: 'nestjs_lock.hold.result',
   lostReason: 'nestjs_lock.lost.reason',
   operation: 'nestjs_lock.operation.name',
@@ -44,7 +45,7 @@ export const METRICS = {
     type: 'histogram',
     unit: 's',
     description: 'From the call to the grant of a lock, or to its end without one',
-    attributes: [...lock, 'acquireResult', 'acquireWaited', 'errorType'],
+    attributes: [...lock, 'acquireResult', 'acquireWaited', 'acquireHandoff', 'errorType'],
     buckets: SECONDS,
   },
   'nestjs_lock.acquire.active': {

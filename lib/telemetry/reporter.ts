@@ -3,15 +3,17 @@ import { channel, tracingChannel, type Channel } from 'node:diagnostics_channel'
 import type { Revocation } from '../backends/lock-backend.js';
 import { Instant, wallTimeIn } from '../time/clock.js';
 import { type LockLostError, LockShutdownError, LockTimeoutError } from '../errors/index.js';
-import type { LockMode, ReleaseOutcome } from '../interfaces/index.js';
+import type { LockMode, LockState, ReleaseOutcome } from '../interfaces/index.js';
 import { outsideOfContexts } from '../time/timers.js';
 import type { Caller } from './caller.js';
 import { CHANNELS } from './channels.js';
+import { type Followed, FOLLOWER } from './follower.js';
 import type {
   AcquireMessage,
   AcquireOutcome,
   BackendMessage,
   BackendOperation,
+  Handoff,
   HoldMessage,
   LeadershipMessage,
   LostMessage,
@@ -43,7 +45,8 @@ export interface ToldWish {
   readonly ttl: number;
   readonly wait: number;
   readonly signal: AbortSignal | undefined;
-  readonly whenWaiting?: () => void;
+  readonly whenWaiting?: (key: string) => void;
+  readonly traceparent?: string;
 }
 
 /** One holder's time with a lease, likewise. */
@@ -53,6 +56,7 @@ export interface ToldHolding {
   readonly mode: LockMode;
   readonly template: string | undefined;
   readonly caller: Caller | undefined;
+  readonly handoff: Handoff;
   readonly isShared: boolean;
   readonly lease: { readonly limit: number; readonly since: Instant };
 }
@@ -74,7 +78,12 @@ export interface ToldLock {
 export class Reporter {
   private readonly source: MessageSource;
 
-  constructor(backend: string, instance: string | undefined) {
+  /** @param look asks the store who holds a key */
+  constructor(
+    backend: string,
+    instance: string | undefined,
+    private readonly look: (key: string) => Promise<LockState>,
+  ) {
     this.source = { service: randomUUID(), backend, instance };
   }
 
@@ -103,21 +112,29 @@ export class Reporter {
     keys: readonly string[],
     wish: Wish,
     toleratesBusy: boolean,
-    ask: (wish: Wish & { readonly whenWaiting: () => void }) => Promise<Lock>,
+    ask: (wish: Wish & Pick<ToldWish, 'whenWaiting' | 'traceparent'>) => Promise<Lock>,
   ): Promise<Lock> {
     const { template, caller, mode, limit, ttl, wait } = wish;
     const terms = { template, where: caller?.where, mode, limit, ttl, wait };
-    const message: AcquireMessage = { ...this.source, keys, ...terms, waited: false };
-    const since = Instant.now();
-    const whenWaiting = () => {
-      message.waited = true;
-      wish.whenWaiting?.();
+    const message: AcquireMessage & Followed = {
+      ...this.source,
+      keys,
+      ...terms,
+      waited: false,
     };
-    return trace(acquires, message, () => ask({ ...wish, whenWaiting }), {
+    const since = Instant.now();
+    const whenWaiting = (key: string) => {
+      message.waited = true;
+      message[FOLLOWER]?.waits(key, () => this.look(key));
+      wish.whenWaiting?.(key);
+    };
+    const run = () => ask({ ...wish, whenWaiting, traceparent: message[FOLLOWER]?.traceparent });
+    return trace(acquires, message, run, {
       answered: (lock) => {
         message.duration = since.elapsed;
         message.outcome = 'granted';
         message.fencingTokens = lock.parts.map(({ holding }) => holding.token);
+        message.handoff = handoffOf(lock);
         return false;
       },
       refused: (error) => {
@@ -247,6 +264,12 @@ export class Reporter {
     };
     return trace(holds, message, run, { answered: over, refused: over });
   }
+}
+
+function handoffOf({ parts }: ToldLock): Handoff {
+  // Who enters again was handed nothing.
+  const all = parts.map(({ holding }) => (holding.isShared ? 'none' : holding.handoff));
+  return (['remote', 'local'] as const).find((one) => all.includes(one)) ?? 'none';
 }
 
 function outcomeOf(error: unknown, signal: AbortSignal | undefined): AcquireOutcome {

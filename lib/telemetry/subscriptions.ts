@@ -30,15 +30,22 @@ export class Subscriptions {
     for (const end of this.#endings.splice(0)) end();
   }
 
+  /** Runs what is not to disturb who tells. */
+  safely(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (this.#failed) return;
+      this.#failed = true;
+      new Logger('LockTelemetry').error('What happens to locks could not be exported', error);
+    }
+  }
+
   #listen(channel: string, hear: (message: never) => void): void {
     const listener = (message: unknown) => {
-      try {
+      this.safely(() => {
         hear(message as never);
-      } catch (error) {
-        if (this.#failed) return;
-        this.#failed = true;
-        new Logger('LockTelemetry').error('What happens to locks could not be exported', error);
-      }
+      });
     };
     subscribe(channel, listener);
     this.#endings.push(() => unsubscribe(channel, listener));

@@ -103,6 +103,23 @@ describe.each([
     expect(await read('nestjs_lock.acquire.active')).toContain(`${lockOf}: 0`);
   });
 
+  it('requests tell whence their locks came, if that is asked for', async () => {
+    instrument({ handoffs: true });
+    const locks = serve(backend);
+    const lock = await locks.acquire('k');
+    const next = locks.acquire('k');
+    await eventually('it waits', async () => (await locks.inspect('k')).waiters > 0);
+    await lock.release();
+    await (await next).release();
+    const of = `acquire.result=granted acquire.waited`;
+    expect(new Set(await read('nestjs_lock.acquire.duration'))).toEqual(
+      new Set([
+        `acquire.handoff=none ${of}=false backend=${name} mode=exclusive: 1`,
+        `acquire.handoff=remote ${of}=true backend=${name} mode=exclusive: 1`,
+      ]),
+    );
+  });
+
   it('what is held is measured, in seconds, and counted also for who comes late', async () => {
     const locks = serve(backend, 'billing');
     const before = await locks.acquire('k', { template: 't' });
@@ -279,6 +296,8 @@ it.each([
   ['keys', true],
   ['leadershipSpans', 1],
   ['batches', 'yes'],
+  ['holderLinks', 'yes'],
+  ['handoffs', 1],
   ['meterProvider', {}],
   ['tracerProvider', null],
   ['sapns', 'all'],

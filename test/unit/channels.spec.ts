@@ -2,10 +2,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { jest } from '@jest/globals';
 import { Injectable, Logger } from '@nestjs/common';
 import {
+  type Grant,
   LeaderOnly,
   Locked,
   LockedStream,
   type LockModuleOptions,
+  type LockRequest,
   LockService,
   LockTimeoutError,
   MemoryBackend,
@@ -13,7 +15,7 @@ import {
 import { Reporter } from '../../lib/telemetry/reporter.js';
 import { ChannelListener } from '../support/channel-listener.js';
 import { eventually } from '../support/eventually.js';
-import { ScriptedBackend } from '../support/scripted-backend.js';
+import { pending, ScriptedBackend } from '../support/scripted-backend.js';
 
 const A_STRING = expect.any(String) as unknown;
 const A_NUMBER = expect.any(Number) as unknown;
@@ -97,6 +99,7 @@ describe('acquire', () => {
         outcome: 'granted',
         duration: A_NUMBER,
         fencingTokens: [lock.fencingToken],
+        handoff: 'none',
       },
     ]);
     expect(listener.steps.map((step) => step.split(':')[1])).toEqual([
@@ -130,6 +133,93 @@ describe('acquire', () => {
     const waiting = [locks.acquire('k'), locks.acquire('k')];
     for (const next of [lock, ...waiting]) await (await next).release();
     expect(acquire.map(({ waited }) => waited)).toEqual([false, true, true]);
+  });
+
+  describe('tells whence the lock came', () => {
+    let store: ScriptedBackend;
+    /** Has the store tell that it is the turn of who waits there, with so many tokens for those behind. */
+    let tell: (reserve: number) => void;
+
+    beforeEach(() => {
+      // A lease may be handed over for some milliseconds only.
+      jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
+      store = new ScriptedBackend();
+      store.acquire = (request) => {
+        const { promise, resolve } = pending<Grant>();
+        tell = (reserve) => {
+          resolve({ ...store.grant(request), reserve });
+        };
+        return Promise.resolve({ state: 'waiting', granted: promise });
+      };
+      serve({ backend: store });
+    });
+
+    afterEach(() => {
+      jest.useRealTimers();
+    });
+
+    const settle = () => new Promise(setImmediate);
+    const atOnce = (request: LockRequest) => Promise.resolve(store.grant(request));
+
+    it('the store, to which it was free', async () => {
+      store.acquire = atOnce;
+      const { acquire } = listenTo('acquire');
+      await locks.acquire('k');
+      expect(acquire).toMatchObject([{ handoff: 'none' }]);
+    });
+
+    it('the store, that told when it was its turn; or a holder of this process', async () => {
+      const { acquire } = listenTo('acquire');
+      const [first, second, third] = [1, 2, 3].map(() => locks.acquire('k'));
+      await settle();
+      tell(1);
+      await (await first!).release();
+      await (await second!).release();
+      await settle();
+      tell(0);
+      await third;
+      expect(acquire.map(({ handoff }) => handoff)).toEqual(['remote', 'local', 'remote']);
+    });
+
+    it('the store, to which it was free when a line of this process got there', async () => {
+      const { acquire } = listenTo('acquire');
+      const [first, second] = [1, 2].map(() => locks.acquire('k'));
+      await settle();
+      store.acquire = atOnce;
+      tell(0);
+      await first;
+      await second;
+      expect(acquire).toMatchObject([{ handoff: 'remote' }, { waited: true, handoff: 'none' }]);
+    });
+
+    it('of several keys: the store’s word, if any of them came by that', async () => {
+      const waits = store.acquire;
+      store.acquire = (request) =>
+        request.queue ? waits(request) : Promise.resolve({ state: 'busy' });
+      const { acquire } = listenTo('acquire');
+      const before = locks.acquire('a');
+      await settle();
+      const both = locks.acquire(['a', 'b']);
+      await settle();
+      tell(1);
+      await (await before).release();
+      await settle();
+      expect(store.asked.acquire.map(({ key, queue }) => queue && key)).toContain('b');
+      tell(0);
+      await both;
+      expect(acquire).toMatchObject([{ handoff: 'remote' }, { handoff: 'remote' }]);
+    });
+
+    it('nowhere, where it is entered again, or was not granted', async () => {
+      const { acquire } = listenTo('acquire');
+      const outer = locks.withLock('k', () => locks.withLock('k', { reentrant: true }, () => 1));
+      await settle();
+      tell(0);
+      await outer;
+      store.acquire = () => Promise.resolve({ state: 'busy' });
+      expect(await locks.tryAcquire('k')).toBeNull();
+      expect(acquire.map(({ handoff }) => handoff)).toEqual(['remote', 'none', undefined]);
+    });
   });
 
   it.each([

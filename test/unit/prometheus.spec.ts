@@ -82,6 +82,27 @@ it('measures what waits and is held', async () => {
   );
 });
 
+it('tells whence locks came, if that is asked for', async () => {
+  const said = async () => {
+    const counts = await scrape('nestjs_lock_acquire_duration_seconds_count');
+    return counts.map((line) => /acquire_handoff="(\w+)".* (\d+)$/.exec(line)?.slice(1));
+  };
+  await locks.withLock('k', () => 1);
+  expect(await said()).toEqual([undefined]);
+  end();
+  end = measureLocks({ registry, handoffs: true });
+  await locks.withLock('k', async () => {
+    await expect(locks.acquire('other')).resolves.toBeDefined();
+  });
+  const waiting = locks.acquire('other');
+  await locks.forceRelease('other');
+  await waiting;
+  expect(await said()).toEqual([
+    ['none', '2'],
+    ['remote', '1'],
+  ]);
+});
+
 it('counts losses and tokens from 0 on, renewals, calls and leaderships', async () => {
   const lock = await locks.acquire('k');
   expect(await scrape('nestjs_lock_token_regressions_total')).toEqual([
@@ -167,6 +188,7 @@ it.each([
   ['registry', {}],
   ['registry', null],
   ['batches', 'yes'],
+  ['handoffs', 1],
   ['regsitry', register],
 ])('options that make no sense are refused: %s', (option, value) => {
   const attempt = () => measureLocks({ [option]: value });

@@ -16,7 +16,7 @@ export const operating: Chapter = {
       waiting.catch(() => undefined);
       await eventually('the waiter', async () => (await locks.inspect('k')).waiters === 1);
       const { holders, queue } = await other.inspect('k');
-      const here = { host: hostname(), pid: process.pid };
+      const here = { host: hostname(), pid: process.pid, traceparent: undefined };
       assert.deepEqual(
         holders.map(({ owner, fencingToken }) => [owner, fencingToken]),
         [[{ ...here, label: 'billing 2: "é"', isSelf: false }, lock.fencingToken]],

@@ -29,7 +29,7 @@ local function teller(address)
   return function(process, message) return listens(process) and say(process, message) end
 end
 
--- An id is '<process>:<number>'.
+-- An id is '<process>:<number>', or has a trace in between.
 local function process_of(id)
   return string.match(id, '^[^:]*')
 end

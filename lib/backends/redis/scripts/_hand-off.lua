@@ -81,7 +81,7 @@ local function hand_off(held, queue, deadlines, sequence, address, present)
   repeat
     waiters = redis.call('ZRANGE', queue, passed_over, passed_over + page - 1)
     for _, waiter in ipairs(waiters) do
-      local id, process, ttl, kind = string.match(waiter, '^(([^:]*):%d+) (%d+) ?(%w*)$')
+      local id, process, ttl, kind = string.match(waiter, '^(([^:]*):%S+) (%d+) ?(%w*)$')
       if not fits(held, kind) then return granted, false end
       ttl = tonumber(ttl)
       if waiter == present then
