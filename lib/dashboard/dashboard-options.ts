@@ -24,7 +24,7 @@ export interface LockDashboardOptions {
   path?: string;
 
   /**
-   * Who may do what. Asked at each request, and again now and then while a page is open.
+   * Who may do what. Asked at each request, and again every 30 seconds while a page is open.
    * @default nobody, but while NODE_ENV is `development` who calls it `localhost` may look
    */
   authorize?: DashboardAuthorize;

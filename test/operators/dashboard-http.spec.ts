@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { Controller, Get, type INestApplication } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -19,10 +20,24 @@ class ShopController {
   }
 }
 
+/** The wall clock goes on by so many milliseconds more than time does. */
+function passTime(ms: number): void {
+  const ahead = Date.now() - performance.timeOrigin - performance.now() + ms;
+  jest
+    .spyOn(Date, 'now')
+    .mockImplementation(() => performance.timeOrigin + performance.now() + ahead);
+}
+
+async function isToldAgain(page: PageEvents): Promise<void> {
+  const { count } = page;
+  await eventually('it is told again', () => page.count > count);
+}
+
 const anybody = () => true;
 const pages: PageEvents[] = [];
 
 afterEach(() => {
+  jest.restoreAllMocks();
   for (const page of pages.splice(0)) page.close();
 });
 
@@ -152,6 +167,52 @@ describe.each([
     expect(log.errors).toEqual([expect.stringMatching(/authorize failed.*no session/)]);
   });
 
+  it('asks authorize again while a page is open, and ends it within 30 seconds of a no', async () => {
+    let mayLook = true;
+    const asked: string[] = [];
+    await serve({
+      authorize: (_, action) => {
+        asked.push(action);
+        return mayLook;
+      },
+    });
+    const page = await look();
+    await page.until('state', 'it is told', () => true);
+    asked.length = 0;
+
+    passTime(25_000);
+    await isToldAgain(page);
+    expect(asked).toEqual([]);
+    passTime(5_000);
+    await eventually('it was asked again', () => asked.length > 0);
+    await isToldAgain(page);
+
+    mayLook = false;
+    passTime(30_000);
+    await eventually('the page is told', () => page.ended);
+    expect(page.response.complete).toBe(true);
+    expect(asked).toEqual(['view', 'view']);
+    expect((await look()).response.statusCode).toBe(403);
+  });
+
+  it('has a hundred pages open at most: the next is told to come later', async () => {
+    await serve();
+    const all = await Promise.all(Array.from({ length: 100 }, () => look()));
+    expect(new Set(all.map(({ response }) => response.statusCode))).toEqual(new Set([200]));
+    const refused = await request(url).get('/locks/events').expect(503).expect('retry-after', '5');
+    expect(refused.body).toEqual({ message: 'too many look at the locks, or it closes' });
+    await request(url).get('/locks/').expect(200);
+
+    all[0]!.close();
+    let next: PageEvents | undefined;
+    await eventually('there is room', async () => {
+      next = await look();
+      return next.response.statusCode === 200;
+    });
+    await next!.until('state', 'it is told', () => true);
+    await request(url).get('/locks/events').expect(503);
+  });
+
   it('tells who holds what, who waits, and what changes', async () => {
     await serve();
     const lock = await locks.acquire('order:7');
@@ -183,7 +244,12 @@ describe.each([
 
   it('shows what is looked for, and the slowest first', async () => {
     await serve();
-    for (const key of ['order:1', 'order:2', 'report']) await locks.acquire(key);
+    for (const key of ['order:1', 'order:2', 'report']) {
+      await locks.acquire(key);
+      // Since when one is held is known to a millisecond or two.
+      const taken = Date.now();
+      await eventually('time passes', () => Date.now() > taken + 5);
+    }
     void locks.acquire('order:2', { wait: Infinity }).catch(() => undefined);
     const seen = async (query: string) => {
       const page = await look(query);
