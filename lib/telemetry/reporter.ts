@@ -128,7 +128,11 @@ export class Reporter {
       message[FOLLOWER]?.waits(key, () => this.look(key));
       wish.whenWaiting?.(key);
     };
-    const run = () => ask({ ...wish, whenWaiting, traceparent: message[FOLLOWER]?.traceparent });
+    const run = () => {
+      const { [FOLLOWER]: follower } = message;
+      if (follower === undefined) return ask({ ...wish, whenWaiting });
+      return ask({ ...wish, whenWaiting, traceparent: follower.traceparent });
+    };
     return trace(acquires, message, run, {
       answered: (lock) => {
         message.duration = since.elapsed;
@@ -267,9 +271,13 @@ export class Reporter {
 }
 
 function handoffOf({ parts }: ToldLock): Handoff {
-  // Who enters again was handed nothing.
-  const all = parts.map(({ holding }) => (holding.isShared ? 'none' : holding.handoff));
-  return (['remote', 'local'] as const).find((one) => all.includes(one)) ?? 'none';
+  let greatest: Handoff = 'none';
+  for (const { holding } of parts) {
+    // Who enters again was handed nothing.
+    if (holding.isShared || holding.handoff === 'none' || greatest === 'remote') continue;
+    greatest = holding.handoff;
+  }
+  return greatest;
 }
 
 function outcomeOf(error: unknown, signal: AbortSignal | undefined): AcquireOutcome {
