@@ -22,6 +22,7 @@ import type { PostgresCalls } from './postgres-calls.js';
 import type { OwnClient } from './postgres-client.js';
 import { isPassing } from './postgres-errors.js';
 import { PostgresListener } from './postgres-listener.js';
+import { PostgresRevocations } from './postgres-revocations.js';
 import { type AcquireReply, PostgresStore } from './postgres-store.js';
 import { type GrantMessage, PostgresWaiters } from './postgres-waiters.js';
 import type { Revoked } from './scripts/functions.js';
@@ -52,8 +53,7 @@ export class PostgresConnection implements BackendConnection {
   readonly #store: PostgresStore;
   readonly #waiters: PostgresWaiters;
   readonly #listener: PostgresListener | undefined;
-  /** The last revocation that was told of each lease. */
-  readonly #revocations = new Map<string, number>();
+  readonly #revocations = new PostgresRevocations();
   /** Withdrawals that nobody waits for but {@link close}. */
   readonly #withdrawals = new Set<Promise<void>>();
   /** Resolves when messages arrive, or seem not to; undefined then. */
@@ -142,7 +142,7 @@ export class PostgresConnection implements BackendConnection {
   }
 
   async cancel(asked: LockRequest): Promise<void> {
-    this.#revocations.delete(asked.id);
+    this.#revocations.forget(asked.id);
     const request = this.#waiters.find(asked.id);
     if (request === undefined) {
       await this.#withdraw(asked);
@@ -157,17 +157,17 @@ export class PostgresConnection implements BackendConnection {
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
     if (leases.length === 0) return [];
     const renewed = await this.#store.renew(leases);
-    return leases.map(({ id }, index) => {
+    return leases.map(({ id, ttl }, index) => {
       const answer = renewed[index] ?? null;
       if (answer === null) return new Error('PostgreSQL is busy with this lock');
       if (typeof answer === 'boolean') return answer;
-      this.#hearRevocation(id, answer);
+      this.#hearRevocation(id, answer, ttl);
       return true;
     });
   }
 
   async release(lease: HeldLease, keepFor: number): Promise<boolean> {
-    this.#revocations.delete(lease.id);
+    this.#revocations.forget(lease.id);
     const stray = this.#waiters.find(lease.id);
     stray?.end();
     const released = await this.#store.release(lease, keepFor);
@@ -240,15 +240,14 @@ export class PostgresConnection implements BackendConnection {
       this.#break(id, token);
       process.lost(id, token);
     } else if (word === 'revoked') {
-      this.#hearRevocation(id, rest as unknown as Revoked);
+      const [number, grace, text, life] = rest as [...Revoked, life: number];
+      this.#hearRevocation(id, [number, grace, text], life);
     }
   }
 
-  /** By a message, and by each renewal that follows. */
-  #hearRevocation(id: string, [number, grace, reason]: Revoked): void {
-    if (number <= (this.#revocations.get(id) ?? 0)) return;
-    this.#revocations.set(id, number);
-    this.process.revoked(id, { grace, reason });
+  /** By a message, and by each renewal that follows: of a lease that lives for so long, unless it is renewed. */
+  #hearRevocation(id: string, [number, grace, reason]: Revoked, life: number): void {
+    if (this.#revocations.isNew(id, number, life)) this.process.revoked(id, { grace, reason });
   }
 
   #break(id: string, token: number): void {

@@ -64,12 +64,13 @@ DECLARE
 BEGIN
   FOR _lease IN
     UPDATE "nestjs_lock".leases SET revoked_until = _until, revoked_for = _reason
-      WHERE namespace = _namespace AND key = _key AND ends > _now RETURNING id
+      WHERE namespace = _namespace AND key = _key AND ends > _now RETURNING id, ends
   LOOP
     _count := _count + 1;
     -- A message takes 8000 bytes at most.
     PERFORM "nestjs_lock".tell(_lease.id, jsonb_build_array('revoked', _lease.id)
-      || "nestjs_lock".revocation(_now, _until, left(_reason, 1000)));
+      || "nestjs_lock".revocation(_now, _until, left(_reason, 1000))
+      || to_jsonb("nestjs_lock".ms_between(_now, _lease.ends)));
   END LOOP;
   RETURN "nestjs_lock".reply(_now, jsonb_build_array(_count));
 END
