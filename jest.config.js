@@ -67,6 +67,8 @@ export default {
       },
     }),
     project('integration'),
+    // With the packages that the workspace test/orms installs.
+    project('orms'),
     project('browser'),
     project('simulation'),
     project('faults'),

@@ -61,7 +61,8 @@ function parses(text) {
 
 const compilerOptions = {
   ...readTsconfig(),
-  paths: {}, // the built package, by its name, as a reader has it
+  // The built package, by its name, as a reader has it; and what the workspace has to itself.
+  paths: { typeorm: [join(root, 'test/orms/node_modules/typeorm/index.d.ts')] },
   types: ['node'],
   noEmit: false,
   rootDir: join(root, 'test/docs'),
