@@ -70,6 +70,8 @@ export interface MigrateInvocation {
   /** Where the schema is to be made; undefined when it is only to be shown. */
   readonly address: string | undefined;
   readonly schema: string | undefined;
+  /** Whether its tables are not to be logged; undefined to leave them as they are. */
+  readonly unlogged: boolean | undefined;
 }
 
 const text = { type: 'string' } as const;
@@ -250,16 +252,17 @@ function readPort(given: string): number {
 }
 
 function readPostgres(args: readonly string[], environment: NodeJS.ProcessEnv): MigrateInvocation {
-  const { values, positionals } = parse(args, { postgres: text, schema: text, print: flag });
+  const options = { postgres: text, schema: text, print: flag, unlogged: flag };
+  const { values, positionals } = parse(args, options);
   if (positionals.join(' ') !== 'migrate') {
     throw usageError(`postgres takes the command migrate, got ${positionals.join(' ') || 'none'}`);
   }
-  const { schema } = values;
-  if (values.print) return { command: 'migrate', address: undefined, schema };
+  const { schema, unlogged } = values;
+  if (values.print) return { command: 'migrate', address: undefined, schema, unlogged };
   const { address } = chooseStore(values, {
     NESTJS_LOCK_POSTGRES: environment.NESTJS_LOCK_POSTGRES,
   });
-  return { command: 'migrate', address, schema };
+  return { command: 'migrate', address, schema, unlogged };
 }
 
 function parse<Options extends NonNullable<ParseArgsConfig['options']>>(

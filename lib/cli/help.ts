@@ -48,6 +48,7 @@ Of dashboard, which prints the address of the page and ends at SIGINT or SIGTERM
   --writable           the page can ask for locks, and break them
 
 Of postgres migrate, beside --postgres and --schema:
+  --unlogged           grants do not wait for the disk, and a crash costs all locks and a pause
   --print              show the SQL instead, for migrations of your own
 
 Exit codes: that of the program, or 128 + n if signal n ended it; else

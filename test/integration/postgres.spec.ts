@@ -198,10 +198,15 @@ describe('PostgreSQL', () => {
       await server.query('CREATE SCHEMA own AUTHORIZATION owner');
       await server.ask(async (client) => {
         await client.query('SET ROLE owner');
-        await client.query(migrationSql('own'));
+        await client.query(migrationSql('own', { unlogged: true }));
       });
       const service = scene.at({ connectionString: server.as('owner'), schema: 'own' });
       expect(await service.withLock('k', ({ held }) => held)).toBe(true);
+      expect(
+        await server.query(
+          "SELECT relpersistence FROM pg_class WHERE oid = 'own.leases'::regclass",
+        ),
+      ).toEqual([{ relpersistence: 'u' }]);
     });
 
     it('gives no right to read or write its tables to who may use it', async () => {

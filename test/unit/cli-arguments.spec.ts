@@ -93,7 +93,9 @@ it('makes the schema in PostgreSQL, or shows it', () => {
     command: 'migrate',
     address: 'a',
     schema: 'locks',
+    unlogged: undefined,
   });
+  expect(readArguments([...postgres, '--unlogged'], {})).toMatchObject({ unlogged: true });
   const environment = { NESTJS_LOCK_POSTGRES: 'b', NESTJS_LOCK_REDIS: 'c' };
   expect(readArguments(['postgres', 'migrate'], environment)).toMatchObject({ address: 'b' });
   expect(readArguments(['postgres', 'migrate', '--print'], {})).toMatchObject({

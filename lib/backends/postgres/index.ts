@@ -5,4 +5,4 @@ export type {
   PostgresOptions,
   PostgresPool,
 } from './postgres-client.js';
-export { migrate, migrateAt, migrationSql, type Migrated } from './migrate.js';
+export { migrate, migrateAt, migrationSql, type Migrated, type MigrateOptions } from './migrate.js';

@@ -3,7 +3,23 @@ import { LockBackendError } from '../../errors/index.js';
 import type { PostgresClient } from './postgres-client.js';
 import { toBackendError } from './postgres-errors.js';
 import { checkConnectionString } from './postgres-target.js';
-import { checkSchema, DEFAULT_SCHEMA, migration, quoted, SCHEMA_VERSION } from './schema.js';
+import {
+  checkSchema,
+  DEFAULT_SCHEMA,
+  migration,
+  persistence,
+  quoted,
+  SCHEMA_VERSION,
+} from './schema.js';
+
+export interface MigrateOptions {
+  /**
+   * Whether grants are not written to the disk: they cost less, and after a crash of the server, or a
+   * failover, all locks are lost, and nothing is granted until the longest ttl that was ever used is over.
+   * @default as it is, and `false` where the schema is made
+   */
+  unlogged?: boolean | undefined;
+}
 
 export interface Migrated {
   /** The version of the schema before; 0 when it was not there. */
@@ -22,6 +38,7 @@ export interface Migrated {
 export async function migrate(
   client: Pick<PostgresClient, 'query'>,
   schema: string = DEFAULT_SCHEMA,
+  { unlogged }: MigrateOptions = {},
 ): Promise<Migrated> {
   checkSchema(schema);
   const name = quoted(schema);
@@ -38,6 +55,7 @@ export async function migrate(
       );
     }
     if (from < SCHEMA_VERSION) await client.query(migration(name, from));
+    if (unlogged !== undefined) await client.query(persistence(name, unlogged));
     await client.query('COMMIT');
     return { from, to: SCHEMA_VERSION };
   } catch (error) {
@@ -53,6 +71,7 @@ export async function migrate(
 export async function migrateAt(
   connectionString: string,
   schema: string = DEFAULT_SCHEMA,
+  options: MigrateOptions = {},
 ): Promise<Migrated> {
   checkConnectionString('connectionString', connectionString);
   checkSchema(schema);
@@ -60,7 +79,7 @@ export async function migrateAt(
   client.on('error', () => undefined);
   try {
     await client.connect();
-    return await migrate(client, schema);
+    return await migrate(client, schema, options);
   } catch (error) {
     throw toBackendError(error, quoted(schema));
   } finally {
@@ -69,9 +88,13 @@ export async function migrateAt(
 }
 
 /** The same as text, for the migrations of your own: what makes the schema where it is not there. */
-export function migrationSql(schema: string = DEFAULT_SCHEMA): string {
+export function migrationSql(
+  schema: string = DEFAULT_SCHEMA,
+  { unlogged = false }: MigrateOptions = {},
+): string {
   checkSchema(schema);
-  return migration(quoted(schema), 0);
+  const name = quoted(schema);
+  return migration(name, 0) + (unlogged ? persistence(name, true) : '');
 }
 
 async function versionOf(client: Pick<PostgresClient, 'query'>, name: string): Promise<number> {

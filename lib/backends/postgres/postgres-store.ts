@@ -109,8 +109,9 @@ export class PostgresStore {
     const [first, ...rest] = reply.slice(2) as (number | Refusal | undefined)[];
     if (first === undefined) throw LATE;
     if (typeof first === 'object') {
-      const [, index, otherLimit] = first;
-      return { ...busy(otherLimit), key: requests[index]?.asked.key ?? '' };
+      const [state, index, more] = first;
+      if (state === 'closed') throw closed(more);
+      return { ...busy(more), key: requests[index]?.asked.key ?? '' };
     }
     return requests.map(({ asked }, index) => {
       const token = index === 0 ? first : rest[index - 1];
@@ -193,6 +194,8 @@ export class PostgresStore {
         return { state: 'waiting', remaining: answer[1], place: answer[2] };
       case 'busy':
         return busy(answer[1]);
+      case 'closed':
+        return { state: 'failed', error: closed(answer[1]) };
     }
   }
 
@@ -261,6 +264,13 @@ export class PostgresStore {
     this.#clock.forget();
     throw new LockBackendError(problem);
   }
+}
+
+/** Why nobody knows whether a lock is free. */
+function closed(ms: number): LockBackendError {
+  return new LockBackendError(
+    `PostgreSQL lost its unlogged tables in a crash, and with them who holds what: it grants nothing for ${ms} ms`,
+  );
 }
 
 /** A request, as the functions take it. */

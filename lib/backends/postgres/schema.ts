@@ -35,6 +35,9 @@ END
 $$;
 `;
 
+/** The tables that every grant writes, in the order in which the functions lock them. */
+const WRITTEN = ['buckets', 'leases'];
+
 /** Functions come and go with a version; rights to them come with the schema's. */
 const DROP_FUNCTIONS = `
 DO $$
@@ -84,6 +87,15 @@ export function migration(schema: string, from: number): string {
   ]
     .join('\n')
     .replaceAll(SCHEMA, () => schema);
+}
+
+/**
+ * What has each commit wait for the disk, or not: the tables are rewritten, unless they are that already.
+ * @param schema quoted
+ */
+export function persistence(schema: string, unlogged: boolean): string {
+  const persistent = unlogged ? 'UNLOGGED' : 'LOGGED';
+  return WRITTEN.map((table) => `ALTER TABLE ${schema}.${table} SET ${persistent};\n`).join('');
 }
 
 /** What is wrong with the schema that was found; undefined when nothing is. */

@@ -1,11 +1,20 @@
 -- The tables. Times are those of the server's clock, in the moment of the step that writes them.
 --
+-- What is known of a namespace for good, also where buckets and leases are not logged, and are gone after a
+-- crash: that it was there, and the longest that any of its leases may live, in milliseconds.
+CREATE TABLE "nestjs_lock".namespaces (
+  namespace text COLLATE "C" PRIMARY KEY,
+  longest integer NOT NULL
+);
+
 -- A row of buckets is the lock under which all steps of its keys follow each other, and what is left of
 -- a key when all is quiet: the last fencing token of its bucket. A namespace has 256 of them, or none yet.
 CREATE TABLE "nestjs_lock".buckets (
   namespace text COLLATE "C" NOT NULL,
   number integer NOT NULL,
   last bigint NOT NULL,
+  -- Until then nothing is granted: what is not known any more may be held.
+  closed_until timestamptz NOT NULL,
   PRIMARY KEY (namespace, number)
 ) WITH (fillfactor = 20);
 

@@ -1,8 +1,9 @@
 -- What the steps are made of. All of these run under the locks of the buckets, which lock_keys takes.
 --
 -- Whose row locks may be waited for: acquire and the other steps of 4-… lock buckets first, in the order
--- of their numbers, and then rows of those keys. renew, heartbeat and sweep lock rows without, and never
--- wait for one. A guard of a user's may be held for long, and nobody waits for it: what it locks is kept.
+-- of their numbers, then the namespace, and then rows of those keys. renew, heartbeat and sweep lock rows
+-- without, and never wait for one, but renew at first for the namespace. A guard of a user's may be held for
+-- long, and nobody waits for it: what it locks is kept.
 
 CREATE FUNCTION "nestjs_lock".bucket_of(_key text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -35,12 +36,47 @@ BEGIN
       WHERE namespace = _namespace AND number = ANY (_numbers)
       ORDER BY number FOR NO KEY UPDATE;
     EXIT WHEN FOUND OR cardinality(_numbers) = 0;
-    -- All of them, or two who come first might wait for each other.
-    INSERT INTO "nestjs_lock".buckets SELECT _namespace, number, 0 FROM generate_series(0, 255) AS number
-      ON CONFLICT DO NOTHING;
+    PERFORM "nestjs_lock".make_buckets(_namespace);
   END LOOP;
   RETURN clock_timestamp();
 END
+$$;
+
+-- All of them, or two who come first might wait for each other. If there were some before, they were lost in
+-- a crash, and the leases with them: nothing is granted until the last of those must be over.
+CREATE FUNCTION "nestjs_lock".make_buckets(_namespace text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  -- What a lease that was handed over may live, whatever its ttl, in milliseconds: see hand_off.
+  CLAIM CONSTANT integer := 2000;
+  _closed_until timestamptz := '-infinity';
+BEGIN
+  INSERT INTO "nestjs_lock".namespaces VALUES (_namespace, CLAIM) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    SELECT clock_timestamp() + "nestjs_lock".span(longest) INTO _closed_until
+      FROM "nestjs_lock".namespaces WHERE namespace = _namespace;
+  END IF;
+  INSERT INTO "nestjs_lock".buckets
+    SELECT _namespace, number, 0, _closed_until FROM generate_series(0, 255) AS number
+    ON CONFLICT DO NOTHING;
+END
+$$;
+
+-- Before a lease is given so long a life (ms). After the buckets are locked, and before any other row is.
+CREATE FUNCTION "nestjs_lock".remember(_namespace text, _life integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM "nestjs_lock".namespaces WHERE namespace = _namespace AND longest < _life;
+  IF FOUND THEN
+    UPDATE "nestjs_lock".namespaces SET longest = _life WHERE namespace = _namespace AND longest < _life;
+  END IF;
+END
+$$;
+
+-- The greatest of a number that each of a list has.
+CREATE FUNCTION "nestjs_lock".longest_of(_list jsonb, _name text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT max((one -> _name)::integer) FROM jsonb_array_elements(_list) AS one
 $$;
 
 -- Mints a fencing token: max(last + 1, the server's clock in microseconds). By the clock they keep rising
@@ -73,15 +109,26 @@ LANGUAGE sql AS $$
 $$;
 
 -- Who holds a key: how many, with which limit, whether all of them read, and when the first of them ends.
+-- While the bucket is closed, one whom nobody fits beside.
 CREATE FUNCTION "nestjs_lock".holders_of(
   _namespace text, _key text, _now timestamptz,
   OUT holders bigint, OUT permits integer, OUT shared boolean, OUT first_end timestamptz
 ) LANGUAGE plpgsql AS $$
+DECLARE
+  _closed_until timestamptz;
 BEGIN
   FOR _look IN 1..2 LOOP
-    SELECT count(*), min(lease.permits), coalesce(bool_and(lease.shared), false), min(lease.ends)
-      INTO holders, permits, shared, first_end
+    SELECT count(*), min(lease.permits), coalesce(bool_and(lease.shared), false), min(lease.ends),
+        (SELECT closed_until FROM "nestjs_lock".buckets
+          WHERE namespace = _namespace AND number = "nestjs_lock".bucket_of(_key))
+      INTO holders, permits, shared, first_end, _closed_until
       FROM "nestjs_lock".leases AS lease WHERE namespace = _namespace AND key = _key;
+    IF _closed_until > _now THEN
+      holders := 1;
+      permits := 0;
+      first_end := _closed_until;
+      RETURN;
+    END IF;
     EXIT WHEN first_end > _now OR holders = 0 OR _look = 2;
     PERFORM "nestjs_lock".drop_over(_namespace, _key, _now);
   END LOOP;

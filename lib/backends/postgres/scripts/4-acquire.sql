@@ -8,6 +8,7 @@
 --             ['granted', token, how many after it are reserved]
 --             ['waiting', ms until the key may be free, place in the queue from 0]
 --             ['busy'], or ['busy', limit] when those who use the key have another one than was asked for
+--             ['closed', ms] when nothing is granted for so long, and it did not want to queue
 
 CREATE FUNCTION "nestjs_lock".acquire(
   _namespace text, _not_after bigint, _liveness integer, _listens boolean, _requests jsonb
@@ -22,6 +23,7 @@ BEGIN
   IF "nestjs_lock".millis(_now) > _not_after THEN
     RETURN "nestjs_lock".reply(_now, _answers);
   END IF;
+  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_requests, 'ttl'));
   FOR _one IN SELECT * FROM jsonb_to_recordset(_requests) AS one(
     id text, key text, ttl integer, shared boolean, permits integer, queue boolean, reserve integer)
   LOOP
@@ -96,8 +98,15 @@ $$;
 CREATE FUNCTION "nestjs_lock".busy(_namespace text, _key text, _permits integer) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
+  _now timestamptz := clock_timestamp();
   _used integer;
+  _closed_until timestamptz;
 BEGIN
+  SELECT closed_until INTO _closed_until FROM "nestjs_lock".buckets
+    WHERE namespace = _namespace AND number = "nestjs_lock".bucket_of(_key) AND closed_until > _now;
+  IF FOUND THEN
+    RETURN jsonb_build_array('closed', "nestjs_lock".ms_between(_now, _closed_until));
+  END IF;
   SELECT permits INTO _used FROM "nestjs_lock".leases WHERE namespace = _namespace AND key = _key LIMIT 1;
   IF NOT FOUND THEN
     SELECT permits INTO _used FROM "nestjs_lock".waiters
@@ -119,8 +128,8 @@ $$;
 -- Asks for several keys, all of them or none; asked again it answers the same grants. None of them queues.
 --
 -- _requests  as above
--- Reply      as above, with for each a token, no two the same; or one ['busy', index from 0], with the limit of those who use
---            that key when it is another than was asked for
+-- Reply      as above, with for each a token, no two the same; or one ['busy', index from 0], with the limit of
+--            those who use that key when it is another than was asked for; or one ['closed', index, ms]
 CREATE FUNCTION "nestjs_lock".acquire_all(_namespace text, _not_after bigint, _requests jsonb)
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
@@ -136,6 +145,7 @@ BEGIN
   IF "nestjs_lock".millis(_now) > _not_after THEN
     RETURN "nestjs_lock".reply(_now, _tokens);
   END IF;
+  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_requests, 'ttl'));
   FOR _one IN SELECT ordinality - 1 AS index, value ->> 'id' AS id, value ->> 'key' AS key,
       (value -> 'permits')::integer AS permits, (value -> 'shared')::boolean AS shared
     FROM jsonb_array_elements(_requests) WITH ORDINALITY

@@ -11,6 +11,7 @@ DECLARE
   _one record;
   _owned boolean;
 BEGIN
+  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_leases, 'keep'));
   FOR _one IN SELECT * FROM jsonb_to_recordset(_leases) AS one(id text, key text, keep integer) LOOP
     PERFORM FROM "nestjs_lock".leases
       WHERE namespace = _namespace AND key = _one.key AND id = _one.id AND NOT kept AND ends > _now;

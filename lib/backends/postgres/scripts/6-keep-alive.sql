@@ -16,6 +16,7 @@ DECLARE
   _lease "nestjs_lock".leases;
 BEGIN
   PERFORM "nestjs_lock".be_durable();
+  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_leases, 'ttl'));
   FOR _one IN SELECT * FROM jsonb_to_recordset(_leases) AS one(id text, key text, ttl integer) LOOP
     SELECT * INTO _lease FROM "nestjs_lock".leases
       WHERE namespace = _namespace AND key = _one.key AND id = _one.id

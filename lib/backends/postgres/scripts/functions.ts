@@ -11,10 +11,13 @@ type Reply<Answers extends readonly unknown[]> = readonly [
 export type AcquireAnswer =
   | readonly [state: 'granted', token: number, reserved: number]
   | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'busy', otherLimit?: number];
+  | readonly [state: 'busy', otherLimit?: number]
+  | readonly [state: 'closed', remaining: number];
 
 /** Why acquire_all grants nothing; an index counts from 0. */
-export type Refusal = readonly [state: 'busy', index: number, otherLimit?: number];
+export type Refusal =
+  | readonly [state: 'busy', index: number, otherLimit?: number]
+  | readonly [state: 'closed', index: number, remaining: number];
 
 /** What a heartbeat tells of one waiter. */
 export type Seen =
