@@ -51,7 +51,7 @@ export function readOptions(args) {
 /** Each part of the bench once, and each backend of ours. */
 const smokeWorkloads = 'W1,W3,W4,W6/same,W7,W8';
 const smokeContestants =
-  'raw/redis,nestjs-lock/redis,nestjs-lock/redlock@3,nestjs-lock/etcd,nestjs-lock/memory';
+  'raw/redis,nestjs-lock/redis,nestjs-lock/redlock@3,nestjs-lock/etcd,nestjs-lock/postgres,nestjs-lock/memory';
 
 function list(text) {
   return text?.split(',').filter(Boolean);

@@ -4,12 +4,13 @@
  * @typedef {object} Contestant
  * @property {string} name
  * @property {string[]} packages whose versions are printed
- * @property {'redis' | 'etcd' | 'memory'} store
+ * @property {'redis' | 'etcd' | 'postgres' | 'memory'} store
  * @property {number[]} [nodes] on how many independent nodes it can run; one if not given
  * @property {boolean} [ours] it is the module under test, or an earlier commit of it
  * @property {string} [library] then, the package it is loaded as
  * @property {boolean} [fair] it serves waiters in the order of their arrival, so that one that is
  * stopped is in the way of those behind it
+ * @property {boolean} [sessions] each who waits has a connection to the store
  * @property {boolean} [onlyIfNamed] takes part only when `--contestants` names it
  * @property {(env: Environment) => Promise<Connection>} connect loads the packages only now, so that
  * a process has those of its own contestant and no others
@@ -17,6 +18,7 @@
  * @typedef {object} Environment
  * @property {string[]} redis URLs, as many as the contestant is to use
  * @property {string} etcd
+ * @property {string} postgres
  *
  * @typedef {object} Connection
  * @property {(key: string, options?: { ttl?: number }) => Promise<Holding>} acquire waits as long as

@@ -1,10 +1,13 @@
+import advisoryLock from './advisory-lock.mjs';
 import asyncLock from './async-lock.mjs';
 import asyncMutex from './async-mutex.mjs';
 import bareScripts from './bare-scripts.mjs';
 import etcd3Lock from './etcd3-lock.mjs';
 import nestRedlock from './nest-redlock.mjs';
 import nestjsLock from './nestjs-lock.mjs';
+import pgAdvisoryLock from './pg-advisory-lock.mjs';
 import rawEtcd from './raw-etcd.mjs';
+import rawPostgres from './raw-postgres.mjs';
 import rawRedis from './raw-redis.mjs';
 import redisSemaphore from './redis-semaphore.mjs';
 import redlockUniversal from './redlock-universal.mjs';
@@ -23,6 +26,9 @@ const files = [
   nestRedlock,
   rawEtcd,
   etcd3Lock,
+  rawPostgres,
+  pgAdvisoryLock,
+  advisoryLock,
   asyncMutex,
   asyncLock,
   ...nestjsLock,
@@ -38,4 +44,9 @@ export const contestants = files.flatMap((contestant) =>
 );
 
 /** What the others are measured against, where their store has one. */
-export const raw = { redis: 'raw/redis', etcd: 'raw/etcd', memory: undefined };
+export const raw = {
+  redis: 'raw/redis',
+  etcd: 'raw/etcd',
+  postgres: 'raw/postgres',
+  memory: undefined,
+};

@@ -14,7 +14,8 @@ export default [
 
 /** @param library the package that is loaded */
 function contestantsOf(name, library) {
-  const contestant = (backend, store, nodes, open) => ({
+  const contestant = (backend, store, nodes, open, more) => ({
+    ...more,
     name: `${name}/${backend}`,
     packages: [library],
     library,
@@ -32,6 +33,11 @@ function contestantsOf(name, library) {
       };
     },
   });
+  const openPostgres = async (connectionString, schema, options) => {
+    const { migrateAt, PostgresBackend } = await import(`${library}/postgres`);
+    await migrateAt(connectionString, schema, options);
+    return new PostgresBackend({ connectionString, schema });
+  };
   return [
     contestant('redis', 'redis', [1], async ({ redis }) => {
       const { RedisBackend } = await import(`${library}/redis`);
@@ -45,6 +51,14 @@ function contestantsOf(name, library) {
       const { EtcdBackend } = await import(`${library}/etcd`);
       return new EtcdBackend({ hosts: etcd });
     }),
+    contestant('postgres', 'postgres', [1], ({ postgres }) => openPostgres(postgres, name)),
+    contestant(
+      'postgres-unlogged',
+      'postgres',
+      [1],
+      ({ postgres }) => openPostgres(postgres, `${name}-unlogged`, { unlogged: true }),
+      { onlyIfNamed: true },
+    ),
     contestant('memory', 'memory', [1], async () => {
       const { MemoryBackend } = await import(library);
       return new MemoryBackend();

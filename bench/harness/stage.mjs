@@ -1,6 +1,7 @@
 // What the parent's side of a workload has at hand for one contestant, over all rounds.
 import { Actor } from './actor.mjs';
 import { countEtcdRequests, countRedisCommands } from './command-count.mjs';
+import { countStatements } from './postgres.mjs';
 
 export class Stage {
   #file;
@@ -63,6 +64,7 @@ export class Stage {
       return countRedisCommands(this.servers.admins.slice(0, nodes), body);
     }
     if (counting && store === 'etcd') return countEtcdRequests(this.servers.etcd, body);
+    if (counting && store === 'postgres') return countStatements(this.servers.postgres, body);
     return { result: await body() };
   }
 
@@ -84,9 +86,9 @@ export class Stage {
   }
 
   #fork(role, parameters, execArgv = []) {
-    const { redis, etcd } = this.servers;
+    const { redis, etcd, postgres } = this.servers;
     const { id, nodes } = this.contestant;
-    const env = { redis: redis.slice(0, nodes), etcd };
+    const env = { redis: redis.slice(0, nodes), etcd, postgres: postgres.url };
     return new Actor(
       { file: this.#file, role, contestant: id, env, parameters },
       this.#patience,

@@ -40,10 +40,10 @@ export function shown(number) {
 }
 
 export function machineOf({ packages, ...machine }) {
-  const { cpu, cores, memory, system, node, redis, etcd, commit, date } = machine;
+  const { cpu, cores, memory, system, node, redis, etcd, postgres, commit, date } = machine;
   return [
     `${cpu}, ${cores} cores, ${memory}, ${system}`,
-    `Node ${node}, Redis ${redis}, etcd ${etcd}, commit ${commit}, ${date}`,
+    `Node ${node}, Redis ${redis}, etcd ${etcd}, PostgreSQL ${postgres}, commit ${commit}, ${date}`,
     Object.entries(packages)
       .map(([name, version]) => `${name} ${version}`)
       .join(', '),

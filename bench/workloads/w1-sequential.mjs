@@ -5,7 +5,7 @@ export default {
   id: 'W1',
   title: 'sequential acquire and release of one free key',
   file: import.meta.url,
-  stores: { redis: [1, 3, 5], etcd: [1], memory: [1] },
+  stores: { redis: [1, 3, 5], etcd: [1], postgres: [1], memory: [1] },
   columns: cycle.columns,
   measure: (stage) => cycle.measure(stage, 1),
 };

@@ -6,7 +6,7 @@ export default {
   id: 'W3',
   title: '100 waiters in one process on one key, nothing inside',
   file: import.meta.url,
-  stores: { redis: [1], etcd: [1], memory: [1] },
+  stores: { redis: [1], etcd: [1], postgres: [1], memory: [1] },
   columns: contention.columns.filter(
     ({ figure }) => figure !== 'crossGap' && figure !== 'jainProcesses',
   ),

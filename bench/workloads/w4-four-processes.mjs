@@ -5,7 +5,7 @@ export default {
   id: 'W4',
   title: '4 processes × 8 waiters on one key, a timer of 1 ms inside',
   file: import.meta.url,
-  stores: { redis: [1, 3], etcd: [1] },
+  stores: { redis: [1, 3], etcd: [1], postgres: [1] },
   columns: contention.columns,
   measure: (stage) =>
     contention.measure(stage, {

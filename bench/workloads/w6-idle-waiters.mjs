@@ -13,7 +13,9 @@ export default ['same', 'distinct'].map((keys) => ({
       ? `${waiters} idle waiters on one key that is held`
       : `${waiters} idle waiters, each on a held key of its own`,
   file: import.meta.url,
-  stores: { redis: [1], etcd: [1] },
+  stores: { redis: [1], etcd: [1], postgres: [1] },
+  // Not for a thousand connections.
+  appliesTo: ({ sessions }) => !sessions,
   lasts: false,
   rounds: 1,
   columns: [
