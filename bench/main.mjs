@@ -2,12 +2,13 @@
 // servers again, however it ends.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { bloat } from './bloat.mjs';
 import { compare } from './compare.mjs';
 import { grow } from './grow.mjs';
 import { startServers } from './harness/servers.mjs';
 import { readOptions, usage } from './options.mjs';
 
-const programs = { compare, growth: grow };
+const programs = { compare, growth: grow, bloat };
 
 let options;
 try {

@@ -1,12 +1,13 @@
--- The server's clock, and which server it is.
+-- The server's clock, and which server it is. (What reads a time is STABLE, as the server has it, or it would be
+-- called, and not be made a part of what calls it.)
 
 CREATE FUNCTION "nestjs_lock".micros(_at timestamptz) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT (extract(epoch FROM _at) * 1000000)::bigint
 $$;
 
 CREATE FUNCTION "nestjs_lock".millis(_at timestamptz) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT floor(extract(epoch FROM _at) * 1000)::bigint
 $$;
 

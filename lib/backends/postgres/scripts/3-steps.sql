@@ -25,19 +25,31 @@ END
 $$;
 
 -- Waits for its turn with these keys, until the end of the transaction. Returns the time then.
-CREATE FUNCTION "nestjs_lock".lock_keys(_namespace text, _keys text[]) RETURNS timestamptz
+--
+-- _life  how long a life (ms) leases are given in this step, at most
+CREATE FUNCTION "nestjs_lock".lock_keys(_namespace text, _keys text[], _life integer) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
-  _numbers integer[] := ARRAY(SELECT DISTINCT "nestjs_lock".bucket_of(key) FROM unnest(_keys) AS key);
+  _numbers integer[];
 BEGIN
   PERFORM "nestjs_lock".be_durable();
+  IF cardinality(_keys) > 1 THEN
+    _numbers := ARRAY(SELECT DISTINCT "nestjs_lock".bucket_of(key) FROM unnest(_keys) AS key);
+  END IF;
   LOOP
-    PERFORM FROM "nestjs_lock".buckets
-      WHERE namespace = _namespace AND number = ANY (_numbers)
-      ORDER BY number FOR NO KEY UPDATE;
-    EXIT WHEN FOUND OR cardinality(_numbers) = 0;
+    IF _numbers IS NULL THEN
+      PERFORM FROM "nestjs_lock".buckets
+        WHERE namespace = _namespace AND number = "nestjs_lock".bucket_of(_keys[1])
+        FOR NO KEY UPDATE;
+    ELSE
+      PERFORM FROM "nestjs_lock".buckets
+        WHERE namespace = _namespace AND number = ANY (_numbers)
+        ORDER BY number FOR NO KEY UPDATE;
+    END IF;
+    EXIT WHEN FOUND OR _keys[1] IS NULL;
     PERFORM "nestjs_lock".make_buckets(_namespace);
   END LOOP;
+  PERFORM "nestjs_lock".remember(_namespace, _life);
   RETURN clock_timestamp();
 END
 $$;
@@ -66,17 +78,12 @@ $$;
 CREATE FUNCTION "nestjs_lock".remember(_namespace text, _life integer) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM FROM "nestjs_lock".namespaces WHERE namespace = _namespace AND longest < _life;
-  IF FOUND THEN
+  IF _life > 0 AND EXISTS (
+    SELECT FROM "nestjs_lock".namespaces WHERE namespace = _namespace AND longest < _life)
+  THEN
     UPDATE "nestjs_lock".namespaces SET longest = _life WHERE namespace = _namespace AND longest < _life;
   END IF;
 END
-$$;
-
--- The greatest of a number that each of a list has.
-CREATE FUNCTION "nestjs_lock".longest_of(_list jsonb, _name text) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT max((one -> _name)::integer) FROM jsonb_array_elements(_list) AS one
 $$;
 
 -- Mints a fencing token: max(last + 1, the server's clock in microseconds). By the clock they keep rising

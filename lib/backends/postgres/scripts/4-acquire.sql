@@ -15,15 +15,18 @@ CREATE FUNCTION "nestjs_lock".acquire(
 ) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(
-    _namespace, ARRAY(SELECT one ->> 'key' FROM jsonb_array_elements(_requests) AS one));
+  _keys text[];
+  _longest integer;
+  _now timestamptz;
   _answers jsonb := '[]';
   _one record;
 BEGIN
+  SELECT array_agg(one ->> 'key'), max((one -> 'ttl')::integer) INTO _keys, _longest
+    FROM jsonb_array_elements(_requests) AS one;
+  _now := "nestjs_lock".lock_keys(_namespace, _keys, _longest);
   IF "nestjs_lock".millis(_now) > _not_after THEN
     RETURN "nestjs_lock".reply(_now, _answers);
   END IF;
-  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_requests, 'ttl'));
   FOR _one IN SELECT * FROM jsonb_to_recordset(_requests) AS one(
     id text, key text, ttl integer, shared boolean, permits integer, queue boolean, reserve integer)
   LOOP
@@ -134,18 +137,21 @@ CREATE FUNCTION "nestjs_lock".acquire_all(_namespace text, _not_after bigint, _r
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(
-    _namespace, ARRAY(SELECT one ->> 'key' FROM jsonb_array_elements(_requests) AS one));
+  _keys text[];
+  _longest integer;
+  _now timestamptz;
   _tokens jsonb := '[]';
   _token bigint := 0;
   _one record;
   _held record;
   _busy jsonb;
 BEGIN
+  SELECT array_agg(one ->> 'key'), max((one -> 'ttl')::integer) INTO _keys, _longest
+    FROM jsonb_array_elements(_requests) AS one;
+  _now := "nestjs_lock".lock_keys(_namespace, _keys, _longest);
   IF "nestjs_lock".millis(_now) > _not_after THEN
     RETURN "nestjs_lock".reply(_now, _tokens);
   END IF;
-  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_requests, 'ttl'));
   FOR _one IN SELECT ordinality - 1 AS index, value ->> 'id' AS id, value ->> 'key' AS key,
       (value -> 'permits')::integer AS permits, (value -> 'shared')::boolean AS shared
     FROM jsonb_array_elements(_requests) WITH ORDINALITY

@@ -5,13 +5,16 @@
 CREATE FUNCTION "nestjs_lock".release(_namespace text, _leases jsonb) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(
-    _namespace, ARRAY(SELECT one ->> 'key' FROM jsonb_array_elements(_leases) AS one));
+  _keys text[];
+  _longest integer;
+  _now timestamptz;
   _answers jsonb := '[]';
   _one record;
   _owned boolean;
 BEGIN
-  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_leases, 'keep'));
+  SELECT array_agg(one ->> 'key'), max((one -> 'keep')::integer) INTO _keys, _longest
+    FROM jsonb_array_elements(_leases) AS one;
+  _now := "nestjs_lock".lock_keys(_namespace, _keys, _longest);
   FOR _one IN SELECT * FROM jsonb_to_recordset(_leases) AS one(id text, key text, keep integer) LOOP
     PERFORM FROM "nestjs_lock".leases
       WHERE namespace = _namespace AND key = _one.key AND id = _one.id AND NOT kept AND ends > _now;
@@ -37,7 +40,7 @@ $$;
 CREATE FUNCTION "nestjs_lock".cancel(_namespace text, _key text, _id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key]);
+  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key], 0);
   _waited boolean;
 BEGIN
   DELETE FROM "nestjs_lock".waiters WHERE namespace = _namespace AND key = _key AND id = _id;
@@ -61,7 +64,7 @@ $$;
 CREATE FUNCTION "nestjs_lock".downgrade(_namespace text, _key text, _id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key]);
+  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key], 0);
   _owned boolean;
 BEGIN
   UPDATE "nestjs_lock".leases SET shared = true

@@ -16,7 +16,8 @@ DECLARE
   _lease "nestjs_lock".leases;
 BEGIN
   PERFORM "nestjs_lock".be_durable();
-  PERFORM "nestjs_lock".remember(_namespace, "nestjs_lock".longest_of(_leases, 'ttl'));
+  PERFORM "nestjs_lock".remember(_namespace, max((one -> 'ttl')::integer))
+    FROM jsonb_array_elements(_leases) AS one;
   FOR _one IN SELECT * FROM jsonb_to_recordset(_leases) AS one(id text, key text, ttl integer) LOOP
     SELECT * INTO _lease FROM "nestjs_lock".leases
       WHERE namespace = _namespace AND key = _one.key AND id = _one.id
@@ -41,7 +42,7 @@ END
 $$;
 
 CREATE FUNCTION "nestjs_lock".revocation(_now timestamptz, _until timestamptz, _reason text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql STABLE AS $$
   SELECT jsonb_build_array(
     "nestjs_lock".micros(_until), greatest(0, "nestjs_lock".ms_between(_now, _until)), _reason)
 $$;

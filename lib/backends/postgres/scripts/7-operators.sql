@@ -57,7 +57,7 @@ CREATE FUNCTION "nestjs_lock".revoke(_namespace text, _key text, _grace double p
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key]);
+  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key], 0);
   _until timestamptz := _now + "nestjs_lock".span(_grace);
   _count integer := 0;
   _lease record;
@@ -82,7 +82,7 @@ $$;
 CREATE FUNCTION "nestjs_lock".force_release(_namespace text, _key text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key]);
+  _now timestamptz := "nestjs_lock".lock_keys(_namespace, ARRAY[_key], 0);
   _count integer := 0;
   _lease record;
 BEGIN
