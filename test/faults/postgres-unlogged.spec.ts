@@ -63,8 +63,10 @@ describe('PostgreSQL with unlogged tables', () => {
     await expect(next.acquire(['renewed', 'another'], { wait: 0 })).rejects.toBeInstanceOf(
       LockBackendError,
     );
+    const several = next.acquire(['renewed', 'another']);
     const second = await entered(next.acquire('renewed'));
     await second.lock.release();
+    await (await several).release();
     expect(violations([visit('renewed', first, at), visit('renewed', second)])).toEqual([]);
   });
 
