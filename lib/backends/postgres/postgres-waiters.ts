@@ -19,7 +19,7 @@ const STAGGER = 50;
 const PER_MILLISECOND = 50;
 
 /** Few enough waiters for a call that does not hold up the others at the server. */
-const BATCH = 500;
+const BATCH = 1_000;
 
 export interface PostgresWaitersContext {
   readonly store: PostgresStore;
