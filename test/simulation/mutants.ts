@@ -147,7 +147,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a waiter asks a hundred times a second how it stands',
     topology: 'redis',
     planted: [
-      { file: 'backends/redis/redis-waiters', from: 'HEARTBEAT = 1_250', to: 'HEARTBEAT = 10' },
+      { file: 'backends/redis/redis-connection', from: 'HEARTBEAT = 1_250', to: 'HEARTBEAT = 10' },
     ],
   },
   {

@@ -1,7 +1,6 @@
-import { Deadline, pause, within } from '../../time/clock.js';
+import { Deadline, within } from '../../time/clock.js';
 import { messageOf } from '../../text/shown.js';
 import { keyPattern } from '../key-pattern.js';
-import { livenessFor } from '../liveness.js';
 import {
   type Answer,
   type BackendConnection,
@@ -18,24 +17,37 @@ import {
   type Revocation,
 } from '../lock-backend.js';
 import type { StoreRequest } from '../store-request.js';
+import { StoreRequests } from '../store-requests.js';
+import type { ToldGrant } from '../store-waiters.js';
 import type { PostgresCalls } from './postgres-calls.js';
 import type { OwnClient } from './postgres-client.js';
 import { isPassing } from './postgres-errors.js';
 import { PostgresListener } from './postgres-listener.js';
 import { PostgresRevocations } from './postgres-revocations.js';
-import { type AcquireReply, PostgresStore } from './postgres-store.js';
-import { type GrantMessage, PostgresWaiters } from './postgres-waiters.js';
+import { PostgresStore } from './postgres-store.js';
 import type { Revoked } from './scripts/functions.js';
 import { keyOfStored, likePattern, storedKey } from './stored-key.js';
 
 /** How long the first requests of a process wait until it hears, in milliseconds. */
 const FIRST_WORD = 200;
 
+/** Between two signs of life, in milliseconds: of who is told of its grants, and of who only looks. */
+const [TOLD, LOOKING] = [1_250, 1_000];
+
 /** So many keys in a page of a list. */
 const PAGE = 1_000;
 
 /** How often this process offers to remove what was left behind, in milliseconds. */
 const SWEEP = 60_000;
+
+/** What a message says of a grant. */
+type GrantMessage = readonly [
+  server: string,
+  now: number,
+  token: number,
+  life: number,
+  reserved: number,
+];
 
 export interface PostgresConnectionContext {
   readonly calls: PostgresCalls;
@@ -51,15 +63,12 @@ export interface PostgresConnectionContext {
 /** One process's locks on PostgreSQL. The protocol itself is in scripts/. */
 export class PostgresConnection implements BackendConnection {
   readonly #store: PostgresStore;
-  readonly #waiters: PostgresWaiters;
+  readonly #requests: StoreRequests;
   readonly #listener: PostgresListener | undefined;
   readonly #revocations = new PostgresRevocations();
-  /** Withdrawals that nobody waits for but {@link close}. */
-  readonly #withdrawals = new Set<Promise<void>>();
   /** Resolves when messages arrive, or seem not to; undefined then. */
   #hears: Promise<void> | undefined;
   #nextSweep = Deadline.in(SWEEP);
-  #closed = false;
 
   constructor(
     private readonly process: LockProcess,
@@ -68,16 +77,24 @@ export class PostgresConnection implements BackendConnection {
     const { calls, namespace, schema, listener } = context;
     const listens = () => this.#listener?.isHeard === true;
     this.#store = new PostgresStore(calls, namespace, schema, listens);
-    this.#waiters = new PostgresWaiters({
-      store: this.#store,
-      listens,
+    this.#requests = new StoreRequests({
+      patience: calls.patience,
+      ask: (request) => {
+        this.#requests.insist(request, () => this.#attempt(request));
+      },
+      attemptAll: async (requests) => {
+        await this.#entered();
+        return this.#store.acquireAll(requests);
+      },
+      cancel: (asked) => this.#store.cancel(asked),
+      insist: (attempt, pointless) => calls.insist(attempt, pointless),
+      heartbeat: (asked) => this.#store.heartbeat(asked),
+      nextBeat: () => Deadline.in(listens() ? TOLD : LOOKING),
+      looksAtOnce: () => false,
+      looksPerMillisecond: 50,
+      toGrant: (request, told) => this.#store.grant(request, told),
+      isPassing,
       toBackendError: (error) => calls.toBackendError(error),
-      askAgain: (request) => {
-        this.#ask(request);
-      },
-      end: (request) => {
-        this.#end(request);
-      },
     });
     if (listener !== undefined) {
       let hear!: () => void;
@@ -95,7 +112,7 @@ export class PostgresConnection implements BackendConnection {
         },
         listening: () => {
           // What was said while nobody listened is found by looking.
-          this.#waiters.lookSoon();
+          this.#requests.waiters.lookSoon();
           hear();
         },
         warn: (message) => {
@@ -105,7 +122,7 @@ export class PostgresConnection implements BackendConnection {
     }
     // Early, so that who starts with a schema that is not there is told at once.
     this.#store.entered().catch((error: unknown) => {
-      if (!isPassing(error) && !this.#closed) {
+      if (!isPassing(error) && !this.#requests.closed) {
         process.warn(messageOf(calls.toBackendError(error)));
       }
     });
@@ -116,42 +133,18 @@ export class PostgresConnection implements BackendConnection {
   }
 
   acquire(asked: LockRequest): Promise<Answer> {
-    const known = this.#waiters.find(asked.id);
-    if (known?.isSettled() === false) return known.answer;
-    const request = this.#waiters.add(asked);
-    this.#ask(request);
+    const answer = this.#requests.acquire(asked);
     this.#sweep();
-    return request.answer;
+    return answer;
   }
 
-  async acquireAll(asked: readonly LockRequest[]): Promise<readonly Grant[] | BusyKey> {
-    const requests = asked.map((one) => this.#waiters.add(one));
-    const granted = new Set<StoreRequest>();
-    const pointless = () => this.#closed || requests.some((request) => request.isSettled());
-    try {
-      const reply = await this.context.calls.insist(() => this.#attemptAll(requests), pointless);
-      if ('key' in reply) return reply;
-      requests.forEach((request, index) => {
-        this.#waiters.settle(request, reply[index] as Grant);
-        granted.add(request);
-      });
-      return reply;
-    } finally {
-      for (const request of requests) if (!granted.has(request)) this.#end(request);
-    }
+  acquireAll(asked: readonly LockRequest[]): Promise<readonly Grant[] | BusyKey> {
+    return this.#requests.acquireAll(asked);
   }
 
-  async cancel(asked: LockRequest): Promise<void> {
+  cancel(asked: LockRequest): Promise<void> {
     this.#revocations.forget(asked.id);
-    const request = this.#waiters.find(asked.id);
-    if (request === undefined) {
-      await this.#withdraw(asked);
-      return;
-    }
-    request.end();
-    this.#waiters.forget(request);
-    if (request.sent) await this.#withdraw(asked);
-    this.#end(request);
+    return this.#requests.cancel(asked);
   }
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
@@ -166,14 +159,9 @@ export class PostgresConnection implements BackendConnection {
     });
   }
 
-  async release(lease: HeldLease, keepFor: number): Promise<boolean> {
+  release(lease: HeldLease, keepFor: number): Promise<boolean> {
     this.#revocations.forget(lease.id);
-    const stray = this.#waiters.find(lease.id);
-    stray?.end();
-    const released = await this.#store.release(lease, keepFor);
-    // An earlier try may still run at the server.
-    if (stray !== undefined) this.#end(stray);
-    return released;
+    return this.#requests.release(lease, () => this.#store.release(lease, keepFor));
   }
 
   downgrade(lease: LeaseIdentity): Promise<boolean> {
@@ -223,9 +211,7 @@ export class PostgresConnection implements BackendConnection {
 
   async close(): Promise<void> {
     const { calls, close } = this.context;
-    this.#waiters.close();
-    await within(calls.patience, Promise.all(this.#withdrawals));
-    this.#closed = true;
+    await this.#requests.close();
     calls.close();
     await Promise.all([this.#listener?.close(), within(calls.patience, close())]);
   }
@@ -234,10 +220,10 @@ export class PostgresConnection implements BackendConnection {
     const { process } = this;
     const [word, id = '', ...rest] = JSON.parse(message) as [string, string?, ...unknown[]];
     if (word === 'granted') {
-      this.#waiters.hearGrant(id, rest as unknown as GrantMessage);
+      this.#requests.waiters.hearGrant(id, this.#grantIn(rest as unknown as GrantMessage));
     } else if (word === 'lost') {
       const [token] = rest as [number];
-      this.#break(id, token);
+      this.#requests.break(id, token);
       process.lost(id, token);
     } else if (word === 'revoked') {
       const [number, grace, text, life] = rest as [...Revoked, life: number];
@@ -250,95 +236,22 @@ export class PostgresConnection implements BackendConnection {
     if (this.#revocations.isNew(id, number, life)) this.process.revoked(id, { grace, reason });
   }
 
-  #break(id: string, token: number): void {
-    const request = this.#waiters.find(id);
-    request?.break(token);
-    // What may still run at the server would grant it again, to nobody.
-    if (request?.token !== undefined && request.isBroken(request.token)) this.#end(request);
+  #grantIn([server, now, token, ttl, reserve]: GrantMessage): ToldGrant | undefined {
+    // It may come from another server than the one that is asked: that one knows what is true.
+    const since = this.#store.momentOf(server, now);
+    return since && { token, since, ttl, reserve };
   }
 
-  /** Asks until the request has its answer, or nobody wants one; refuses it when it cannot be had. */
-  #ask(request: StoreRequest): void {
-    const attempt = () => this.#attempt(request);
-    this.context.calls
-      .insist(attempt, () => request.isSettled() || this.#closed)
-      .catch((error: unknown) => {
-        if (request.isSettled()) return;
-        request.refuse(error);
-        this.#end(request);
-      });
+  async #entered(): Promise<void> {
+    if (this.#hears !== undefined) await this.#hears;
+    await this.#store.entered();
   }
 
   async #attempt(request: StoreRequest): Promise<void> {
-    if (this.#hears !== undefined) await this.#hears;
-    await this.#store.entered();
+    await this.#entered();
     if (request.isSettled()) return;
     const reply = await this.#store.acquire(request);
-    if (this.#isNobodys(request, reply)) return;
-    if (reply.state === 'failed') throw reply.error;
-    if (request.isOver()) {
-      // The withdrawal may have run first, and found nothing.
-      await this.#withdraw(request.asked);
-      throw new Error('withdrawn meanwhile');
-    }
-    if (request.isSettled()) return;
-    if (reply.state === 'granted') {
-      this.#waiters.settle(request, reply);
-    } else if (reply.state === 'waiting') {
-      this.#waiters.stand(request, reply.remaining, reply.place);
-    } else {
-      request.turnAway(reply);
-      this.#end(request);
-    }
-  }
-
-  async #attemptAll(requests: readonly StoreRequest[]): Promise<readonly Grant[] | BusyKey> {
-    if (this.#hears !== undefined) await this.#hears;
-    await this.#store.entered();
-    const reply = await this.#store.acquireAll(requests);
-    if (requests.some((request) => request.isOver()) && !('key' in reply)) {
-      // The withdrawal may have run first, and found nothing.
-      await Promise.all(requests.map(({ asked }) => this.#withdraw(asked)));
-      throw new Error('withdrawn meanwhile');
-    }
-    return reply;
-  }
-
-  /**
-   * Whether it has been granted before by a message, and that lease was broken when this try of it came to
-   * the server: what it was granted again is given back.
-   */
-  #isNobodys(request: StoreRequest, reply: AcquireReply): boolean {
-    const { token } = request;
-    if (token === undefined || reply.state !== 'granted' || reply.token === token) return false;
-    this.#background(this.#withdraw(request.asked));
-    return true;
-  }
-
-  /**
-   * Nothing of a request is to stay at the server: what was sent and not answered may run after it is
-   * over, until it is void.
-   */
-  #end(request: StoreRequest): void {
-    this.#waiters.forget(request);
-    const { asked, stray } = request;
-    if (stray === undefined || this.#closed) return;
-    this.#background(pause(stray.remaining).then(() => this.#withdraw(asked)));
-  }
-
-  #background(withdrawal: Promise<void>): void {
-    const ended = withdrawal.catch(() => undefined).finally(() => this.#withdrawals.delete(ended));
-    this.#withdrawals.add(ended);
-  }
-
-  async #withdraw(asked: LockRequest): Promise<void> {
-    const { calls } = this.context;
-    // By then nothing of it can be left.
-    const over = Deadline.in(asked.ttl + livenessFor(calls.patience));
-    await calls.insist(
-      () => this.#store.cancel(asked),
-      () => over.passed || this.#closed,
-    );
+    if (!this.#requests.isNobodys(request, reply)) await this.#requests.hear(request, reply);
   }
 
   /** What those left behind who died holding a key that nobody asks for any more. */

@@ -3,7 +3,6 @@ import { LockBackendError } from '../../errors/index.js';
 import { livenessFor } from '../liveness.js';
 import {
   busy,
-  type Busy,
   type BusyKey,
   type Grant,
   type LeaseIdentity,
@@ -12,6 +11,7 @@ import {
 } from '../lock-backend.js';
 import { ServerClock } from '../server-clock.js';
 import type { StoreRequest } from '../store-request.js';
+import type { StoreReply } from '../store-requests.js';
 import { Batch } from './batch.js';
 import type { PostgresCalls } from './postgres-calls.js';
 import { isPassing } from './postgres-errors.js';
@@ -26,16 +26,9 @@ import type {
 } from './scripts/functions.js';
 import { storedKey } from './stored-key.js';
 
-/** What becomes of a request. */
-export type AcquireReply =
-  | Grant
-  | Busy
-  | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
-  | { readonly state: 'failed'; readonly error: unknown };
-
 interface AskedAcquire {
   readonly request: StoreRequest;
-  readonly tell: (reply: AcquireReply) => void;
+  readonly tell: (reply: StoreReply) => void;
 }
 
 interface AskedRelease {
@@ -94,7 +87,7 @@ export class PostgresStore {
     await this.#entering;
   }
 
-  acquire(request: StoreRequest): Promise<AcquireReply> {
+  acquire(request: StoreRequest): Promise<StoreReply> {
     return new Promise((tell) => {
       this.#acquires.add({ request, tell });
     });
@@ -184,7 +177,7 @@ export class PostgresStore {
     }
   }
 
-  #read(request: StoreRequest, answer: AcquireAnswer | undefined, since: Instant): AcquireReply {
+  #read(request: StoreRequest, answer: AcquireAnswer | undefined, since: Instant): StoreReply {
     if (answer === undefined) return { state: 'failed', error: LATE };
     switch (answer[0]) {
       case 'granted':
@@ -225,6 +218,8 @@ export class PostgresStore {
     const { reply, sent: since } = await this.#exchange(name, (now) => {
       const notAfter = this.#clock.timeIn(patience);
       if (notAfter === undefined) throw new Error('the server is not known');
+      // It may have been waited for a connection for so long that nobody wants it any more.
+      if (requests.every((request) => request.isSettled())) throw new Error('withdrawn meanwhile');
       mayRunUntil = new Deadline(now, patience);
       for (const request of requests) request.leave(mayRunUntil);
       return args(notAfter);

@@ -1,14 +1,15 @@
 import { Deadline, Instant } from '../../time/clock.js';
-import { BROKEN, readAcquire, type AcquireReply } from './acquire-reply.js';
+import { BROKEN, readAcquire } from './acquire-reply.js';
 import { Batch } from './batch.js';
 import type { RedisEntry, RedisEntryContext } from './redis-entry.js';
 import { isReply } from '../redis-common/redis-errors.js';
 import type { StoreRequest } from '../store-request.js';
+import type { StoreReply } from '../store-requests.js';
 import type { AcquireAnswers } from './scripts/calls.js';
 import { termsOf } from '../redis-common/terms.js';
 
 /** Is told what became of a request: a function for many, so that asking costs little. */
-export type Tell = (request: StoreRequest, reply: AcquireReply) => void;
+export type Tell = (request: StoreRequest, reply: StoreReply) => void;
 
 interface AskedAcquire {
   readonly request: StoreRequest;

@@ -1,16 +1,10 @@
 import type { Instant } from '../../time/clock.js';
 import { LockBackendError } from '../../errors/index.js';
-import { busy, type Busy, type Grant, type LockRequest } from '../lock-backend.js';
+import { busy, type LockRequest } from '../lock-backend.js';
+import type { StoreReply } from '../store-requests.js';
 import { graceError } from './failover-guard.js';
 import { replyError } from '../redis-common/redis-errors.js';
 import type { AcquireAnswer, AcquireAnswers } from './scripts/calls.js';
-
-/** What becomes of a request. */
-export type AcquireReply =
-  | Grant
-  | Busy
-  | { readonly state: 'waiting'; readonly remaining: number; readonly place: number }
-  | { readonly state: 'failed'; readonly error: unknown };
 
 export const STRANGER = 'Redis has lost its memory, or another node took over';
 
@@ -28,7 +22,7 @@ export function readAcquire(
   index: number,
   { ttl, reserve }: LockRequest,
   since: Instant,
-): AcquireReply {
+): StoreReply {
   const longest = answers[1];
   if (typeof longest !== 'number') {
     return { state: 'failed', error: new Error(NOTHING_DONE[longest]) };

@@ -22,12 +22,14 @@ import { RedisBucket } from './redis-bucket.js';
 import type { Connection, RedisClient } from '../redis-common/redis-client.js';
 import { RedisOperators } from './redis-operators.js';
 import { RedisStore } from './redis-store.js';
-import { HEARTBEAT } from './redis-waiters.js';
 import { ReplicaWitness } from './replica-witness.js';
 import { ScriptRunner, serverOf } from '../redis-common/script-runner.js';
 import { redisScripts } from './redis-scripts.js';
 import type { RedisCalls } from './scripts/calls.js';
 import { checkServer } from '../redis-common/server-check.js';
+
+/** Between two signs of life of who waits, in milliseconds. */
+const HEARTBEAT = 1_250;
 
 export interface RedisSettings {
   readonly keyPrefix: string;

@@ -25,8 +25,8 @@ export type Refusal =
 export type Seen =
   | readonly [state: 'granted', token: number, remaining: number]
   | readonly [state: 'waiting', remaining: number, place: number]
-  | readonly [state: 'failed', error: string, none?: undefined]
-  | readonly [state: 'dropped', none?: undefined, none?: undefined];
+  | readonly [state: 'dropped']
+  | Failed;
 
 type Namespace = readonly [sequence: string, guard: string];
 

@@ -1,30 +1,43 @@
-import { alarm, Deadline } from '../../time/clock.js';
-import { Register } from '../../structures/register.js';
-import type { Grant, LockRequest } from '../lock-backend.js';
-import { StoreRequest } from '../store-request.js';
-import { isPassing } from './postgres-errors.js';
-import type { Beat, PostgresStore } from './postgres-store.js';
-import type { Seen } from './scripts/functions.js';
+import { alarm, Deadline, type Instant } from '../time/clock.js';
+import { Register } from '../structures/register.js';
+import type { Grant, LockRequest } from './lock-backend.js';
+import { StoreRequest } from './store-request.js';
 
-/** How long a lease that was handed over lives before its first renewal: CLAIM in 3-steps.sql. */
+/** How long a lease that was handed over lives before its first renewal, in milliseconds: CLAIM in the scripts. */
 const CLAIM = 2_000;
-
-/** Between two signs of life, in milliseconds: of who is told of its grants, and of who only looks. */
-const [TOLD, LOOKING] = [1_250, 1_000];
 
 /** Between the looks of two neighbours in the queue at a lock whose holder seems to have died, in milliseconds. */
 const STAGGER = 50;
 
-/** After a look for so many requests there is none for a millisecond: each goes through all of them. */
-const PER_MILLISECOND = 50;
-
 /** Few enough waiters for a call that does not hold up the others at the server. */
 const BATCH = 1_000;
 
-export interface PostgresWaitersContext {
-  readonly store: PostgresStore;
-  /** Whether messages to this process are heard. */
-  readonly listens: () => boolean;
+/** What a heartbeat tells of one waiter. */
+export type Sight =
+  | readonly [state: 'granted', token: number, remaining: number]
+  | readonly [state: 'waiting', remaining: number, place: number]
+  | readonly [state: 'failed', error: unknown]
+  | readonly [state: 'dropped'];
+
+/** A grant, as far as the server tells of it. */
+export type ToldGrant = Pick<Grant, 'token' | 'since' | 'ttl' | 'reserve'>;
+
+export interface StoreWaitersContext {
+  /** Gives a sign of life for each request. Resolves with how they stand, and a moment before it was sent. */
+  readonly heartbeat: (
+    requests: readonly LockRequest[],
+  ) => Promise<{ readonly before: Instant; readonly seen: readonly Sight[] }>;
+  /** When the next heartbeat is due. */
+  readonly nextBeat: () => Deadline;
+  /** Whether who begins to wait looks at once, as it is not known whether messages can be believed. */
+  readonly looksAtOnce: () => boolean;
+  /** After a look for so many requests there is none for a millisecond: each goes through all of them. */
+  readonly looksPerMillisecond: number;
+  readonly toGrant: (request: LockRequest, told: ToldGrant) => Grant;
+  /** Whether a grant that was not the answer to a question may be believed. */
+  readonly confirm?: ((request: StoreRequest, grant: Grant) => Promise<boolean>) | undefined;
+  /** Whether what went wrong passes by itself. */
+  readonly isPassing: (error: unknown) => boolean;
   readonly toBackendError: (error: unknown) => Error;
   /** Asks for the lock again, for a request that lost its place; settles it in the end. */
   readonly askAgain: (request: StoreRequest) => void;
@@ -32,20 +45,11 @@ export interface PostgresWaitersContext {
   readonly end: (request: StoreRequest) => void;
 }
 
-/** What a message says of a grant. */
-export type GrantMessage = readonly [
-  server: string,
-  now: number,
-  token: number,
-  life: number,
-  reserved: number,
-];
-
 /**
  * The requests that have no answer yet, or that wait: told of their grants by messages, and kept alive by
  * one heartbeat for all, which also finds what a lost message would have told.
  */
-export class PostgresWaiters {
+export class StoreWaiters {
   readonly #requests = new Register<StoreRequest>();
   /** Requests that were granted while an earlier try of theirs may still run at the server. */
   readonly #strays = new Map<string, StoreRequest>();
@@ -55,7 +59,7 @@ export class PostgresWaiters {
   #beating = false;
   #closed = false;
 
-  constructor(private readonly context: PostgresWaitersContext) {}
+  constructor(private readonly context: StoreWaitersContext) {}
 
   /** Registers a request before it is sent: its grant may overtake the reply that says that it waits. */
   add(asked: LockRequest): StoreRequest {
@@ -66,27 +70,32 @@ export class PostgresWaiters {
 
   /** A request of which something may still be at the server, apart from a lease that is held. */
   find(id: string): StoreRequest | undefined {
-    return this.#requests.find(id) ?? this.#strays.get(id);
+    return this.#requests.find(id) ?? (this.#strays.size > 0 ? this.#strays.get(id) : undefined);
   }
 
   forget({ id }: StoreRequest): void {
     this.#requests.delete(id);
-    this.#strays.delete(id);
+    if (this.#strays.size > 0) this.#strays.delete(id);
   }
 
   /** The request has its grant: by whatever way it came. */
   settle(request: StoreRequest, grant: Grant): void {
     this.forget(request);
-    for (const [id, stray] of this.#strays) {
-      if (stray.stray === undefined) this.#strays.delete(id);
-    }
+    if (this.#strays.size > 0) this.#forgetStrays();
     if (request.stray !== undefined) this.#strays.set(request.id, request);
     request.grant(grant);
   }
 
+  #forgetStrays(): void {
+    for (const [id, stray] of this.#strays) {
+      if (stray.stray === undefined) this.#strays.delete(id);
+    }
+  }
+
   /** The server queued it at a place from 0, behind a lease of so many milliseconds. */
   stand(request: StoreRequest, remaining: number, place: number): void {
-    if (this.#requests.size === 1) this.#nextBeat = this.#nextSign();
+    if (this.context.looksAtOnce()) this.#nextBeat = Deadline.in(0);
+    else if (this.#requests.size === 1) this.#nextBeat = this.context.nextBeat();
     request.wait();
     this.#place(request, remaining, place);
     this.#planFor(request);
@@ -105,21 +114,32 @@ export class PostgresWaiters {
     this.#plan();
   }
 
-  hearGrant(id: string, [server, now, token, ttl, reserve]: GrantMessage): void {
+  /** A message told of its grant; undefined when it is not known when that was: then the server is asked. */
+  hearGrant(id: string, told: ToldGrant | undefined): void {
     const request = this.#requests.find(id);
     if (request === undefined) return;
-    // It may come from another server than the one that is asked: that one knows what is true.
-    const since = this.context.store.momentOf(server, now);
-    if (since === undefined) this.#again(request);
-    else this.#accept(request, { token, since, ttl, reserve });
+    if (told === undefined) this.#again(request);
+    else void this.#accept(request, told);
+  }
+
+  /** A message told that the lock may be free in so many milliseconds. */
+  hearRemaining(id: string, remaining: number): void {
+    const request = this.#requests.find(id);
+    if (request?.queued !== true) return;
+    this.#place(request, remaining, 0);
+    this.#planFor(request);
   }
 
   /** Takes a grant that was not the answer to a question, unless it is over or nearly: then asks again. */
-  #accept(request: StoreRequest, grant: Omit<Grant, 'state' | 'guard'>): void {
+  async #accept(request: StoreRequest, told: ToldGrant): Promise<void> {
+    const { confirm, toGrant } = this.context;
+    const grant = toGrant(request.asked, told);
+    const confirmed = confirm?.(request, grant);
+    const good = confirmed === undefined || (await confirmed.catch(() => false));
     if (request.isSettled()) return;
     const left = grant.ttl - grant.since.elapsed;
     const fresh = left > Math.min(request.asked.ttl, CLAIM) / 2 && !request.isBroken(grant.token);
-    if (fresh) this.settle(request, this.context.store.grant(request.asked, grant));
+    if (good && fresh) this.settle(request, grant);
     else this.#again(request);
   }
 
@@ -128,13 +148,16 @@ export class PostgresWaiters {
     this.context.askAgain(request);
   }
 
-  #place(request: StoreRequest, remaining: number, place: number): void {
-    // The first looks first; those behind a moment later, in case it died as well.
-    request.free = Deadline.in(remaining + 1 + STAGGER * place);
+  #refuse(request: StoreRequest, error: unknown): void {
+    if (request.isSettled()) return;
+    request.refuse(this.context.toBackendError(error));
+    this.context.end(request);
   }
 
-  #nextSign(): Deadline {
-    return Deadline.in(this.context.listens() ? TOLD : LOOKING);
+  /** @param remaining negative when it is not known */
+  #place(request: StoreRequest, remaining: number, place: number): void {
+    // The first looks first; those behind a moment later, in case it died as well.
+    request.free = remaining < 0 ? undefined : Deadline.in(remaining + 1 + STAGGER * place);
   }
 
   /** One alarm for all: for the next heartbeat, or for the first lock that may be free before it. */
@@ -159,43 +182,45 @@ export class PostgresWaiters {
   }
 
   async #beat(): Promise<void> {
+    const { looksPerMillisecond, nextBeat } = this.context;
     this.#beating = true;
     let due = this.#requests.values().filter(({ queued }) => queued);
-    if (this.#nextBeat.passed) this.#nextBeat = this.#nextSign();
+    if (this.#nextBeat.passed) this.#nextBeat = nextBeat();
     else due = due.filter(({ free }) => free?.passed);
     // Known anew with each answer: without one, the next heartbeat is early enough to look again.
     for (const request of due) request.free = undefined;
     for (let first = 0; first < due.length; first += BATCH) {
       await this.#look(due.slice(first, first + BATCH));
     }
-    this.#noLookBefore = Deadline.in(this.#requests.size / PER_MILLISECOND);
+    this.#noLookBefore = Deadline.in(this.#requests.size / looksPerMillisecond);
     this.#beating = false;
     this.#plan();
   }
 
   /** Never rejects. */
   async #look(requests: readonly StoreRequest[]): Promise<void> {
-    const { end, store, toBackendError } = this.context;
-    let beat: Beat;
+    const { heartbeat, isPassing } = this.context;
+    let before: Instant;
+    let seen: readonly Sight[];
     try {
-      beat = await store.heartbeat(requests.map(({ asked }) => asked));
+      ({ before, seen } = await heartbeat(requests.map(({ asked }) => asked)));
     } catch (error) {
       // What passes by itself is mended by the next heartbeat.
-      if (isPassing(error)) return;
-      for (const request of requests) {
-        request.refuse(toBackendError(error));
-        end(request);
-      }
+      if (!isPassing(error)) for (const request of requests) this.#refuse(request, error);
       return;
     }
     requests.forEach((request, index) => {
       // Meanwhile a message may have come, or a withdrawal.
       if (!request.queued) return;
-      const [state, first, second]: Seen = beat.seen[index] ?? ['dropped'];
-      if (state === 'granted') {
-        this.#accept(request, { token: first, since: beat.before, ttl: second });
-      } else if (state === 'waiting') {
-        this.#place(request, first, second);
+      const sight = seen[index] ?? (['dropped'] as const);
+      if (sight[0] === 'granted') {
+        const [, token, ttl] = sight;
+        void this.#accept(request, { token, since: before, ttl });
+      } else if (sight[0] === 'waiting') {
+        const [, remaining, place] = sight;
+        this.#place(request, remaining, place);
+      } else if (sight[0] === 'failed') {
+        this.#refuse(request, sight[1]);
       } else {
         this.#again(request);
       }

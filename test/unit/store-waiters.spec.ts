@@ -1,8 +1,6 @@
 import { jest } from '@jest/globals';
-import { Presence } from '../../lib/backends/redis-common/presence.js';
-import type { RedisStore } from '../../lib/backends/redis/redis-store.js';
-import { Pulse } from '../../lib/backends/redis/pulse.js';
-import { RedisWaiters } from '../../lib/backends/redis/redis-waiters.js';
+import { StoreWaiters } from '../../lib/backends/store-waiters.js';
+import { Deadline } from '../../lib/time/clock.js';
 import { Register } from '../../lib/structures/register.js';
 
 const COUNT = 2_000;
@@ -15,13 +13,16 @@ it('many who are told to wait are gone through a few times, not once for each', 
   const unused = () => {
     throw new Error('nothing is asked');
   };
-  const waiters = new RedisWaiters({
-    store: {} as RedisStore,
-    presence: new Presence({ probe: unused, renew: unused }, 2_000),
-    pulse: new Pulse(1_000),
-    confirm: undefined,
-    askAgain: unused,
-    end: unused,
+  const nextBeat = () => Deadline.in(1_000);
+  const waiters = new StoreWaiters({
+    ...{
+      heartbeat: unused,
+      toGrant: unused,
+      toBackendError: unused,
+      askAgain: unused,
+      end: unused,
+    },
+    ...{ nextBeat, looksAtOnce: () => true, looksPerMillisecond: 500, isPassing: () => true },
   });
   const walks = jest.spyOn(Register.prototype, 'values');
   for (let number = 1; number <= COUNT; number++) {
