@@ -60,6 +60,40 @@ describe('PostgreSQL', () => {
     expect(count()).toBe(before + 2);
   });
 
+  it('a heartbeat answers in the order in which it asks, by whatever plan the server goes', async () => {
+    const holder = scene.at(server.url);
+    const lock = await holder.acquire('asked about');
+    const waiter = scene.at(server.url);
+    const waiting = waiter.acquire('asked about');
+    await queued(holder, 'asked about', 1);
+    const client = new pg.Client(server.url);
+    await client.connect();
+    try {
+      const { rows: known } = await client.query<{ namespace: string; id: string; key: string }>(
+        `SELECT namespace, id, key FROM nestjs_lock.waiters WHERE key = 'asked about'`,
+      );
+      const gone = (n: number) => ({ id: `nobody:${n}`, key: 'asked about' });
+      for (const plan of ['nestloop', 'hashjoin', 'mergejoin']) {
+        const others = ['nestloop', 'hashjoin', 'mergejoin'].filter((one) => one !== plan);
+        for (const one of others) await client.query(`SET enable_${one} = off`);
+        const { rows } = await client.query<{ reply: string }>(
+          'SELECT nestjs_lock.heartbeat($1, 3500, true, $2) AS reply',
+          [known[0]!.namespace, JSON.stringify([gone(2), ...known, gone(1)])],
+        );
+        const [, , ...answers] = JSON.parse(rows[0]!.reply) as [string, number, ...[string][]];
+        expect([plan, answers.map(([state]) => state)]).toEqual([
+          plan,
+          ['dropped', 'waiting', 'dropped'],
+        ]);
+        await client.query('RESET ALL');
+      }
+    } finally {
+      await client.end();
+    }
+    await lock.release();
+    await (await waiting).release();
+  });
+
   it('what is asked in one turn goes in one statement', async () => {
     const { pool, count } = countingPool();
     const service = scene.service(new PostgresBackend({ pool }));

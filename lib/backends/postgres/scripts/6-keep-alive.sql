@@ -69,12 +69,15 @@ BEGIN
   PERFORM "nestjs_lock".be_durable();
   -- All of them as they are at one moment, as those who are let in together are to hear of it together.
   FOR _one IN SELECT waiter, lease.token, lease.ends
-    FROM jsonb_to_recordset(_waiters) AS asked(id text, key text)
+    FROM ROWS FROM (jsonb_to_recordset(_waiters) AS (id text, key text))
+      WITH ORDINALITY AS asked(id, key, place)
     LEFT JOIN "nestjs_lock".waiters AS waiter
       ON waiter.namespace = _namespace AND waiter.key = asked.key AND waiter.id = asked.id
     LEFT JOIN "nestjs_lock".leases AS lease
       ON lease.namespace = _namespace AND lease.key = asked.key AND lease.id = asked.id
         AND NOT lease.kept AND lease.ends > _now
+    -- Each answer is for the one at its place, and a join may turn the order round.
+    ORDER BY asked.place
   LOOP
     _answers := _answers || CASE
       WHEN (_one.waiter).id IS NOT NULL THEN "nestjs_lock".look(_liveness, _listens, _one.waiter)
