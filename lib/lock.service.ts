@@ -231,6 +231,7 @@ export class LockService implements OnModuleInit, BeforeApplicationShutdown, OnA
       current: (key) => currentLock(this.identity, key),
       runUnder: (lock, body) => this.runUnder(lock, body),
       forceRelease: (key) => this.forceRelease(key),
+      inspect: (key) => this.inspect(key),
       held: () => this.sessionFor('*').view.held('*'),
       waiting: () => this.sessionFor('*').view.waiting(),
     }));

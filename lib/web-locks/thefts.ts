@@ -23,7 +23,7 @@ export class Thefts {
 
 export class Theft {
   #lock: LockHandle | undefined;
-  #breakAgain: (() => Promise<unknown>) | undefined;
+  #breakAgain: ((served: LockHandle) => Promise<unknown>) | undefined;
   /** Whom it has broken: what came late of a second time would break who has the lock next. */
   readonly #broken = new Set<Theft>();
 
@@ -34,7 +34,7 @@ export class Theft {
   ) {}
 
   /** It waits. @param breakAgain called when a theft before it, which was served meanwhile, has the lock */
-  waits(breakAgain: () => Promise<unknown>): void {
+  waits(breakAgain: (served: LockHandle) => Promise<unknown>): void {
     this.#breakAgain = breakAgain;
     const before = this.all.slice(0, this.all.indexOf(this));
     const served = before.findLast((theft) => theft.#lock?.held === true);
@@ -50,9 +50,10 @@ export class Theft {
   }
 
   #break(served: Theft): void {
-    if (this.#breakAgain === undefined || this.#broken.has(served)) return;
+    const lock = served.#lock;
+    if (lock === undefined || this.#breakAgain === undefined || this.#broken.has(served)) return;
     this.#broken.add(served);
-    this.#breakAgain().catch(() => {
+    this.#breakAgain(lock).catch(() => {
       this.#broken.delete(served);
     });
   }

@@ -2,6 +2,7 @@ import type { KeyState, WaiterState } from '../backends/lock-backend.js';
 import { LockReentrancyError, LockTimeoutError } from '../errors/index.js';
 import type {
   LockMode,
+  LockState,
   WebLock,
   WebLockGrantedCallback,
   WebLockInfo,
@@ -32,6 +33,7 @@ export interface WebLocksContext {
   current(key: string): HeldLock | undefined;
   runUnder<T>(lock: LockHandle, body: () => Promise<T> | T): Promise<T>;
   forceRelease(key: string): Promise<number>;
+  inspect(key: string): Promise<LockState>;
   /** The keys that are held, as the store has them. */
   held(): AsyncIterable<readonly [key: string, state: KeyState]>;
   /** The requests of this process that wait now, also those of which the store knows nothing. */
@@ -126,7 +128,12 @@ export class WebLocks implements WebLockManager {
    * who asks later passes it. The last of several thieves has the lock in the end.
    */
   async #steal(name: string, place: Place, theft: Theft): Promise<LockHandle> {
-    const breakAgain = () => this.#context.forceRelease(name);
+    // It may have been broken by the first time already, and this process not have heard of that.
+    const breakAgain = async (served: LockHandle) => {
+      const { holders } = await this.#context.inspect(name);
+      const holds = holders.some(({ fencingToken }) => fencingToken === served.fencingToken);
+      if (holds) await this.#context.forceRelease(name);
+    };
     await place.before;
     await this.#context.forceRelease(name);
     const lock = await this.#context.take(name, {
