@@ -153,8 +153,7 @@ export default {
       from: { path: '^lib/telemetry/' },
       to: {
         path: '^lib/',
-        pathNot:
-          '^lib/(telemetry/|errors/|interfaces/|time/|backends/lock-backend\\.ts)',
+        pathNot: '^lib/(telemetry/|errors/|interfaces/|time/|backends/lock-backend\\.ts)',
       },
     },
     {
