@@ -26,6 +26,8 @@ export class StoreRequest {
   /** Of the last grant of it that was broken, as far as it was heard. */
   #brokenToken = 0;
 
+  #givenBack: Promise<unknown> | undefined;
+
   /** When the lock is free if its holder died, and this request looks. */
   free: Deadline | undefined;
 
@@ -133,8 +135,17 @@ export class StoreRequest {
     else this.#granted.reject(error);
   }
 
-  /** Nobody wants it any more. */
-  end(): void {
+  /**
+   * Nobody wants it any more.
+   * @param givenBack settles when its lease was given back, if it had one
+   */
+  end(givenBack?: Promise<unknown>): void {
     this.#state = 'over';
+    this.#givenBack = givenBack;
+  }
+
+  /** Resolves when nothing of it is being given back. */
+  async whenGivenBack(): Promise<void> {
+    await this.#givenBack?.catch(() => undefined);
   }
 }

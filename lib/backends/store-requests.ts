@@ -110,7 +110,8 @@ export class StoreRequests {
   async hear(request: StoreRequest, reply: StoreReply, doubt?: Error): Promise<void> {
     if (reply.state === 'failed') throw reply.error;
     if (request.isOver() || doubt !== undefined) {
-      // The withdrawal may have run first, and found nothing.
+      // The withdrawal may have run first, and found nothing. A release must have run: it is to find its lease.
+      await request.whenGivenBack();
       await this.#withdrawals.withdraw(request.asked);
       throw doubt ?? new Error('withdrawn meanwhile');
     }
@@ -165,8 +166,9 @@ export class StoreRequests {
   }
 
   async #releaseBeside(stray: StoreRequest, release: () => Promise<boolean>): Promise<boolean> {
-    stray.end();
-    const released = await release();
+    const givenBack = release();
+    stray.end(givenBack);
+    const released = await givenBack;
     this.#end(stray);
     return released;
   }
