@@ -94,6 +94,24 @@ describe('PostgreSQL', () => {
     await (await waiting).release();
   });
 
+  it('renews a lease whose row another step has in its hands for a moment', async () => {
+    const lock = await scene.at(server.url).acquire('in hands');
+    const client = new pg.Client(server.url);
+    await client.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(`SELECT FROM nestjs_lock.leases WHERE key = 'in hands' FOR UPDATE`);
+      const renewal = lock.renew();
+      // It has been asked for by then, or is after that.
+      await sleep(20);
+      await client.query('COMMIT');
+      await renewal;
+    } finally {
+      await client.end();
+    }
+    expect(await lock.release()).toBe('released');
+  });
+
   it('what is asked in one turn goes in one statement', async () => {
     const { pool, count } = countingPool();
     const service = scene.service(new PostgresBackend({ pool }));

@@ -1,4 +1,4 @@
-import { Deadline, within } from '../../time/clock.js';
+import { Deadline, pause, within } from '../../time/clock.js';
 import { messageOf } from '../../text/shown.js';
 import { keyPattern } from '../key-pattern.js';
 import {
@@ -25,7 +25,7 @@ import { isPassing } from './postgres-errors.js';
 import { PostgresListener } from './postgres-listener.js';
 import { PostgresRevocations } from './postgres-revocations.js';
 import { PostgresStore } from './postgres-store.js';
-import type { Revoked } from './scripts/functions.js';
+import type { Renewed, Revoked } from './scripts/functions.js';
 import { keyOfStored, likePattern, storedKey } from './stored-key.js';
 
 /** How long the first requests of a process wait until it hears, in milliseconds. */
@@ -33,6 +33,9 @@ const FIRST_WORD = 200;
 
 /** Between two signs of life, in milliseconds: of who is told of its grants, and of who only looks. */
 const [TOLD, LOOKING] = [1_250, 1_000];
+
+/** Before a renewal is asked for again whose row is locked, in milliseconds: each step holds it for a moment. */
+const BUSY_PAUSES = [10, 40, 160, 640];
 
 /** So many keys in a page of a list. */
 const PAGE = 1_000;
@@ -149,7 +152,7 @@ export class PostgresConnection implements BackendConnection {
 
   async renew(leases: readonly LeaseRenewal[]): Promise<readonly (boolean | Error)[]> {
     if (leases.length === 0) return [];
-    const renewed = await this.#store.renew(leases);
+    const renewed = await this.#renewed(leases);
     return leases.map(({ id, ttl }, index) => {
       const answer = renewed[index] ?? null;
       if (answer === null) return new Error('PostgreSQL is busy with this lock');
@@ -157,6 +160,23 @@ export class PostgresConnection implements BackendConnection {
       this.#hearRevocation(id, answer, ttl);
       return true;
     });
+  }
+
+  /** Asks again about those that another step has in its hands: it may be one of ours, on another connection. */
+  async #renewed(leases: readonly LeaseRenewal[]): Promise<Renewed[]> {
+    const renewed = [...(await this.#store.renew(leases))];
+    for (const ms of BUSY_PAUSES) {
+      const busy = leases.flatMap((lease, index) =>
+        renewed[index] === null ? [{ lease, index }] : [],
+      );
+      if (busy.length === 0) break;
+      await pause(ms);
+      const again = await this.#store.renew(busy.map(({ lease }) => lease)).catch(() => []);
+      busy.forEach(({ index }, place) => {
+        renewed[index] = again[place] ?? null;
+      });
+    }
+    return renewed;
   }
 
   release(lease: HeldLease, keepFor: number): Promise<boolean> {
