@@ -26,6 +26,7 @@ export class StoreRequest {
   /** Of the last grant of it that was broken, as far as it was heard. */
   #brokenToken = 0;
 
+  /** Settles when its lease was given back, as far as that is under way. */
   #givenBack: Promise<unknown> | undefined;
 
   /** When the lock is free if its holder died, and this request looks. */

@@ -165,7 +165,9 @@ export class PostgresConnection implements BackendConnection {
   /** Asks again about those that another step has in its hands: it may be one of ours, on another connection. */
   async #renewed(leases: readonly LeaseRenewal[]): Promise<Renewed[]> {
     const renewed = [...(await this.#store.renew(leases))];
-    for (const ms of BUSY_PAUSES) {
+    // The others hear no earlier than these, so none of them may wait for a good part of its life.
+    const longest = Math.min(...leases.map(({ ttl }) => ttl)) / 10;
+    for (const ms of BUSY_PAUSES.filter((one) => one <= longest)) {
       const busy = leases.flatMap((lease, index) =>
         renewed[index] === null ? [{ lease, index }] : [],
       );
